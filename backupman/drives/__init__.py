@@ -1,0 +1,114 @@
+"""The rule book of drives: what every place that keeps finished dumps promises.
+
+- `upload` makes an object visible only when it is whole; whatever fails, nothing partial stays behind.
+- `upload` reads `reader` to its end before it completes: a spool's reader knows its end only after the gate.
+- A ref is opaque, is all that later calls need, and is valid in a fresh process.
+- `delete` is idempotent, and `check` leaves no litter.
+- The SDK's own retries are off. A temporary failure of one part is tried again by `self.retry` inside the drive; a
+  whole upload is retried around it by the engine.
+- Only DriveError leaves a drive; its sentence names the label and what to do, and holds no secret.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO, ClassVar
+
+from pydantic import Field, PrivateAttr
+
+from backupman.registry import Provider
+from backupman.retry import NO_RETRY, RetryPolicy
+
+
+@dataclass(frozen=True)
+class Stat:
+    """What a drive knows of an object: size in bytes, and checksums by name (`sha256` in hex, …) where it has any."""
+
+    size: int
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A finished upload: `ref` for later calls, `size` in bytes, and what the drive verified it against."""
+
+    ref: str
+    size: int
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a drive can do, as data.
+
+    `follows`: an upload may start while the spool still grows. `parts`: large objects go in parts. `lists`, `deletes`:
+    the drive can list and delete.
+    """
+
+    follows: bool = True
+    parts: bool = False
+    lists: bool = True
+    deletes: bool = True
+
+
+Opened = Callable[[str], None]
+"""Told the id of an upload session before its first byte is sent, so that a crash leaves nothing unknown."""
+
+
+class Drive(Provider, ABC):
+    """A place where finished dumps are kept."""
+
+    provider: str = Field(description="The kind of drive; the name of its page.")
+    label: str = Field(min_length=1, max_length=200, description="The drive's name in records and reports.")
+    required: bool = Field(default=True, description="Whether a failure on this drive fails the backup.")
+
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    _retry: RetryPolicy = PrivateAttr(default=NO_RETRY)
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """The policy for one part or one small call, handed in by the engine."""
+        return self._retry
+
+    def with_retry(self, policy: RetryPolicy) -> "Drive":
+        """This drive with the engine's policy for its parts."""
+        self._retry = policy
+        return self
+
+    def path(self, name: str) -> str:
+        """Where an object of that name stands, for people: the key or the full path."""
+        return name
+
+    @abstractmethod
+    def upload(
+        self, reader: BinaryIO, name: str, metadata: Mapping[str, str], opened: Opened | None = None
+    ) -> Stored:
+        """Store everything that `reader` gives under `name` (with `/` between folders).
+
+        Raises:
+            DriveError: the drive failed; nothing is left under `name`.
+            BackupmanError: whatever `reader` raised, after the upload was aborted.
+        """
+
+    @abstractmethod
+    def open(self, ref: str) -> BinaryIO:
+        """The object's bytes from the start. Raises ObjectNotFound, DriveError."""
+
+    @abstractmethod
+    def delete(self, ref: str) -> None:
+        """Remove the object; one that is not there is fine. Raises DriveError."""
+
+    @abstractmethod
+    def stat(self, ref: str) -> Stat:
+        """What the drive knows of the object. Raises ObjectNotFound, DriveError."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """The refs of all objects whose name starts with `prefix`. Raises DriveError."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Whether objects can be stored now; leaves nothing behind. Raises DriveError."""
+
+    def abort(self, name: str, session: str | None) -> None:
+        """Remove what a dead process left of exactly this upload: its `.part`, or its session. Raises DriveError."""

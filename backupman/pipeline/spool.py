@@ -1,0 +1,204 @@
+"""The spool: the local file that the pipeline fills, and that uploads read while it grows.
+
+It is written as `<name>.part` with mode 0600 and gets its name by `commit()`, which the engine calls only when the
+gate has accepted the dump. A reader hands out what is already on disk, and knows the end only after the commit: so
+the last part of an upload waits for the gate, and a failed dump raises in every upload that follows it.
+"""
+
+import errno
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from threading import Condition
+
+from backupman.errors import BackupmanError, PipelineError
+
+_CHECK_SPACE_EVERY = 32 * 2**20
+
+
+class Spool:
+    """One dump on its way: a sink for the pipeline, and the source of any number of readers.
+
+    Args:
+        path: where the file stands after the commit.
+        keep_free: bytes that must stay free on the file system; the spool fails before it takes them.
+        max_size: bytes that the spool may hold, or None.
+    """
+
+    def __init__(self, path: Path, *, keep_free: int = 0, max_size: int | None = None) -> None:
+        self.path = path
+        self.part = path.with_name(path.name + ".part")
+        self.size = 0
+        self.committed = False
+        self._error: BackupmanError | None = None
+        self._changed = Condition()
+        self._digest = hashlib.sha256()
+        self._keep_free = keep_free
+        self._max_size = max_size
+        self._checked_at = 0
+        self._fd = -1
+        self._make_file()
+
+    @classmethod
+    def kept(cls, path: Path) -> "Spool":
+        """A spool of an earlier run, committed then.
+
+        Raises:
+            PipelineError: the file is not there any more.
+        """
+        spool = cls.__new__(cls)
+        try:
+            spool._fd = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise PipelineError(f"the spooled dump {path} cannot be read: {error.strerror}", permanent=True) from error
+        spool.path = spool.part = path
+        spool.size = os.fstat(spool._fd).st_size
+        spool.committed, spool._error, spool._changed = True, None, Condition()
+        return spool
+
+    @property
+    def sha256(self) -> str:
+        """The hash of what was written so far, in hex."""
+        return self._digest.hexdigest()
+
+    def write(self, data: bytes, /) -> int:
+        """Append all of `data`.
+
+        Raises:
+            PipelineError: the disk is full, or a limit is reached.
+        """
+        if self.size + len(data) - self._checked_at >= _CHECK_SPACE_EVERY:
+            self._check_space()
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError as error:
+            raise self._no_room(error) from error
+        self._digest.update(data)
+        with self._changed:
+            self.size += len(data)
+            self._changed.notify_all()
+        return len(data)
+
+    def commit(self) -> None:
+        """Give the file its name: the dump is good, and uploads may complete."""
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self._no_room(error) from error
+        self.part.rename(self.path)
+        with self._changed:
+            self.committed = True
+            self._changed.notify_all()
+
+    def fail(self, error: BackupmanError) -> None:
+        """End every reader with an error and remove the file; nothing happens after a commit."""
+        with self._changed:
+            if self.committed or self._error:
+                return
+            self._error = error
+            self._changed.notify_all()
+        self.part.unlink(missing_ok=True)
+
+    def reader(self, progress: Callable[[int], None] | None = None) -> "SpoolReader":
+        """A new reader from the start; `progress` is told the position after each read."""
+        return SpoolReader(self, progress)
+
+    def close(self) -> None:
+        """Let go of the file; an uncommitted one is removed."""
+        self.fail(PipelineError("the dump was given up"))
+        os.close(self._fd)
+
+    def _make_file(self) -> None:
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._check_space()
+            self._fd = os.open(self.part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise PipelineError(
+                f"the spool {self.part} cannot be made: {error.strerror}; give the daemon a folder that it may write"
+            ) from error
+
+    def _check_space(self) -> None:
+        self._checked_at = self.size
+        if self._max_size is not None and self.size > self._max_size:
+            raise PipelineError(f"the dump is larger than spool.max_size ({self._max_size} bytes)", permanent=True)
+        free = shutil.disk_usage(self.path.parent).free
+        if free < self._keep_free:
+            raise PipelineError(
+                f"only {free // 2**20} MiB are free for the spool in {self.path.parent}, and spool.min_free wants "
+                f"{self._keep_free // 2**20} MiB to stay free: make room, or set spool.folder to a larger disk"
+            )
+
+    def _no_room(self, error: OSError) -> PipelineError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return PipelineError(
+                f"the disk of the spool folder {self.path.parent} is full: make room, or set spool.folder"
+            )
+        return PipelineError(f"the spool {self.part} cannot be written: {error.strerror}")
+
+    def _read(self, size: int, position: int) -> bytes:
+        """`size` bytes from `position`, fewer only at the end; waits until they are there."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._error or self.committed or self.size >= position + size)
+            if self._error:
+                raise self._error
+        return os.pread(self._fd, size, position)
+
+
+class SpoolReader(io.RawIOBase):
+    """Reads a spool while it grows; `read(n)` gives n bytes, fewer only at the end, which comes after the commit.
+
+    Seekable, so that a part can be sent again. Raises the dump's error once the dump has failed.
+    """
+
+    def __init__(self, spool: Spool, progress: Callable[[int], None] | None = None) -> None:
+        self._spool = spool
+        self._position = 0
+        self._progress = progress
+
+    @property
+    def committed(self) -> bool:
+        """Whether the gate has spoken, so that `size` is final."""
+        return self._spool.committed
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are so far."""
+        return self._spool.size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a place; from the end only after the commit."""
+        if whence == io.SEEK_END:
+            self._spool._read(0, 2**62)
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._spool.size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        """`size` bytes, or all of them; fewer only at the end."""
+        if size is None or size < 0:
+            return self.readall()
+        data = self._spool._read(size, self._position)
+        self._position += len(data)
+        if self._progress:
+            self._progress(self._position)
+        return data
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]  # Buffer has no name in Python 3.11
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

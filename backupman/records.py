@@ -1,0 +1,213 @@
+"""The tables of all records, and the one rule that says what a Backup's status is.
+
+Times are UTC and aware. Our tables have names of their own: those of the original Go program (`backups`,
+`backup_drive_files`) may live in the same database and are never touched.
+"""
+
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, Index, Text, TypeDecorator
+from sqlalchemy.dialects import mysql
+from sqlmodel import Field, Relationship, SQLModel
+
+
+class Status(StrEnum):
+    """Of a Backup, of its dump and of a DriveFile."""
+
+    PENDING = "pending"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class DeliveryState(StrEnum):
+    """Of a Delivery: `dropped` is not owed any more, `failed` was given up."""
+
+    OWED = "owed"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    DROPPED = "dropped"
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware UTC time; databases without zones keep it as UTC, with microseconds everywhere."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        if dialect.name in ("mysql", "mariadb"):
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC).replace(tzinfo=None) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value else None
+
+
+def now() -> datetime:
+    """The time that records are stamped with."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """A fresh id for a record."""
+    return str(uuid.uuid4())
+
+
+_LONG_TEXT = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+
+
+def _text() -> Column[str | None]:
+    return Column(_LONG_TEXT, nullable=True)
+
+
+class Backup(SQLModel, table=True):
+    """One dump of one database of one source."""
+
+    __tablename__ = "backupman_backups"
+    __table_args__ = (
+        Index("ix_backupman_backups_created_at", "created_at", "id"),
+        Index("ix_backupman_backups_of", "source", "database", "created_at"),
+        Index("ix_backupman_backups_status", "status"),
+    )
+
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=36)
+    status: str = Field(default=Status.PENDING, max_length=16)
+    dump_status: str = Field(default=Status.PENDING, max_length=16)
+    phase: str | None = Field(default=None, max_length=32)
+    label: str = Field(max_length=255)
+    job: str = Field(max_length=255)
+    source: str = Field(max_length=255)
+    database: str = Field(max_length=255)
+    source_provider: str = Field(max_length=64)
+    instance: str = Field(max_length=255)
+    trigger: str = Field(default="manual", max_length=32)
+    operator: str | None = Field(default=None, max_length=255)
+    comment: str | None = Field(default=None, sa_column=_text())
+    tags: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    object_name: str = Field(max_length=1024)
+    spool_path: str = Field(max_length=4096)
+    dump_path: str | None = Field(default=None, max_length=4096)
+    size: int | None = Field(default=None, sa_type=BigInteger)
+    stored_size: int | None = Field(default=None, sa_type=BigInteger)
+    sha256: str | None = Field(default=None, max_length=64)
+    warnings: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    facts: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    error: str | None = Field(default=None, sa_column=_text())
+    dump_seconds: float | None = None
+    seconds: float | None = None
+    created_at: datetime = Field(default_factory=now, sa_type=Utc)
+    updated_at: datetime | None = Field(default=None, sa_type=Utc)
+    finished_at: datetime | None = Field(default=None, sa_type=Utc)
+
+    drive_files: list["DriveFile"] = Relationship(
+        back_populates="backup",
+        sa_relationship_kwargs={"order_by": "DriveFile.position", "lazy": "selectin", "cascade": "all, delete-orphan"},
+    )
+
+
+class DriveFile(SQLModel, table=True):
+    """One dump on one drive; the object's name stands here before its first byte is sent."""
+
+    __tablename__ = "backupman_drive_files"
+    __table_args__ = (Index("ix_backupman_drive_files_on", "label", "status"),)
+
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=36)
+    backup_id: str = Field(foreign_key="backupman_backups.id", max_length=36, index=True)
+    position: int = 0
+    provider: str = Field(max_length=64)
+    label: str = Field(max_length=255)
+    required: bool = True
+    status: str = Field(default=Status.PENDING, max_length=16)
+    path: str | None = Field(default=None, max_length=4096)
+    ref: str | None = Field(default=None, max_length=4096)
+    sidecar_ref: str | None = Field(default=None, max_length=4096)
+    session: str | None = Field(default=None, sa_column=_text())
+    size: int | None = Field(default=None, sa_type=BigInteger)
+    sha256: str | None = Field(default=None, max_length=64)
+    checksums: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    attempts: int = 0
+    seconds: float | None = None
+    error: str | None = Field(default=None, sa_column=_text())
+    created_at: datetime = Field(default_factory=now, sa_type=Utc)
+    updated_at: datetime | None = Field(default=None, sa_type=Utc)
+
+    backup: Backup = Relationship(back_populates="drive_files")
+
+
+class Event(SQLModel, table=True):
+    """A frozen fact; `seq` gives the order, `id` is the same over all deliveries."""
+
+    __tablename__ = "backupman_events"
+    __table_args__ = (Index("ix_backupman_events_time", "time"),)
+
+    seq: int | None = Field(default=None, primary_key=True)
+    id: str = Field(default_factory=new_id, max_length=36, unique=True)
+    kind: str = Field(max_length=64)
+    time: datetime = Field(default_factory=now, sa_type=Utc)
+    instance: str = Field(max_length=255)
+    job: str = Field(max_length=255)
+    backup_id: str | None = Field(default=None, max_length=36, index=True)
+    payload: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+
+
+class Delivery(SQLModel, table=True):
+    """One event owed to one endpoint: the endpoint's name, never its URL or token."""
+
+    __tablename__ = "backupman_deliveries"
+    __table_args__ = (Index("ix_backupman_deliveries_due", "state", "next_attempt_at"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    event_seq: int = Field(foreign_key="backupman_events.seq", index=True)
+    endpoint: str = Field(max_length=255)
+    lane: str = Field(max_length=255)
+    """Deliveries of one endpoint and lane (the job) keep their order; lanes never wait for each other."""
+    state: str = Field(default=DeliveryState.OWED, max_length=16)
+    attempts: int = 0
+    next_attempt_at: datetime = Field(default_factory=now, sa_type=Utc)
+    lease_until: datetime | None = Field(default=None, sa_type=Utc)
+    settled_at: datetime | None = Field(default=None, sa_type=Utc)
+    answer: str | None = Field(default=None, sa_column=_text())
+    error: str | None = Field(default=None, sa_column=_text())
+    created_at: datetime = Field(default_factory=now, sa_type=Utc)
+
+    event: Event = Relationship(sa_relationship_kwargs={"lazy": "joined"})
+    history: list["DeliveryAttempt"] = Relationship(
+        sa_relationship_kwargs={"order_by": "DeliveryAttempt.id", "lazy": "selectin"}
+    )
+
+
+class DeliveryAttempt(SQLModel, table=True):
+    """One attempt at a delivery, with what came of it."""
+
+    __tablename__ = "backupman_delivery_attempts"
+
+    id: int | None = Field(default=None, primary_key=True)
+    delivery_id: int = Field(foreign_key="backupman_deliveries.id", index=True)
+    at: datetime = Field(default_factory=now, sa_type=Utc)
+    seconds: float
+    delivered: bool
+    answer: str | None = Field(default=None, sa_column=_text())
+    error: str | None = Field(default=None, sa_column=_text())
+
+
+def settle(dump: str, drive_files: Iterable[DriveFile]) -> Status:
+    """The status of a Backup from its dump and its DriveFiles: the only place that decides it.
+
+    Finished: the dump is good, every required drive holds it, and at least one drive does. Pending: something is still
+    under way. Failed: everything else.
+    """
+    files = list(drive_files)
+    if dump == Status.FAILED:
+        return Status.FAILED
+    if dump == Status.PENDING or any(file.status == Status.PENDING for file in files):
+        return Status.PENDING
+    lost = any(file.required and file.status == Status.FAILED for file in files)
+    kept = any(file.status == Status.FINISHED for file in files)
+    return Status.FINISHED if kept and not lost else Status.FAILED

@@ -1,0 +1,146 @@
+"""Finds the provider class of a family by its file name, and imports it only when it is configured.
+
+A family is a folder (`sources`, `drives`, `notifiers`). Its `__init__` holds the contract, every other file in it is
+one provider whose name is the file's name, and a leading underscore marks a helper.
+"""
+
+import inspect
+import json
+import pkgutil
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, SecretStr, WithJsonSchema
+
+from backupman.errors import BackupmanError, ConfigError
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SIZES = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+def parse_duration(value: object) -> object:
+    """`500ms`, `5s`, `30m`, `1h`, `2d`, `1w`; a bare number is seconds. Other types are left to pydantic."""
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", value.lower())):
+        number, unit = match.groups()
+        if unit and unit not in _UNITS:
+            raise ValueError(f"{value!r} is not a duration: write for example 500ms, 5s, 30m, 1h or 2d")
+        return timedelta(seconds=float(number) * _UNITS[unit or "s"])
+    if isinstance(value, str):
+        raise ValueError(f"{value!r} is not a duration: write for example 500ms, 5s, 30m, 1h or 2d")
+    return value
+
+
+def parse_size(value: object) -> object:
+    """`8MiB`, `1 GB`, `512k`, all powers of 1024; a bare number is bytes."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?\s*", value.lower())
+        if not match:
+            raise ValueError(f"{value!r} is not a size: write for example 8MiB or 1GiB")
+        return int(float(match[1]) * _SIZES[match[2]])
+    return value
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(lambda value: f"{value.total_seconds():g}s", return_type=str),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["500ms", "5s", "30m", "1h", "2d"]}),
+]
+"""A span of time in the config; a bare number is seconds."""
+
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["8MiB", "1GiB"]}),
+]
+"""A number of bytes in the config."""
+
+
+class Settings(BaseModel):
+    """A frozen block of the config: unknown keys are refused, what is empty means absent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+
+class Provider(Settings):
+    """One configured source, drive or notifier: its fields are its settings, its methods its behaviour."""
+
+    def secrets(self) -> Iterator[str]:
+        """Every secret among the settings, however deep, for `redact`."""
+        return _secrets(self)
+
+    def redact(self, text: str) -> str:
+        """The text without any of this provider's secrets."""
+        for secret in sorted(self.secrets(), key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
+
+    def revealed(self) -> dict[str, Any]:
+        """The settings as JSON values with the secrets in clear: only ever for the child's standard input."""
+        revealed: dict[str, Any] = json.loads(json.dumps(self.model_dump(exclude_unset=True), default=_plain))
+        return revealed
+
+
+def _secrets(value: object) -> Iterator[str]:
+    if isinstance(value, SecretStr):
+        if value.get_secret_value():
+            yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secrets(getattr(value, name))
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _secrets(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _secrets(item)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+T = TypeVar("T", bound=Provider)
+
+
+def names(family: str) -> list[str]:
+    """The names of the providers of a family (`sources`, `drives`, `notifiers`), sorted."""
+    package = import_module(f"backupman.{family}")
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+
+
+def provider_class(family: str, contract: type[T], name: str) -> type[T]:
+    """The class of one provider.
+
+    Raises:
+        ConfigError: no such provider, or a package that it needs is not installed.
+    """
+    known = names(family)
+    if name not in known:
+        raise ConfigError(f"unknown provider {name!r}{nearest(name, known)}; known are {', '.join(known)}")
+    module = import_module(f"backupman.{family}.{name}")
+    found = [
+        member
+        for _, member in inspect.getmembers(module, inspect.isclass)
+        if issubclass(member, contract) and member.__module__ == module.__name__ and not inspect.isabstract(member)
+    ]
+    if len(found) != 1:
+        raise BackupmanError(f"backupman/{family}/{name}.py holds {len(found)} providers instead of one")
+    return found[0]
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """`; did you mean 'bucket'?`, or nothing where no known word is near."""
+    matches = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean {matches[0]!r}?" if matches else ""

@@ -1,0 +1,187 @@
+"""Native tools as child processes: found, started without a secret in argv, read to the end, ended with us.
+
+A tool stays in the session of the process that starts it, so that ending the session ends the tool too.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Thread
+from typing import BinaryIO, cast
+
+from backupman.errors import DumpError, SourceError
+
+_END_GRACE = 10.0
+_STDERR_KEPT = 8192
+_PIPE_SIZE = 2**20
+_INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "HOME", "LD_LIBRARY_PATH")
+
+
+def find_tool(label: str, names: Sequence[str], tool_path: Path | None, package: str) -> Path:
+    """The first of `names` that is installed.
+
+    `tool_path` is the program itself or the folder that holds it; without it the PATH is searched.
+
+    Raises:
+        DumpError: none is there; the sentence says which package brings it.
+    """
+    if tool_path is not None and tool_path.is_file():
+        return tool_path
+    for name in names:
+        if found := shutil.which(name, path=str(tool_path) if tool_path else None):
+            return Path(found)
+    where = f"in {tool_path}" if tool_path else "on the PATH"
+    raise DumpError(
+        f"{label}: {' or '.join(names)} is not {where}; install it (Debian: {package}) or set tool_path", permanent=True
+    )
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A cleared environment for a tool: only what it needs to run, plus `extra`."""
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return kept | dict(extra or {})
+
+
+@contextmanager
+def secret_file(text: str) -> Iterator[str]:
+    """The path of a file that exists in memory only, mode 0600, for tools that read a password from a file.
+
+    Pass its descriptor on with `pass_fds=(descriptor(path),)`.
+    """
+    fd = os.memfd_create("backupman-secret")
+    try:
+        os.fchmod(fd, 0o600)
+        os.write(fd, text.encode())
+        yield f"/dev/fd/{fd}"
+    finally:
+        os.close(fd)
+
+
+def descriptor(path: str) -> int:
+    """The descriptor behind a path that `secret_file` gave."""
+    return int(path.rsplit("/", 1)[1])
+
+
+class Tool:
+    """A running tool: `stdout` is its stream, `stderr()` the end of what it said on standard error."""
+
+    def __init__(
+        self,
+        label: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        pass_fds: Sequence[int] = (),
+        cwd: Path | None = None,
+    ) -> None:
+        self.label = label
+        self.name = Path(argv[0]).name
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=dict(env),
+                cwd=cwd,
+                pass_fds=tuple(pass_fds),
+                pipesize=_PIPE_SIZE,
+                bufsize=0,
+            )
+        except OSError as error:
+            raise DumpError(f"{label}: {argv[0]} cannot be started: {error.strerror}", permanent=True) from error
+        self.stdout = cast(BinaryIO, self._process.stdout)
+        self._said = b""
+        self._listener = Thread(target=self._listen, name=f"{self.name}-stderr", daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        assert self._process.stderr is not None  # noqa: S101 - asked for above
+        while chunk := self._process.stderr.read(4096):
+            self._said = (self._said + chunk)[-_STDERR_KEPT:]
+
+    def stderr(self) -> str:
+        """The end of what the tool said on standard error, stripped."""
+        return self._said.decode(errors="replace").strip()
+
+    def wait(self) -> None:
+        """Wait for the end.
+
+        Raises:
+            DumpError: the tool's exit code is not 0; the sentence holds its last words.
+        """
+        code = self._process.wait()
+        self._listener.join(timeout=_END_GRACE)
+        if code != 0:
+            why = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
+            raise DumpError(f"{self.label}: {self.name} {why}: {self.stderr() or 'it said nothing'}")
+
+    def end(self) -> None:
+        """End the tool if it still runs: SIGTERM, and SIGKILL after a while."""
+        self.stdout.close()
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(_END_GRACE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._listener.join(timeout=_END_GRACE)
+        with suppress(OSError):
+            cast(BinaryIO, self._process.stderr).close()
+
+
+@contextmanager
+def running(
+    label: str,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    cwd: Path | None = None,
+) -> Iterator[Tool]:
+    """A tool while the `with` lasts: a clean exit waits for it, an exception ends it.
+
+    Raises:
+        DumpError: the tool cannot be started, or its exit code is not 0.
+    """
+    tool = Tool(label, argv, env=environment() if env is None else env, pass_fds=pass_fds, cwd=cwd)
+    try:
+        yield tool
+        tool.wait()
+    finally:
+        tool.end()
+
+
+def output(
+    label: str,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    timeout: float = 60,
+) -> str:
+    """What a short-lived tool prints, for example its version.
+
+    Raises:
+        SourceError: it cannot be started, fails, or takes longer than `timeout` seconds.
+    """
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=environment() if env is None else dict(env),
+            pass_fds=tuple(pass_fds),
+            timeout=timeout,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SourceError(f"{label}: {argv[0]} cannot be used: {error}") from error
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()
+        raise SourceError(f"{label}: {Path(argv[0]).name} failed with exit code {done.returncode}: {said}")
+    return done.stdout.decode(errors="replace")
