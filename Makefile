@@ -1,0 +1,44 @@
+# `make` alone says what there is. Everything runs from .venv, which `make setup` makes and keeps up to date.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lock bench clean
+
+BIN := .venv/bin
+# More arguments for pytest, as in: make test ARGS="tests/drives -k s3"
+ARGS ?=
+
+help:
+	@echo 'make setup   make .venv with everything pinned in requirements.lock (needs Python 3.11 or newer)'
+	@echo 'make demo    back up a small SQLite database onto a folder, and show what came of it'
+	@echo 'make test    install the servers that tests use, if they are missing, and run all tests'
+	@echo 'make check   format, lint, types and layers: ruff, mypy --strict, import-linter'
+	@echo 'make lock    pin the dependencies of pyproject.toml anew in requirements.lock'
+	@echo 'make bench   run the programs under benchmarks/'
+	@echo 'make clean   remove .venv, the caches and what the demo made'
+
+setup:
+	@scripts/setup
+
+demo: setup
+	@scripts/demo
+
+test: setup
+	@scripts/test-servers
+	$(BIN)/pytest -n auto $(ARGS)
+
+check: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: setup
+	@scripts/lock
+
+bench: setup
+	@for program in benchmarks/bench_*.py; do \
+		if [ -f "$$program" ]; then echo "$$program"; $(BIN)/python "$$program" $(ARGS) || exit 1; fi; \
+	done
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

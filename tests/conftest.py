@@ -1,0 +1,53 @@
+"""Loads the fixtures of tests/servers, and keeps the machine's own settings out of every test."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.servers import MUST_RUN, SERVICES, program
+
+pytest_plugins = [
+    "tests.servers.mariadb",
+    "tests.servers.postgres",
+    "tests.servers.receiver",
+    "tests.servers.s3",
+    "tests.servers.smtp",
+]
+
+# The services that are nothing but a program: the marker alone asks for them, the others have a fixture.
+PROGRAMS = SERVICES - {"postgres", "mariadb", "s3", "smtp"}
+FOREIGN = ("BACKUPMAN_", "AWS_", "PG", "MYSQL", "MARIADB", "XDG_", "SMTP")
+FOREIGN_SETTINGS = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir"}
+
+
+def pytest_configure() -> None:
+    """Refuse a BACKUPMAN_MUST_RUN with a name that no test knows: it would hide a skip."""
+    if unknown := MUST_RUN - SERVICES:
+        raise pytest.UsageError(f"BACKUPMAN_MUST_RUN names unknown services: {', '.join(sorted(unknown))}")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip or fail a test whose `service` marker names a program that is not installed, or nothing we know."""
+    for marker in item.iter_markers("service"):
+        for name in marker.args:
+            if name not in SERVICES:
+                raise pytest.UsageError(f"{item.nodeid}: unknown service {name}")
+            if name in PROGRAMS:
+                program(name)
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the test an empty HOME and nothing of the machine's settings; the HOME is what it returns."""
+    for name in os.environ:
+        if name.startswith(FOREIGN) or name.lower() in FOREIGN_SETTINGS:
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    # With these the package stays inside HOME for root too, who else writes to /var/lib.
+    for kind in ("CACHE", "CONFIG", "DATA", "STATE"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(home / kind.lower()))
+    # Without keys the SDK would ask the cloud's metadata address, which nobody answers here.
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return home
