@@ -1,0 +1,5 @@
+"""One suite per contract; every provider's test subclasses it."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.contracts.source")
