@@ -144,7 +144,8 @@ class _Servers:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for session in self._sessions:
-            if isinstance(session.transport, asyncio.Transport):
+            # To abort what has been closed is an error in Python 3.11.2, which Debian 12 has.
+            if isinstance(session.transport, asyncio.Transport) and not session.transport.is_closing():
                 session.transport.abort()
         await asyncio.sleep(0)
 
