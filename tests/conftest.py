@@ -17,8 +17,12 @@ pytest_plugins = [
 
 # The services that are nothing but a program: the marker alone asks for them, the others have a fixture.
 PROGRAMS = SERVICES - {"postgres", "mariadb", "s3", "smtp"}
+# Settings of the machine that programs of ours, their libraries or the tools they run would obey.
 FOREIGN = ("BACKUPMAN_", "AWS_", "PG", "MYSQL", "MARIADB", "XDG_", "SMTP")
-FOREIGN_SETTINGS = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir"}
+FOREIGN_PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+FOREIGN_CERTIFICATES = {"ssl_cert_file", "ssl_cert_dir"}
+FOREIGN_SYSTEMD = {"state_directory", "credentials_directory"}
+FOREIGN_SETTINGS = FOREIGN_PROXIES | FOREIGN_CERTIFICATES | FOREIGN_SYSTEMD
 
 
 def pytest_configure() -> None:
