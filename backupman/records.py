@@ -92,8 +92,8 @@ class Backup(SQLModel, table=True):
     comment: str | None = Field(default=None, sa_column=_text())
     tags: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     object_name: str = Field(max_length=1024)
-    spool_path: str = Field(max_length=4096)
-    dump_path: str | None = Field(default=None, max_length=4096)
+    spool_path: str | None = Field(default=None, sa_column=_text())
+    dump_path: str | None = Field(default=None, sa_column=_text())
     size: int | None = Field(default=None, sa_type=BigInteger)
     stored_size: int | None = Field(default=None, sa_type=BigInteger)
     sha256: str | None = Field(default=None, max_length=64)
@@ -125,9 +125,9 @@ class DriveFile(SQLModel, table=True):
     label: str = Field(max_length=255)
     required: bool = True
     status: str = Field(default=Status.PENDING, max_length=16)
-    path: str | None = Field(default=None, max_length=4096)
-    ref: str | None = Field(default=None, max_length=4096)
-    sidecar_ref: str | None = Field(default=None, max_length=4096)
+    path: str | None = Field(default=None, sa_column=_text())
+    ref: str | None = Field(default=None, sa_column=_text())
+    sidecar_ref: str | None = Field(default=None, sa_column=_text())
     session: str | None = Field(default=None, sa_column=_text())
     size: int | None = Field(default=None, sa_type=BigInteger)
     sha256: str | None = Field(default=None, max_length=64)
@@ -161,7 +161,10 @@ class Delivery(SQLModel, table=True):
     """One event owed to one endpoint: the endpoint's name, never its URL or token."""
 
     __tablename__ = "backupman_deliveries"
-    __table_args__ = (Index("ix_backupman_deliveries_due", "state", "next_attempt_at"),)
+    __table_args__ = (
+        Index("ix_backupman_deliveries_due", "state", "next_attempt_at"),
+        Index("ix_backupman_deliveries_lane", "endpoint", "lane", "state", "id"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     event_seq: int = Field(foreign_key="backupman_events.seq", index=True)

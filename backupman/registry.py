@@ -80,6 +80,10 @@ class Provider(Settings):
             text = text.replace(secret, "***")
         return text
 
+    def warnings(self) -> list[str]:
+        """Sentences about settings that are allowed and probably not meant, for `config check`."""
+        return []
+
     def revealed(self) -> dict[str, Any]:
         """The settings as JSON values with the secrets in clear: only ever for the child's standard input."""
         revealed: dict[str, Any] = json.loads(json.dumps(self.model_dump(exclude_unset=True), default=_plain))

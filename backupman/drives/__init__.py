@@ -80,9 +80,7 @@ class Drive(Provider, ABC):
         return name
 
     @abstractmethod
-    def upload(
-        self, reader: BinaryIO, name: str, metadata: Mapping[str, str], opened: Opened | None = None
-    ) -> Stored:
+    def upload(self, reader: BinaryIO, name: str, metadata: Mapping[str, str], opened: Opened | None = None) -> Stored:
         """Store everything that `reader` gives under `name` (with `/` between folders).
 
         Raises:
@@ -105,6 +103,10 @@ class Drive(Provider, ABC):
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[str]:
         """The refs of all objects whose name starts with `prefix`. Raises DriveError."""
+
+    def find(self, name: str) -> str | None:
+        """The ref of exactly the object of that name, or None. Raises DriveError."""
+        return next((ref for ref in self.list(name) if self.path(name).endswith(ref) or ref == name), None)
 
     @abstractmethod
     def check(self) -> None:

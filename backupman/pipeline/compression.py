@@ -117,7 +117,7 @@ def _decompressed(source: BinaryIO, new_decompressor: Callable[[], Any]) -> Iter
                 decompressor = new_decompressor()
             try:
                 data = decompressor.decompress(pending)
-            except Exception as error:  # noqa: BLE001 - three libraries, three unrelated error classes
+            except Exception as error:
                 raise PipelineError(f"the compressed data are damaged: {error}", permanent=True) from error
             pending = decompressor.unused_data if decompressor.eof else b""
             if data:

@@ -33,7 +33,7 @@ class Spool:
         self.part = path.with_name(path.name + ".part")
         self.size = 0
         self.committed = False
-        self._error: BackupmanError | None = None
+        self.error: BackupmanError | None = None
         self._changed = Condition()
         self._digest = hashlib.sha256()
         self._keep_free = keep_free
@@ -56,7 +56,7 @@ class Spool:
             raise PipelineError(f"the spooled dump {path} cannot be read: {error.strerror}", permanent=True) from error
         spool.path = spool.part = path
         spool.size = os.fstat(spool._fd).st_size
-        spool.committed, spool._error, spool._changed = True, None, Condition()
+        spool.committed, spool.error, spool._changed = True, None, Condition()
         return spool
 
     @property
@@ -96,13 +96,12 @@ class Spool:
             self._changed.notify_all()
 
     def fail(self, error: BackupmanError) -> None:
-        """End every reader with an error and remove the file; nothing happens after a commit."""
+        """End every reader with an error; before the commit the file is removed too, after it the dump stays."""
         with self._changed:
-            if self.committed or self._error:
-                return
-            self._error = error
+            self.error = self.error or error
             self._changed.notify_all()
-        self.part.unlink(missing_ok=True)
+        if not self.committed:
+            self.part.unlink(missing_ok=True)
 
     def reader(self, progress: Callable[[int], None] | None = None) -> "SpoolReader":
         """A new reader from the start; `progress` is told the position after each read."""
@@ -144,9 +143,9 @@ class Spool:
     def _read(self, size: int, position: int) -> bytes:
         """`size` bytes from `position`, fewer only at the end; waits until they are there."""
         with self._changed:
-            self._changed.wait_for(lambda: self._error or self.committed or self.size >= position + size)
-            if self._error:
-                raise self._error
+            self._changed.wait_for(lambda: self.error or self.committed or self.size >= position + size)
+            if self.error:
+                raise self.error
         return os.pread(self._fd, size, position)
 
 
@@ -171,6 +170,10 @@ class SpoolReader(io.RawIOBase):
         """How many bytes there are so far."""
         return self._spool.size
 
+    def wait_for_the_end(self) -> None:
+        """Wait for the commit; raises the dump's error."""
+        self._spool._read(0, 2**62)
+
     def readable(self) -> bool:
         return True
 
@@ -183,7 +186,7 @@ class SpoolReader(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a place; from the end only after the commit."""
         if whence == io.SEEK_END:
-            self._spool._read(0, 2**62)
+            self.wait_for_the_end()
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._spool.size}[whence]
         self._position = max(0, base + offset)
         return self._position

@@ -103,5 +103,3 @@ class Source(Provider, ABC):
     @abstractmethod
     def check(self) -> None:
         """Whether the source can be reached and read now; raises SourceError, leaves nothing behind."""
-
-

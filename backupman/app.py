@@ -1,0 +1,70 @@
+"""The wiring: one App holds everything that a command or the daemon works with. Nothing else is global."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from backupman.config import Config, JobPlan, load, plans
+from backupman.engine.dispatcher import Dispatcher
+from backupman.engine.executor import Executor
+from backupman.engine.retention import Pruner
+from backupman.engine.runner import Observer, Runner
+from backupman.engine.spools import Spools
+from backupman.notifiers import Endpoint
+from backupman.store import Store
+
+
+class Unobserved:
+    """An observer that looks away."""
+
+    def began(self, backup: object) -> None:
+        """Nothing."""
+
+    def heard(self, backup: object, message: object) -> None:
+        """Nothing."""
+
+    def ended(self, backup: object) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class App:
+    """A config and everything that was made from it."""
+
+    config: Config
+    config_file: Path
+    plans: list[JobPlan]
+    store: Store
+    spools: Spools
+    executor: Executor
+    dispatcher: Dispatcher
+
+    @classmethod
+    def from_config(cls, config_file: Path, observer: Observer | None = None) -> "App":
+        """The app of a config file, its store opened and migrated.
+
+        Raises:
+            ConfigError: the config is wrong.
+            StoreError: the store cannot be used.
+        """
+        config = load(config_file).config
+        store = Store.open(config.database.address(config.state_folder))
+        spools = Spools(config, store)
+        runner = Runner(config, store, spools, observer or Unobserved(), config_file)
+        return cls(
+            config=config,
+            config_file=config_file,
+            plans=plans(config),
+            store=store,
+            spools=spools,
+            executor=Executor(config, runner, Pruner(config, store)),
+            dispatcher=Dispatcher(config.deliveries, endpoints(config), store),
+        )
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.store.close()
+
+
+def endpoints(config: Config) -> dict[str, Endpoint]:
+    """Every endpoint of a config by its name in the outbox."""
+    return {endpoint.name: endpoint for notifier in config.all_notifiers() for endpoint in notifier.endpoints()}

@@ -1,0 +1,66 @@
+"""What a job comes to once every default is filled in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from backupman.config.model import Config, Hooks, Job, Retention
+from backupman.drives import Drive
+from backupman.notifiers import Endpoint
+from backupman.pipeline import Pipeline
+from backupman.sources import Source
+
+DEFAULT_JOB = "default"
+"""The label of the one job that holds everything when the config has no `jobs`."""
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """A job with its sources, drives and endpoints themselves instead of their labels."""
+
+    label: str
+    cron: str | None
+    sources: Sequence[Source]
+    drives: Sequence[Drive]
+    endpoints: Sequence[Endpoint]
+    pipeline: Pipeline
+    retention: Retention | None
+    hooks: Hooks
+
+
+def plans(config: Config) -> list[JobPlan]:
+    """All jobs of a config; one that holds everything when it names none."""
+    backup_job = config.http.backup_job
+    everything = Job(label=DEFAULT_JOB, cron=backup_job.cron if backup_job.enabled else None)
+    return [_plan(config, job) for job in config.jobs or [everything]]
+
+
+def _plan(config: Config, job: Job) -> JobPlan:
+    retention = job.retention or config.retention
+    return JobPlan(
+        label=job.label,
+        cron=job.cron,
+        sources=[source for source in config.data_sources if _chosen(source.label, job.data_sources)],
+        drives=[drive for drive in config.drives if _chosen(drive.label, job.drives)],
+        endpoints=_endpoints(config, job.notifiers),
+        pipeline=Pipeline(
+            compression=job.compression or config.pipeline.compression,
+            encryption=job.encryption or config.pipeline.encryption,
+        ),
+        retention=retention if retention and retention.enabled else None,
+        hooks=job.hooks or config.hooks,
+    )
+
+
+def _chosen(label: str, labels: Sequence[str] | None) -> bool:
+    return labels is None or label in labels
+
+
+def _endpoints(config: Config, wanted: Sequence[str] | None) -> list[Endpoint]:
+    """The endpoints that a job names by provider, by full name (`webhook/Ops`) or by the endpoint's own (`Ops`)."""
+    return [
+        endpoint
+        for provider, blocks in config.notifiers.items()
+        for block in blocks
+        for endpoint in block.endpoints()
+        if wanted is None or {provider, endpoint.name, endpoint.name.split("/", 1)[-1]} & set(wanted)
+    ]

@@ -1,0 +1,142 @@
+"""The data plane's child: takes one task on standard input, does it, and reports on standard output.
+
+It is the leader of a session of its own, knows no store, and ends itself with its tools when standard input closes,
+so that a daemon that was killed alone leaves nothing running.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Lock, Thread, Timer
+from types import FrameType
+from typing import Any, NoReturn, TextIO
+
+from pydantic import BaseModel
+
+from backupman.drives import Drive
+from backupman.engine import dumping, uploading
+from backupman.engine.protocol import (
+    TASK,
+    BackupTask,
+    CheckTask,
+    Databases,
+    DatabasesTask,
+    Deleted,
+    DeleteTask,
+    Done,
+    Failed,
+    SessionOpened,
+    Task,
+    UploadTask,
+)
+from backupman.errors import BackupmanError, Interrupted
+from backupman.registry import provider_class
+from backupman.sources import Source
+
+END_GRACE = 20.0
+"""Seconds to abort uploads in before the whole session is killed."""
+
+
+class Channel:
+    """The line to the parent."""
+
+    def __init__(self, out: TextIO, controls: TextIO) -> None:
+        self._out = out
+        self._controls = controls
+        self._writing = Lock()
+        self._asking = Lock()
+        self._acknowledged: SimpleQueue[str] = SimpleQueue()
+
+    def watch(self) -> None:
+        """Take acknowledgements until the parent is gone; then end the session."""
+        Thread(target=self._watch, name="controls", daemon=True).start()
+
+    def _watch(self) -> None:
+        for line in self._controls:
+            self._acknowledged.put(line)
+        _end_session_soon()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def tell(self, message: BaseModel) -> None:
+        """Send a message; a parent that is gone is noticed by the watcher."""
+        with self._writing, suppress(BrokenPipeError):
+            self._out.write(message.model_dump_json() + "\n")
+            self._out.flush()
+
+    def ask(self, message: BaseModel) -> None:
+        """Send a message and wait until the parent has recorded it."""
+        with self._asking:
+            self.tell(message)
+            self._acknowledged.get()
+
+
+def main() -> int:
+    """Do the one task; 0 when it is done, 1 when it failed."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever prints by mistake does not spoil the messages
+    channel = Channel(out, sys.stdin)
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to handle
+    task = TASK.validate_json(sys.stdin.readline())
+    channel.watch()
+    try:
+        _do(task, channel)
+    except BackupmanError as error:
+        channel.tell(Failed(error=error.sentence, permanent=error.permanent))
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last door: whatever happened is told, never swallowed
+        traceback.print_exc()
+        channel.tell(Failed(error=f"unexpected {type(error).__name__}: {error}; please report it (run with --debug)"))
+        return 1
+    channel.tell(Done())
+    return 0
+
+
+def _do(task: Task, channel: Channel) -> None:
+    match task:
+        case BackupTask():
+            dumping.back_up(task, channel.tell, _opener(channel))
+        case UploadTask():
+            uploading.upload_kept(task, channel.tell, _opener(channel))
+        case DatabasesTask():
+            channel.tell(Databases(names=dumping.source_of(task.source).databases()))
+        case CheckTask():
+            contract: Any = {"sources": Source, "drives": Drive}[task.family]
+            provider_class(task.family, contract, task.settings["provider"]).model_validate(task.settings).check()
+        case DeleteTask():
+            _delete(task, channel)
+
+
+def _opener(channel: Channel) -> Callable[[str, str], None]:
+    return lambda label, session: channel.ask(SessionOpened(label=label, session=session))
+
+
+def _delete(task: DeleteTask, channel: Channel) -> None:
+    drive = uploading.drive_of(task.drive, task.retry)
+    for index, refs in enumerate(task.refs):
+        try:
+            for ref in refs:
+                drive.delete(ref)
+        except BackupmanError as error:
+            channel.tell(Deleted(index=index, error=error.sentence))
+        else:
+            channel.tell(Deleted(index=index))
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Interrupted("the backup was interrupted")
+
+
+def _end_session_soon() -> None:
+    timer = Timer(END_GRACE, lambda: os.killpg(0, signal.SIGKILL))
+    timer.daemon = True
+    timer.start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

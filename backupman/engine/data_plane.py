@@ -1,0 +1,129 @@
+"""The parent's side of the data plane: starts the child, hands it its task, takes its messages, can end it."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from threading import Lock, Timer
+from typing import IO
+
+from pydantic import BaseModel
+
+from backupman.engine.protocol import MESSAGE, Done, Failed, Message, SessionOpened
+from backupman.errors import BackupmanError
+
+_KILL_AFTER = 20.0
+_STDERR_KEPT = 4000
+
+
+class DataPlane:
+    """One child process for one task. `cancel` may be called from any thread, also before `run`."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._reason: BackupmanError | None = None
+        self._lock = Lock()
+        self._killer: Timer | None = None
+
+    def run(
+        self,
+        task: BaseModel,
+        handle: Callable[[Message], None] = lambda message: None,
+        *,
+        keep_fds: Sequence[int] = (),
+    ) -> None:
+        """Do the task in a child of its own session; `handle` is given every message, in this thread.
+
+        `keep_fds` stay open in the child: the source's lock lasts as long as the child does.
+
+        Raises:
+            BackupmanError: the task failed, was cancelled (with the reason given then), or the child died.
+        """
+        with tempfile.TemporaryFile("w+") as stderr:
+            with self._lock:
+                if self._reason:
+                    raise self._reason
+                self._process = _start(stderr, keep_fds)
+            try:
+                last = self._converse(self._process, task, handle)
+            finally:
+                self._end(self._process)
+            if self._reason:
+                raise self._reason
+            if isinstance(last, Failed):
+                raise BackupmanError(last.error, permanent=last.permanent)
+            if not isinstance(last, Done):
+                raise BackupmanError(_how_it_died(self._process.returncode, stderr))
+
+    def cancel(self, reason: BackupmanError) -> None:
+        """End the child and its tools: it has 20 s to abort its uploads. `run` then raises the reason."""
+        with self._lock:
+            if self._reason:
+                return
+            self._reason = reason
+            if self._process and self._process.poll() is None:
+                self._process.terminate()
+                self._killer = Timer(_KILL_AFTER, _kill_session, (self._process.pid,))
+                self._killer.daemon = True
+                self._killer.start()
+
+    def _converse(
+        self, process: "subprocess.Popen[str]", task: BaseModel, handle: Callable[[Message], None]
+    ) -> Message | None:
+        assert process.stdin is not None and process.stdout is not None  # noqa: S101 - both are pipes
+        with suppress(BrokenPipeError):
+            process.stdin.write(task.model_dump_json() + "\n")
+            process.stdin.flush()
+        message: Message | None = None
+        for line in process.stdout:
+            message = MESSAGE.validate_json(line)
+            handle(message)
+            if isinstance(message, SessionOpened):
+                with suppress(BrokenPipeError):
+                    process.stdin.write("recorded\n")
+                    process.stdin.flush()
+        return message
+
+    def _end(self, process: "subprocess.Popen[str]") -> None:
+        """Close the line, wait, and leave nothing of the session behind."""
+        for pipe in (process.stdin, process.stdout):
+            with suppress(BrokenPipeError):
+                if pipe:
+                    pipe.close()
+        try:
+            process.wait(_KILL_AFTER + 5)
+        except subprocess.TimeoutExpired:
+            _kill_session(process.pid)
+            process.wait()
+        with self._lock:
+            if self._killer:
+                self._killer.cancel()
+        _kill_session(process.pid)  # tools that outlived a child that crashed
+
+
+def _start(stderr: IO[str], keep_fds: Sequence[int]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "backupman.engine.child"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,
+        pass_fds=tuple(keep_fds),
+    )
+
+
+def _kill_session(leader: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def _how_it_died(code: int, stderr: IO[str]) -> str:
+    stderr.seek(0)
+    said = stderr.read()[-_STDERR_KEPT:].strip().split("\n")[-1]
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return f"the process that moves the data {how} before it was done{': ' + said if said else ''}"

@@ -1,0 +1,99 @@
+"""Sends what the outbox owes: claimed with a lease, tried with backoff, across restarts, every attempt recorded."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from backupman.config.model import Deliveries
+from backupman.errors import BackupmanError, NotifyError
+from backupman.notifiers import Endpoint, Message
+from backupman.records import Delivery, DeliveryState, now
+from backupman.retry import backoff
+from backupman.store import Store
+from backupman.store.outbox import Attempt
+
+log = logging.getLogger(__name__)
+
+_BATCH = 100
+_LEASE = timedelta(minutes=10)
+_LONGEST_SEND = 300.0
+_POLL = 0.5
+
+
+class Dispatcher:
+    """Delivers to the endpoints of the config, by their names."""
+
+    def __init__(self, settings: Deliveries, endpoints: Mapping[str, Endpoint], store: Store) -> None:
+        self._settings = settings
+        self._endpoints = endpoints
+        self._store = store
+
+    def drain(self, timeout: timedelta) -> int:
+        """Deliver what is due, and what becomes due, until nothing is owed or the time is up; what is still owed."""
+        return asyncio.run(self._drain(timeout.total_seconds()))
+
+    async def _drain(self, seconds: float) -> int:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            sent = await self.deliver_due(deadline - time.monotonic())
+            due = await asyncio.to_thread(self._store.outbox.next_due)
+            if due is None or (due - now()).total_seconds() > deadline - time.monotonic():
+                break
+            if not sent:
+                await asyncio.sleep(_POLL)
+        return await asyncio.to_thread(self._store.outbox.owed)
+
+    async def deliver_due(self, longest: float = _LONGEST_SEND) -> int:
+        """Make one attempt at every delivery that is due now; how many."""
+        claimed = await asyncio.to_thread(self._store.outbox.claim, _BATCH, _LEASE)
+        await asyncio.gather(*(self._deliver(delivery, min(longest, _LONGEST_SEND)) for delivery in claimed))
+        return len(claimed)
+
+    async def _deliver(self, delivery: Delivery, longest: float) -> None:
+        at, started = now(), time.monotonic()
+        state, answer, error = await self._send(delivery, longest)
+        attempt = self._judge(delivery, at, time.monotonic() - started, state, answer, error)
+        if error:
+            level = logging.WARNING if attempt.next_attempt_at else logging.ERROR
+            log.log(level, "%s: %s of %s: %s", delivery.endpoint, state, delivery.event.kind, error.sentence)
+        assert delivery.id is not None  # noqa: S101 - it comes from the database
+        await asyncio.to_thread(self._store.outbox.record, delivery.id, attempt)
+
+    async def _send(
+        self, delivery: Delivery, longest: float
+    ) -> tuple[DeliveryState, str | None, BackupmanError | None]:
+        endpoint = self._endpoints.get(delivery.endpoint)
+        if endpoint is None:
+            gone = NotifyError(f"the endpoint {delivery.endpoint!r} is not in the config any more", permanent=True)
+            return DeliveryState.DROPPED, None, gone
+        event = delivery.event
+        message = Message(id=event.id, event=event.kind, time=event.time, payload=event.payload)
+        try:
+            async with asyncio.timeout(longest):
+                return DeliveryState.DELIVERED, await endpoint.send(message), None
+        except NotifyError as error:
+            return DeliveryState.OWED, error.answer or None, error
+        except TimeoutError:
+            return DeliveryState.OWED, None, NotifyError(f"no answer within {longest:.0f} s")
+        except Exception as error:  # noqa: BLE001 - a notifier's fault of any kind is recorded, and hurts nobody else
+            return DeliveryState.OWED, None, NotifyError(f"unexpected {type(error).__name__}", permanent=True)
+
+    def _judge(
+        self,
+        delivery: Delivery,
+        at: datetime,
+        seconds: float,
+        state: DeliveryState,
+        answer: str | None,
+        error: BackupmanError | None,
+    ) -> Attempt:
+        """Whether and when there is another attempt."""
+        next_at = None
+        if state == DeliveryState.OWED and error:
+            wait = backoff(delivery.attempts, first=self._settings.first_wait, longest=self._settings.max_wait)
+            next_at = at + max(wait, timedelta(seconds=error.retry_after or 0))
+            if error.permanent or next_at - delivery.created_at > self._settings.give_up_after:
+                state, next_at = DeliveryState.FAILED, None
+        return Attempt(state, at, seconds, answer, error.sentence if error else None, next_at)

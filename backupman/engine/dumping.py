@@ -1,0 +1,126 @@
+"""In the child: a source's dump through the pipeline into the spool, past the gate, while the uploads follow."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from backupman.engine.protocol import BackupTask, Dumped, Phase, Progress
+from backupman.engine.uploading import Uploads, drive_of
+from backupman.errors import BackupmanError, Interrupted
+from backupman.pipeline import Pipeline
+from backupman.pipeline._sink import CHUNK
+from backupman.pipeline.spool import Spool
+from backupman.registry import provider_class
+from backupman.sources import Dump, Source
+
+_TELL_EVERY = 0.25
+
+Tell = Callable[[BaseModel], None]
+
+
+def source_of(settings: dict[str, Any]) -> Source:
+    """The source that the settings describe."""
+    cls = provider_class("sources", Source, settings["provider"])  # type: ignore[type-abstract]
+    return cls.model_validate(settings)
+
+
+def back_up(task: BackupTask, tell: Tell, opened: Callable[[str, str], None]) -> None:
+    """Dump, judge, commit; the uploads follow the spool and end after it.
+
+    Raises:
+        BackupmanError: the dump failed or was refused; no upload has completed and the spool is gone.
+    """
+    source = source_of(task.source)
+    pipeline = Pipeline.model_validate(task.pipeline)
+    drives = [drive_of(drive, task.retry) for drive in task.drives]
+    spool = Spool(task.spool, keep_free=task.keep_free, max_size=task.max_size)
+    progress = _Progress(tell, spool)
+    uploads = Uploads(drives, spool, task.object_name, task.retry, tell, opened, progress.sent)
+    try:
+        uploads.start()
+        tell(Phase(phase="dumping"))
+        dumped = _dump(source, task.database, pipeline, spool, progress, tell)
+        tell(dumped)
+        uploads.may_complete(task.sidecar | _sidecar(dumped, encrypted=pipeline.encryption is not None))
+        tell(Phase(phase="uploading"))
+        uploads.wait()
+        progress.tell_now()
+    except BaseException as error:
+        spool.fail(error if isinstance(error, BackupmanError) else Interrupted("the backup was given up"))
+        uploads.wait()
+        raise
+    finally:
+        spool.close()
+
+
+def _dump(source: Source, database: str, pipeline: Pipeline, spool: Spool, progress: "_Progress", tell: Tell) -> Dumped:
+    started = time.monotonic()
+    with _workspace(spool.path) as folder:
+        with source.dump(database, folder) as dump, pipeline.encode(spool) as sink:
+            while chunk := dump.stream.read(CHUNK):
+                dump.saw(chunk)
+                sink.write(chunk)
+                progress.read(dump)
+        tell(Phase(phase="checking"))
+        source.accept(database, dump)
+    spool.commit()
+    return Dumped(
+        size=dump.size,
+        stored_size=spool.size,
+        sha256=spool.sha256,
+        seconds=time.monotonic() - started,
+        warnings=dump.warnings,
+        facts=dump.facts,
+    )
+
+
+@contextmanager
+def _workspace(spool: Path) -> Iterator[Path]:
+    """The source's own folder beside the spool; a dead run's is found by the spool's name."""
+    folder = spool.with_name(spool.name + ".work")
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sidecar(dumped: Dumped, *, encrypted: bool) -> dict[str, Any]:
+    """What the sidecar says of the dump; beside an encrypted one nothing about its content."""
+    clear = {"StoredSize": dumped.stored_size, "Sha256": dumped.sha256}
+    return clear if encrypted else clear | {"Size": dumped.size, "Facts": dumped.facts}
+
+
+class _Progress:
+    """Tells how far things are, a few times a second."""
+
+    def __init__(self, tell: Tell, spool: Spool) -> None:
+        self._tell = tell
+        self._spool = spool
+        self._read = 0
+        self._sent: dict[str, int] = {}
+        self._next = 0.0
+
+    def read(self, dump: Dump) -> None:
+        """The dump was read so far."""
+        self._read = dump.size
+        self._maybe()
+
+    def sent(self, label: str, position: int) -> None:
+        """An upload has taken the spool up to a position."""
+        self._sent[label] = position
+        self._maybe()
+
+    def _maybe(self) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _TELL_EVERY
+            self.tell_now()
+
+    def tell_now(self) -> None:
+        """Send the figures as they are."""
+        self._tell(Progress(read=self._read, stored=self._spool.size, sent=dict(self._sent)))

@@ -1,0 +1,174 @@
+"""Who runs when: sources side by side within bounds, one source never twice at once, everything can be ended."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event, Lock
+
+from backupman.config import Config, JobPlan
+from backupman.engine.data_plane import DataPlane
+from backupman.engine.locks import source_lock
+from backupman.engine.protocol import Databases, DatabasesTask, Message
+from backupman.engine.retention import Pruner
+from backupman.engine.runner import Order, Runner
+from backupman.errors import BackupmanError, BusyError, Interrupted
+from backupman.records import Backup, Status
+from backupman.sources import Source
+
+log = logging.getLogger(__name__)
+
+_TICK = 0.5
+
+
+@dataclass
+class Result:
+    """What came of a call: the settled backups, the sources that were busy, and what went wrong beside them."""
+
+    backups: list[Backup] = field(default_factory=list)
+    busy: list[str] = field(default_factory=list)
+    errors: list[BackupmanError] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def good(self) -> bool:
+        """Whether everything that was asked for is finished."""
+        finished = all(backup.status == Status.FINISHED for backup in self.backups)
+        return finished and not (self.busy or self.errors or self.interrupted)
+
+    def add(self, other: "Result") -> None:
+        """Take over what came of a part of the call."""
+        self.backups += other.backups
+        self.busy += other.busy
+        self.errors += other.errors
+
+
+class Executor:
+    """Runs jobs and retries; `cancel` ends whatever is under way. Thread-safe."""
+
+    def __init__(self, config: Config, runner: Runner, pruner: Pruner) -> None:
+        self._config = config
+        self._runner = runner
+        self._pruner = pruner
+        self._stopped = Event()
+        self._under_way: set[DataPlane] = set()
+        self._guard = Lock()
+
+    def run(self, plans: Sequence[JobPlan], sources: Sequence[str] | None, order: Order, *, wait: bool) -> Result:
+        """Back up the sources of the plans (only those of the labels in `sources`); one's failure stops no other."""
+        work: dict[str, list[tuple[JobPlan, Source]]] = {}
+        for plan in plans:
+            for source in plan.sources:
+                if sources is None or source.label in sources:
+                    work.setdefault(source.label, []).append((plan, source))
+
+        def one(label: str) -> Result:
+            result = Result()
+            for plan, source in work[label]:
+                if not self._stopped.is_set():
+                    result.add(self._source(plan, source, order, wait=wait))
+            return result
+
+        return self._side_by_side([lambda label=label: one(label) for label in work])
+
+    def retry(self, plans: Sequence[JobPlan], backups: Sequence[Backup], *, wait: bool) -> Result:
+        """Go on from the failed drives of backups; a backup whose dump failed is made anew."""
+        by_label = {plan.label: plan for plan in plans}
+
+        def one(backup: Backup) -> Result:
+            plan = by_label.get(backup.job)
+            source = next((source for source in plan.sources if source.label == backup.source), None) if plan else None
+            if plan is None or source is None:
+                sentence = f"{backup.label}: its job {backup.job!r} or its source is not in the config any more"
+                return Result(errors=[BackupmanError(sentence, permanent=True)])
+            if backup.dump_status != Status.FINISHED:
+                return self._source(plan, source, Order(trigger="retry"), wait=wait, only=backup.database or None)
+            return self._guarded(source, wait, lambda lock: self._retry(plan, backup, lock))
+
+        return self._side_by_side([lambda backup=backup: one(backup) for backup in backups])
+
+    def cancel(self, reason: str) -> None:
+        """End everything that is under way and start nothing more."""
+        self._stopped.set()
+        with self._guard:
+            for data_plane in self._under_way:
+                data_plane.cancel(Interrupted(reason))
+
+    def _side_by_side(self, tasks: Sequence[Callable[[], Result]]) -> Result:
+        result = Result()
+        with ThreadPoolExecutor(self._config.max_parallel, thread_name_prefix="backup") as pool:
+            pending: set[Future[Result]] = {pool.submit(task) for task in tasks}
+            try:
+                while pending:  # in short turns, so that Ctrl-C reaches this thread
+                    done, pending = wait(pending, timeout=_TICK, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        result.add(future.result())
+            except KeyboardInterrupt:
+                self.cancel("the backup was interrupted")
+                result.interrupted = True
+                for future in pending:
+                    result.add(future.result())
+        return result
+
+    def _source(self, plan: JobPlan, source: Source, order: Order, *, wait: bool, only: str | None = None) -> Result:
+        def back_up(lock: int) -> Result:
+            result = Result()
+            try:
+                databases = [only] if only else self._databases(source)
+            except BackupmanError as error:
+                result.backups.append(self._runner.refuse(plan, source, order, error))
+                return result
+            for database in databases:
+                if self._stopped.is_set():
+                    break
+                with self._data_plane() as data_plane:
+                    result.backups.append(self._runner.run(plan, source, database, order, data_plane, lock))
+            result.errors += self._pruner.prune(plan, source, result.backups)
+            return result
+
+        return self._guarded(source, wait, back_up)
+
+    def _retry(self, plan: JobPlan, backup: Backup, lock: int) -> Result:
+        try:
+            with self._data_plane() as data_plane:
+                return Result(backups=[self._runner.retry(plan, backup, data_plane, lock)])
+        except BackupmanError as error:
+            return Result(errors=[error])
+
+    def _guarded(self, source: Source, wait: bool, work: Callable[[int], Result]) -> Result:
+        """The work while the source's lock is held; a busy source and an unusable folder are results too."""
+        try:
+            with source_lock(self._config.state_folder, source.label, wait=wait, stop=self._stopped.is_set) as lock:
+                return work(lock)
+        except BusyError as error:
+            log.warning("%s", error.sentence)
+            return Result(busy=[source.label])
+        except BackupmanError as error:
+            return Result(errors=[error])
+
+    def _databases(self, source: Source) -> list[str]:
+        if not source.many:
+            return source.databases()
+        names: list[str] = []
+
+        def take(message: Message) -> None:
+            if isinstance(message, Databases):
+                names.extend(message.names)
+
+        with self._data_plane() as data_plane:
+            data_plane.run(DatabasesTask(source=source.revealed()), take)
+        return names
+
+    @contextmanager
+    def _data_plane(self) -> Iterator[DataPlane]:
+        data_plane = DataPlane()
+        with self._guard:
+            self._under_way.add(data_plane)
+            if self._stopped.is_set():
+                data_plane.cancel(Interrupted("the backup was interrupted"))
+        try:
+            yield data_plane
+        finally:
+            with self._guard:
+                self._under_way.discard(data_plane)

@@ -1,0 +1,65 @@
+"""The spool folder: where each dump passes through, what stays there for a retry, and for how long."""
+
+import logging
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+from backupman.config import Config
+from backupman.records import Backup, Status, now
+from backupman.sources import Source
+from backupman.store import Store
+
+_MIN_FREE = 2**30
+_MIN_FREE_SHARE = 0.05
+
+log = logging.getLogger(__name__)
+
+
+class Spools:
+    """At most one kept spool per (source, database): a newer one replaces it, and none stays longer than `keep`."""
+
+    def __init__(self, config: Config, store: Store) -> None:
+        self._folder = config.spool.folder or config.state_folder / "spool"
+        self._min_free = config.spool.min_free
+        self._keep: timedelta = config.spool.keep
+        self._store = store
+
+    def path(self, source: Source, name: str) -> Path:
+        """Where the dump of that object name is spooled; absolute, because children and retries must find it."""
+        return (source.tmp_folder or self._folder).absolute() / name.rsplit("/", 1)[-1]
+
+    def keep_free(self, spool: Path) -> int:
+        """Bytes that must stay free on the spool's disk."""
+        if self._min_free is not None:
+            return self._min_free
+        existing = next(folder for folder in spool.parents if folder.exists())
+        return min(int(shutil.disk_usage(existing).total * _MIN_FREE_SHARE), _MIN_FREE)
+
+    def tidy(self, backup: Backup) -> None:
+        """After a backup was settled: remove its spool unless a retry needs it, and those that it replaces."""
+        if backup.dump_path is None and backup.spool_path:
+            _remove(Path(backup.spool_path))
+        if backup.dump_status != Status.FINISHED:
+            return
+        for older in self._store.backups.kept_spools(backup.source, backup.database):
+            if older.id != backup.id and older.created_at <= backup.created_at and older.status != Status.PENDING:
+                self._drop(older, "a newer dump replaces it")
+
+    def expire(self) -> None:
+        """Remove the spools that were kept long enough."""
+        for backup in self._store.backups.spooled():
+            if backup.status != Status.PENDING and now() - backup.created_at > self._keep:
+                self._drop(backup, f"it was kept for {self._keep}")
+
+    def _drop(self, backup: Backup, reason: str) -> None:
+        log.info("%s: the spooled dump of backup %s is removed: %s", backup.label, backup.id[:8], reason)
+        _remove(Path(backup.dump_path or backup.spool_path or ""))
+        self._store.backups.change(backup.id, dump_path=None)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("the spooled dump %s cannot be removed: %s", path, error.strerror)

@@ -1,0 +1,165 @@
+"""In the child: one thread a drive follows the spool; a failed upload is tried again from the spool's start."""
+
+import io
+import json
+import time
+from collections.abc import Callable, Sequence
+from threading import Event, Thread
+from typing import Any
+
+from pydantic import BaseModel
+
+from backupman.drives import Drive, Stored
+from backupman.engine.protocol import DriveTask, Phase, Progress, Retrying, Uploaded, UploadFailed, UploadTask
+from backupman.errors import BackupmanError, DriveError
+from backupman.naming import sidecar_name
+from backupman.pipeline.spool import Spool
+from backupman.registry import provider_class
+from backupman.retry import RetryPolicy
+
+Tell = Callable[[BaseModel], None]
+
+
+def drive_of(task: DriveTask, retry: RetryPolicy) -> Drive:
+    """The drive that the settings describe, with the policy for its parts."""
+    cls = provider_class("drives", Drive, task.settings["provider"])  # type: ignore[type-abstract]
+    return cls.model_validate(task.settings).with_retry(retry)
+
+
+class Uploads:
+    """The uploads of one spool onto its drives; one drive's failure never stops another."""
+
+    def __init__(
+        self,
+        drives: Sequence[Drive],
+        spool: Spool,
+        name: str,
+        retry: RetryPolicy,
+        tell: Tell,
+        opened: Callable[[str, str], None],
+        sent: Callable[[str, int], None],
+    ) -> None:
+        self._spool = spool
+        self._name = name
+        self._retry = retry
+        self._tell = tell
+        self._opened = opened
+        self._sent = sent
+        self._sidecar: bytes = b""
+        self._accepted = Event()
+        self._threads = [
+            Thread(target=self._upload, args=(drive,), name=f"upload-{drive.label}", daemon=True) for drive in drives
+        ]
+
+    def start(self) -> None:
+        """Let every drive follow the spool."""
+        for thread in self._threads:
+            thread.start()
+
+    def may_complete(self, sidecar: dict[str, Any]) -> None:
+        """The dump is good: this is what stands beside the object."""
+        self._sidecar = json.dumps(sidecar, indent=2, ensure_ascii=False).encode()
+        self._accepted.set()
+
+    def wait(self) -> None:
+        """Wait for the end of every upload; when the dump failed, for the end of every abort."""
+        self._accepted.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def _upload(self, drive: Drive) -> None:
+        started, attempts = time.monotonic(), 0
+
+        def attempt() -> Stored:
+            nonlocal attempts
+            attempts += 1
+            reader = self._spool.reader(lambda position: self._sent(drive.label, position))
+            try:
+                if not drive.capabilities.follows:
+                    reader.wait_for_the_end()
+                return drive.upload(reader, self._name, {}, lambda session: self._opened(drive.label, session))
+            except BackupmanError as error:
+                if self._spool.error:  # the dump failed, or all is being given up: no drive can help that
+                    raise DriveError(self._spool.error.sentence, permanent=True) from error
+                raise
+
+        try:
+            stored = self._retry.call(attempt, before_sleep=lambda error: self._retrying(drive, error))
+            uploaded = self._with_sidecar(drive, stored)
+        except Exception as error:  # noqa: BLE001 - a drive's fault of any kind stays that drive's
+            sentence = error.sentence if isinstance(error, BackupmanError) else _unexpected(drive, error)
+            seconds = time.monotonic() - started
+            self._tell(UploadFailed(label=drive.label, error=sentence, attempts=attempts, seconds=seconds))
+        else:
+            seconds = time.monotonic() - started
+            self._tell(uploaded.model_copy(update={"attempts": attempts, "seconds": seconds}))
+
+    def _retrying(self, drive: Drive, error: BackupmanError) -> None:
+        self._tell(Retrying(label=drive.label, error=error.sentence))
+
+    def _with_sidecar(self, drive: Drive, stored: Stored) -> Uploaded:
+        self._accepted.wait()
+        uploaded = Uploaded(label=drive.label, ref=stored.ref, size=stored.size, checksums=dict(stored.checksums))
+        try:
+            sidecar = self._retry.call(
+                lambda: drive.upload(io.BytesIO(self._sidecar), sidecar_name(self._name), {}),
+            )
+        except BackupmanError as error:  # the object itself is whole: a warning, not a failure
+            return uploaded.model_copy(update={"sidecar_error": error.sentence})
+        return uploaded.model_copy(update={"sidecar_ref": sidecar.ref})
+
+
+def upload_kept(task: UploadTask, tell: Tell, opened: Callable[[str, str], None]) -> None:
+    """Put the spool of an earlier run onto drives, after what it left there was looked at.
+
+    Raises:
+        PipelineError: the spool is gone.
+    """
+    spool = Spool.kept(task.spool)
+    try:
+        tell(Phase(phase="uploading"))
+        drives = [drive_of(drive, task.retry) for drive in task.drives]
+        open_still = [
+            drive
+            for drive, about in zip(drives, task.drives, strict=True)
+            if not _there_already(drive, about, task, spool, tell)
+        ]
+        sent: dict[str, int] = {}
+
+        def progress(label: str, position: int) -> None:
+            sent[label] = position
+            tell(Progress(read=0, stored=spool.size, sent=sent))
+
+        uploads = Uploads(open_still, spool, task.object_name, task.retry, tell, opened, progress)
+        uploads.may_complete(task.sidecar)
+        uploads.start()
+        try:
+            uploads.wait()
+        except BackupmanError as error:
+            spool.fail(error)
+            uploads.wait()
+            raise
+    finally:
+        spool.close()
+
+
+def _there_already(drive: Drive, about: DriveTask, task: UploadTask, spool: Spool, tell: Tell) -> bool:
+    """Whether the exact object of this backup is there, whole; an unequal leftover of our own is removed."""
+    try:
+        drive.abort(task.object_name, about.leftover_session)
+        ref = drive.find(task.object_name)
+        if ref is None:
+            return False
+        stat = drive.stat(ref)
+        if stat.size == spool.size and stat.checksums.get("sha256", task.sha256) == task.sha256:
+            tell(Uploaded(label=drive.label, ref=ref, size=stat.size, checksums=dict(stat.checksums)))
+            return True
+        drive.delete(ref)
+    except BackupmanError as error:  # the upload itself will show whether the drive can be used
+        tell(Retrying(label=drive.label, error=error.sentence))
+    return False
+
+
+def _unexpected(drive: Drive, error: Exception) -> str:
+    return drive.redact(f"{drive.label}: unexpected {type(error).__name__}: {error}; please report it")

@@ -1,0 +1,24 @@
+"""The names of objects, spools and locks: safe on every drive, never two alike."""
+
+import re
+from datetime import datetime
+from hashlib import sha256
+
+
+def slug(text: str) -> str:
+    """The text as a folder name: lower case, `[a-z0-9._-]`; a hash is added when more than case and spaces was lost."""
+    safe = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-.")[:80]
+    if safe and safe == re.sub(r"\s+", "-", text.lower()):
+        return safe
+    return f"{safe}-{sha256(text.encode()).hexdigest()[:6]}".strip("-")
+
+
+def object_name(source: str, database: str | None, backup_id: str, time: datetime, suffix: str) -> str:
+    """`<source>[/<database>]/backup-<YYYYMMDDHHMMSS>-<first 8 of the id><suffix>`, the time in UTC."""
+    folders = [slug(source)] + ([slug(database)] if database is not None else [])
+    return f"{'/'.join(folders)}/backup-{time:%Y%m%d%H%M%S}-{backup_id[:8]}{suffix}"
+
+
+def sidecar_name(name: str) -> str:
+    """The name of the manifest beside an object."""
+    return f"{name}.json"

@@ -1,0 +1,159 @@
+"""Backups and their drive files: begun, changed, settled, found and listed."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, or_
+from sqlmodel import Session, col, select
+
+from backupman.errors import NotFoundError
+from backupman.records import Backup, DriveFile, Status, now, settle
+from backupman.store.outbox import Announcement, owe
+
+Sessions = Callable[[], AbstractContextManager[Session]]
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class BackupFilter:
+    """Which backups to list; None means any."""
+
+    status: str | None = None
+    label: str | None = None
+    job: str | None = None
+    source: str | None = None
+    database: str | None = None
+    since: datetime | None = None
+    after: str | None = None
+    """The id of the last backup of the page before."""
+
+
+class Backups:
+    """The records of backups and drive files."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def begin(self, backup: Backup, announcements: Sequence[Announcement]) -> Backup:
+        """Record a backup with its drive files, and owe what is announced, in one transaction."""
+        with self._sessions() as session:
+            session.add(backup)
+            session.flush()
+            owe(session, backup, announcements)
+        return backup
+
+    def change(self, backup_id: str, **fields: Any) -> None:
+        """Set fields of a backup."""
+        with self._sessions() as session:
+            _set(_existing(session, backup_id), fields)
+
+    def change_drive_file(self, backup_id: str, label: str, **fields: Any) -> None:
+        """Set fields of a backup's file on the drive of that label."""
+        with self._sessions() as session:
+            for drive_file in _existing(session, backup_id).drive_files:
+                if drive_file.label == label:
+                    _set(drive_file, fields)
+
+    def settle(
+        self, backup_id: str, change: Callable[[Backup], None], announce: Callable[[Backup], Sequence[Announcement]]
+    ) -> Backup:
+        """Let `change` enter the outcome, derive the status, and owe what is announced, in one transaction."""
+        with self._sessions() as session:
+            backup = _existing(session, backup_id)
+            change(backup)
+            backup.status = settle(backup.dump_status, backup.drive_files)
+            backup.phase = None
+            backup.finished_at = backup.updated_at = now()
+            session.flush()
+            owe(session, backup, announce(backup))
+        return backup
+
+    def get(self, name: str) -> Backup:
+        """The backup of that id, of that unique beginning of an id, or the `latest`.
+
+        Raises:
+            NotFoundError: there is none, or the beginning fits several.
+        """
+        with self._sessions() as session:
+            query = select(Backup).order_by(col(Backup.created_at).desc(), col(Backup.id).desc()).limit(2)
+            if name == LATEST:
+                if newest := session.exec(query).first():
+                    return newest
+                raise NotFoundError("there is no backup yet; make one with `backupman run`")
+            found = session.exec(query.where(col(Backup.id).startswith(name, autoescape=True))).all()
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise NotFoundError(f"several backups begin with {name!r}; write more of the id")
+            raise NotFoundError(f"there is no backup {name!r}; see `backupman list`")
+
+    def list(self, wanted: BackupFilter = BackupFilter(), limit: int | None = None) -> Sequence[Backup]:
+        """Backups, the newest first."""
+        with self._sessions() as session:
+            query = select(Backup).order_by(col(Backup.created_at).desc(), col(Backup.id).desc()).limit(limit)
+            for name in ("status", "label", "job", "source", "database"):
+                if (value := getattr(wanted, name)) is not None:
+                    query = query.where(getattr(Backup, name) == value)
+            if wanted.since:
+                query = query.where(col(Backup.created_at) >= wanted.since)
+            if wanted.after:
+                query = query.where(_older_than(_existing(session, wanted.after)))
+            return session.exec(query).all()
+
+    def finished_files(self, job: str) -> Sequence[DriveFile]:
+        """Every finished drive file of a job's finished backups, each with its backup, the newest first."""
+        with self._sessions() as session:
+            query = (
+                select(DriveFile)
+                .join(Backup)
+                .where(Backup.job == job, DriveFile.status == Status.FINISHED)
+                .order_by(col(Backup.created_at).desc(), col(Backup.id).desc())
+            )
+            files = session.exec(query).all()
+            for file in files:
+                _ = file.backup.id  # loaded while the session lasts
+            return files
+
+    def kept_spools(self, source: str, database: str) -> Sequence[Backup]:
+        """Backups of a database whose dump is still spooled."""
+        return [backup for backup in self.spooled() if (backup.source, backup.database) == (source, database)]
+
+    def spooled(self) -> Sequence[Backup]:
+        """Backups whose dump is still spooled; there are never many."""
+        with self._sessions() as session:
+            return session.exec(select(Backup).where(col(Backup.dump_path).is_not(None))).all()
+
+    def forget_file(self, drive_file_id: str) -> None:
+        """Drop the record of a drive file whose object is gone, and the backup's with its last one."""
+        with self._sessions() as session:
+            drive_file = session.get(DriveFile, drive_file_id)
+            if not drive_file:
+                return
+            backup = drive_file.backup
+            if len(backup.drive_files) == 1:
+                session.delete(backup)
+            else:
+                session.delete(drive_file)
+
+
+def _existing(session: Session, backup_id: str) -> Backup:
+    backup = session.get(Backup, backup_id)
+    if backup is None:
+        raise NotFoundError(f"there is no backup {backup_id!r}")
+    return backup
+
+
+def _set(record: Backup | DriveFile, fields: dict[str, Any]) -> None:
+    for name, value in fields.items():
+        setattr(record, name, value)
+    record.updated_at = now()
+
+
+def _older_than(backup: Backup) -> ColumnElement[bool]:
+    return or_(
+        col(Backup.created_at) < backup.created_at,
+        and_(col(Backup.created_at) == backup.created_at, col(Backup.id) < backup.id),
+    )

@@ -1,0 +1,183 @@
+"""The outbox: events, and the deliveries owed for them, written in the transaction of what they tell about.
+
+A delivery is claimed by one atomic UPDATE with a lease, so that a daemon's dispatcher and a `run` beside it never both
+send it. Deliveries of one (endpoint, lane) go out in order; lanes never wait for each other.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import exists, func, or_, update
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, select
+
+from backupman.errors import NotFoundError
+from backupman.events import BackupExtended, EventKind
+from backupman.records import Backup, Delivery, DeliveryAttempt, DeliveryState, Event, now
+
+Sessions = Callable[[], AbstractContextManager[Session]]
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """An event that is about to be written, and the names of the endpoints that want it."""
+
+    kind: EventKind
+    endpoints: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of one attempt; `next_attempt_at` None means that there is none."""
+
+    state: DeliveryState
+    at: datetime
+    seconds: float
+    answer: str | None = None
+    error: str | None = None
+    next_attempt_at: datetime | None = None
+
+
+def owe(session: Session, backup: Backup, announcements: Sequence[Announcement]) -> None:
+    """Write the events of a backup and their deliveries into the session's transaction."""
+    for announcement in announcements:
+        event = Event(
+            kind=announcement.kind,
+            instance=backup.instance,
+            job=backup.job,
+            backup_id=backup.id,
+            payload=BackupExtended.of(backup).document(),
+        )
+        session.add(event)
+        session.flush()
+        session.add_all(_delivery(event, endpoint) for endpoint in announcement.endpoints)
+
+
+def _delivery(event: Event, endpoint: str) -> Delivery:
+    return Delivery(event_seq=event.seq, endpoint=endpoint, lane=event.job)
+
+
+class Outbox:
+    """Events and deliveries."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def claim(self, limit: int, lease: timedelta, at: datetime | None = None) -> Sequence[Delivery]:
+        """Up to `limit` due deliveries, the head of each (endpoint, lane), ours alone until the lease ends."""
+        time = at or now()
+        earlier = aliased(Delivery)
+        head = ~exists().where(
+            earlier.endpoint == Delivery.endpoint,
+            earlier.lane == Delivery.lane,
+            earlier.state == DeliveryState.OWED,
+            earlier.id < Delivery.id,
+        )
+        with self._sessions() as session:
+            query = (
+                select(Delivery)
+                .where(Delivery.state == DeliveryState.OWED, col(Delivery.next_attempt_at) <= time, _free(time), head)
+                .order_by(col(Delivery.id))
+                .limit(limit)
+            )
+            return [delivery for delivery in session.exec(query).all() if self._take(session, delivery, time, lease)]
+
+    @staticmethod
+    def _take(session: Session, delivery: Delivery, time: datetime, lease: timedelta) -> bool:
+        taken = session.connection().execute(
+            update(Delivery)
+            .where(col(Delivery.id) == delivery.id, col(Delivery.state) == DeliveryState.OWED, _free(time))
+            .values(lease_until=time + lease, attempts=col(Delivery.attempts) + 1)
+        )
+        session.refresh(delivery)
+        return taken.rowcount == 1
+
+    def record(self, delivery_id: int, attempt: Attempt) -> None:
+        """Enter what came of an attempt and let go of the lease."""
+        with self._sessions() as session:
+            delivery = session.get_one(Delivery, delivery_id)
+            delivery.state = attempt.state
+            delivery.answer, delivery.error, delivery.lease_until = attempt.answer, attempt.error, None
+            if attempt.next_attempt_at:
+                delivery.next_attempt_at = attempt.next_attempt_at
+            else:
+                delivery.settled_at = attempt.at
+            session.add(
+                DeliveryAttempt(
+                    delivery_id=delivery_id,
+                    at=attempt.at,
+                    seconds=attempt.seconds,
+                    delivered=attempt.state == DeliveryState.DELIVERED,
+                    answer=attempt.answer,
+                    error=attempt.error,
+                )
+            )
+
+    def next_due(self) -> datetime | None:
+        """When the next owed delivery is due."""
+        with self._sessions() as session:
+            due: datetime | None = session.exec(
+                select(func.min(Delivery.next_attempt_at)).where(Delivery.state == DeliveryState.OWED)
+            ).one()
+            return due
+
+    def owed(self) -> int:
+        """How many deliveries are owed."""
+        with self._sessions() as session:
+            return session.exec(select(func.count()).where(Delivery.state == DeliveryState.OWED)).one()
+
+    def deliveries(
+        self, state: str | None = None, endpoint: str | None = None, limit: int | None = 100
+    ) -> Sequence[Delivery]:
+        """Deliveries with their events and attempts, the newest first."""
+        with self._sessions() as session:
+            query = select(Delivery).order_by(col(Delivery.id).desc()).limit(limit)
+            for name, value in (("state", state), ("endpoint", endpoint)):
+                if value is not None:
+                    query = query.where(getattr(Delivery, name) == value)
+            return session.exec(query).all()
+
+    def events(
+        self, kind: str | None = None, backup_id: str | None = None, after: int = 0, limit: int | None = 100
+    ) -> Sequence[Event]:
+        """Events after a sequence number, the newest first."""
+        with self._sessions() as session:
+            query = select(Event).where(col(Event.seq) > after).order_by(col(Event.seq).desc()).limit(limit)
+            for name, value in (("kind", kind), ("backup_id", backup_id)):
+                if value is not None:
+                    query = query.where(getattr(Event, name) == value)
+            return session.exec(query).all()
+
+    def replay(self, event: str, endpoints: Sequence[str]) -> int:
+        """Owe an event (its id or a unique beginning of it) again, with the same id; how many deliveries.
+
+        Raises:
+            NotFoundError: there is no such event, or several.
+        """
+        with self._sessions() as session:
+            found = session.exec(select(Event).where(col(Event.id).startswith(event, autoescape=True)).limit(2)).all()
+            if len(found) != 1:
+                what = "several events begin with" if found else "there is no event"
+                raise NotFoundError(f"{what} {event!r}; see `backupman events list`")
+            session.add_all(_delivery(found[0], endpoint) for endpoint in endpoints)
+        return len(endpoints)
+
+    def owe_again(self, delivery_ids: Sequence[int]) -> int:
+        """Owe given-up deliveries again, and owed ones at once; how many."""
+        with self._sessions() as session:
+            changed = session.connection().execute(
+                update(Delivery)
+                .where(
+                    col(Delivery.id).in_(delivery_ids),
+                    col(Delivery.state).in_([DeliveryState.OWED, DeliveryState.FAILED, DeliveryState.DROPPED]),
+                )
+                .values(state=DeliveryState.OWED, next_attempt_at=now(), created_at=now(), settled_at=None)
+            )
+            return int(changed.rowcount)
+
+
+def _free(time: datetime) -> Any:
+    return or_(col(Delivery.lease_until).is_(None), col(Delivery.lease_until) < time)
