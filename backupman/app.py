@@ -6,8 +6,9 @@ from pathlib import Path
 from backupman.config import Config, JobPlan, load, plans
 from backupman.engine.dispatcher import Dispatcher
 from backupman.engine.executor import Executor
+from backupman.engine.outcome import Observer
 from backupman.engine.retention import Pruner
-from backupman.engine.runner import Observer, Runner
+from backupman.engine.runner import Runner
 from backupman.engine.spools import Spools
 from backupman.notifiers import Endpoint
 from backupman.store import Store

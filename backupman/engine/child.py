@@ -21,6 +21,7 @@ from backupman.drives import Drive
 from backupman.engine import dumping, uploading
 from backupman.engine.protocol import (
     TASK,
+    AbortTask,
     BackupTask,
     CheckTask,
     Databases,
@@ -109,6 +110,8 @@ def _do(task: Task, channel: Channel) -> None:
             provider_class(task.family, contract, task.settings["provider"]).model_validate(task.settings).check()
         case DeleteTask():
             _delete(task, channel)
+        case AbortTask():
+            uploading.abort(task)
 
 
 def _opener(channel: Channel) -> Callable[[str, str], None]:

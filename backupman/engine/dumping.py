@@ -42,8 +42,8 @@ def back_up(task: BackupTask, tell: Tell, opened: Callable[[str, str], None]) ->
     progress = _Progress(tell, spool)
     uploads = Uploads(drives, spool, task.object_name, task.retry, tell, opened, progress.sent)
     try:
+        tell(Phase(phase="dumping"))  # first, so that the parent knows of uploads that it may have to abort
         uploads.start()
-        tell(Phase(phase="dumping"))
         dumped = _dump(source, task.database, pipeline, spool, progress, tell)
         tell(dumped)
         uploads.may_complete(task.sidecar | _sidecar(dumped, encrypted=pipeline.encryption is not None))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event, Lock
 
 from backupman.config import Config, JobPlan
@@ -70,7 +71,7 @@ class Executor:
                     result.add(self._source(plan, source, order, wait=wait))
             return result
 
-        return self._side_by_side([lambda label=label: one(label) for label in work])
+        return self._side_by_side([partial(one, label) for label in work])
 
     def retry(self, plans: Sequence[JobPlan], backups: Sequence[Backup], *, wait: bool) -> Result:
         """Go on from the failed drives of backups; a backup whose dump failed is made anew."""
@@ -86,7 +87,7 @@ class Executor:
                 return self._source(plan, source, Order(trigger="retry"), wait=wait, only=backup.database or None)
             return self._guarded(source, wait, lambda lock: self._retry(plan, backup, lock))
 
-        return self._side_by_side([lambda backup=backup: one(backup) for backup in backups])
+        return self._side_by_side([partial(one, backup) for backup in backups])
 
     def cancel(self, reason: str) -> None:
         """End everything that is under way and start nothing more."""
@@ -124,7 +125,9 @@ class Executor:
                     break
                 with self._data_plane() as data_plane:
                     result.backups.append(self._runner.run(plan, source, database, order, data_plane, lock))
-            result.errors += self._pruner.prune(plan, source, result.backups)
+            for error in self._pruner.prune(plan, source, result.backups):
+                self._runner.on_error(plan, source.label, error)
+                result.errors.append(error)
             return result
 
         return self._guarded(source, wait, back_up)

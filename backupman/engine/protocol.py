@@ -72,8 +72,17 @@ class DeleteTask(BaseModel):
     retry: RetryPolicy
 
 
+class AbortTask(BaseModel):
+    """Remove what a dead child left of exactly these uploads."""
+
+    kind: Literal["abort"] = "abort"
+    object_name: str
+    drives: list[DriveTask]
+    retry: RetryPolicy
+
+
 Task = Annotated[
-    BackupTask | UploadTask | DatabasesTask | CheckTask | DeleteTask,
+    BackupTask | UploadTask | DatabasesTask | CheckTask | DeleteTask | AbortTask,
     Field(discriminator="kind"),
 ]
 TASK: TypeAdapter[Task] = TypeAdapter(Task)

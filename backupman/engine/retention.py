@@ -80,6 +80,6 @@ class Pruner:
             DataPlane().run(task, take)
         except BackupmanError as error:
             errors.append(DriveError(f"retention on {drive.label} failed: {error.sentence}"))
-        for error in errors:
-            log.warning("%s", error.sentence)
+        for failure in errors:
+            log.warning("%s", failure.sentence)
         return errors

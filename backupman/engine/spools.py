@@ -38,8 +38,11 @@ class Spools:
 
     def tidy(self, backup: Backup) -> None:
         """After a backup was settled: remove its spool unless a retry needs it, and those that it replaces."""
+        spool = Path(backup.spool_path or "")
         if backup.dump_path is None and backup.spool_path:
-            _remove(Path(backup.spool_path))
+            _remove(spool)
+        _remove(spool.with_name(spool.name + ".part"))  # a child that died leaves it
+        shutil.rmtree(spool.with_name(spool.name + ".work"), ignore_errors=True)
         if backup.dump_status != Status.FINISHED:
             return
         for older in self._store.backups.kept_spools(backup.source, backup.database):

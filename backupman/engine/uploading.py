@@ -5,12 +5,21 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from threading import Event, Thread
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from pydantic import BaseModel
 
 from backupman.drives import Drive, Stored
-from backupman.engine.protocol import DriveTask, Phase, Progress, Retrying, Uploaded, UploadFailed, UploadTask
+from backupman.engine.protocol import (
+    AbortTask,
+    DriveTask,
+    Phase,
+    Progress,
+    Retrying,
+    Uploaded,
+    UploadFailed,
+    UploadTask,
+)
 from backupman.errors import BackupmanError, DriveError
 from backupman.naming import sidecar_name
 from backupman.pipeline.spool import Spool
@@ -78,7 +87,9 @@ class Uploads:
             try:
                 if not drive.capabilities.follows:
                     reader.wait_for_the_end()
-                return drive.upload(reader, self._name, {}, lambda session: self._opened(drive.label, session))
+                return drive.upload(
+                    cast(BinaryIO, reader), self._name, {}, lambda session: self._opened(drive.label, session)
+                )
             except BackupmanError as error:
                 if self._spool.error:  # the dump failed, or all is being given up: no drive can help that
                     raise DriveError(self._spool.error.sentence, permanent=True) from error
@@ -142,6 +153,22 @@ def upload_kept(task: UploadTask, tell: Tell, opened: Callable[[str, str], None]
             raise
     finally:
         spool.close()
+
+
+def abort(task: AbortTask) -> None:
+    """Remove what dead uploads left, on every drive.
+
+    Raises:
+        DriveError: what went wrong on one or more of the drives, after all were tried.
+    """
+    errors = []
+    for about in task.drives:
+        try:
+            drive_of(about, task.retry).abort(task.object_name, about.leftover_session)
+        except BackupmanError as error:
+            errors.append(error.sentence)
+    if errors:
+        raise DriveError("; ".join(errors))
 
 
 def _there_already(drive: Drive, about: DriveTask, task: UploadTask, spool: Spool, tell: Tell) -> bool:

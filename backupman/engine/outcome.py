@@ -1,0 +1,129 @@
+"""What comes of a backup: taken from the data plane message by message, entered into the record when it is settled."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from backupman.engine.protocol import Dumped, Message, Phase, Retrying, SessionOpened, Uploaded, UploadFailed
+from backupman.errors import BackupmanError, HookError
+from backupman.records import Backup, Status, now
+from backupman.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Observer(Protocol):
+    """Somebody who watches a run, for example a terminal; it can never disturb it."""
+
+    def began(self, backup: Backup) -> None:
+        """A backup was recorded and starts."""
+
+    def heard(self, backup: Backup, message: Message) -> None:
+        """The data plane said something."""
+
+    def ended(self, backup: Backup) -> None:
+        """A backup is settled."""
+
+
+class Outcome:
+    """Records what the data plane says as it says it, and gathers what is entered when the backup is settled."""
+
+    def __init__(self, store: Store, backup: Backup, observer: Observer) -> None:
+        self._store = store
+        self._backup = backup
+        self._observer = observer
+        self._started = time.monotonic()
+        self._error: BackupmanError | None = None
+        self._warnings: list[str] = []
+        self.hook_output = ""
+        self.begun: set[str] = set()
+        self.ended: set[str] = set()
+        self.on_dumped: Callable[[], None] = lambda: None
+
+    def take(self, message: Message) -> None:
+        """One message of the data plane."""
+        backup_id, backups = self._backup.id, self._store.backups
+        match message:
+            case Phase():
+                self.begun = {file.label for file in self._backup.drive_files if file.status == Status.PENDING}
+                backups.change(backup_id, phase=message.phase)
+            case SessionOpened():
+                backups.change_drive_file(backup_id, message.label, session=message.session)
+            case Dumped():
+                self.on_dumped()
+                self._warnings += message.warnings
+                backups.change(
+                    backup_id,
+                    dump_status=Status.FINISHED,
+                    dump_path=self._backup.spool_path,
+                    size=message.size,
+                    stored_size=message.stored_size,
+                    sha256=message.sha256,
+                    dump_seconds=message.seconds,
+                    facts=message.facts,
+                )
+            case Uploaded():
+                if message.sidecar_error:
+                    self._warnings.append(f"the manifest could not be stored: {message.sidecar_error}")
+                self._enter_upload(message, Status.FINISHED, error=None, **_about(message))
+            case UploadFailed():
+                self._enter_upload(message, Status.FAILED, error=message.error)
+            case Retrying():
+                log.warning("%s: %s; trying again", self._backup.label, message.error)
+            case _:
+                pass
+        self._observer.heard(self._backup, message)
+
+    def _enter_upload(self, message: Uploaded | UploadFailed, status: Status, **fields: object) -> None:
+        self.ended.add(message.label)
+        self._store.backups.change_drive_file(
+            self._backup.id,
+            message.label,
+            status=status,
+            attempts=message.attempts,
+            seconds=message.seconds,
+            session=None,
+            **fields,
+        )
+
+    def warn(self, sentence: str) -> None:
+        """Something to say in the report that is no failure."""
+        self._warnings.append(sentence)
+
+    def failed(self, error: BackupmanError) -> None:
+        """The backup ended with an error of its own, not only a drive's."""
+        self._error = error
+        if isinstance(error, HookError):
+            self.hook_output = error.output
+
+    def enter(self, backup: Backup) -> None:
+        """Everything that is known now, into the record; called inside the transaction that settles it."""
+        if backup.dump_status == Status.PENDING:
+            backup.dump_status = Status.FAILED
+        for file in backup.drive_files:
+            if file.status == Status.PENDING:
+                file.status, file.error, file.updated_at = Status.FAILED, self._sentence(), now()
+            if file.status == Status.FINISHED:
+                file.size, file.sha256 = backup.stored_size, backup.sha256
+        backup.warnings = [*backup.warnings, *self._warnings]
+        backup.seconds = time.monotonic() - self._started
+        backup.error = self._error.sentence if self._error else _drives_errors(backup)
+        if backup.dump_status == Status.FAILED or not _uploads_failed(backup):
+            backup.dump_path = None  # the spool goes with a failed dump, and is not needed after the last upload
+
+    def _sentence(self) -> str:
+        return self._error.sentence if self._error else "the upload did not end"
+
+
+def _about(message: Uploaded) -> dict[str, object]:
+    return {"ref": message.ref, "sidecar_ref": message.sidecar_ref, "checksums": message.checksums}
+
+
+def _uploads_failed(backup: Backup) -> bool:
+    return any(file.status == Status.FAILED for file in backup.drive_files)
+
+
+def _drives_errors(backup: Backup) -> str | None:
+    errors = [file.error for file in backup.drive_files if file.status == Status.FAILED and file.error]
+    return "; ".join(dict.fromkeys(errors)) or None

@@ -1,0 +1,80 @@
+"""The tasks that the data plane's child is given: everything it may know, from the plan and the record."""
+
+from pathlib import Path
+from typing import Any
+
+from backupman.config import Config, JobPlan
+from backupman.drives import Drive
+from backupman.engine.protocol import AbortTask, BackupTask, DriveTask, UploadTask
+from backupman.engine.spools import Spools
+from backupman.errors import BackupmanError
+from backupman.events import BackupExtended
+from backupman.records import Backup, DriveFile, Status
+from backupman.sources import Source
+
+
+def backup_task(config: Config, spools: Spools, plan: JobPlan, source: Source, backup: Backup) -> BackupTask:
+    """Dump the backup's database onto every drive of the plan."""
+    spool = Path(backup.spool_path or "")
+    return BackupTask(
+        source=source.revealed(),
+        database=backup.database,
+        pipeline=plan.pipeline.model_dump(mode="json"),
+        spool=spool,
+        keep_free=spools.keep_free(spool),
+        max_size=config.spool.max_size,
+        object_name=backup.object_name,
+        sidecar=_sidecar(plan, backup),
+        drives=[DriveTask(label=drive.label, settings=drive.revealed()) for drive in plan.drives],
+        retry=config.retry.policy(),
+    )
+
+
+def upload_task(config: Config, plan: JobPlan, backup: Backup) -> UploadTask:
+    """Put the backup's spooled dump onto the drives that failed.
+
+    Raises:
+        BackupmanError: no upload failed, a drive left the config, or the spooled dump is gone.
+    """
+    failed = {file.label: file for file in backup.drive_files if file.status == Status.FAILED}
+    drives = {drive.label: drive for drive in plan.drives if drive.label in failed}
+    if not failed:
+        raise BackupmanError(f"{backup.label}: no upload of this backup has failed", permanent=True)
+    if gone := sorted(failed.keys() - drives.keys()):
+        raise BackupmanError(f"{backup.label}: the drive {gone[0]!r} is not in the config any more", permanent=True)
+    if not backup.dump_path or not Path(backup.dump_path).exists():
+        raise BackupmanError(
+            f"{backup.label}: its dump is not in the spool any more; make a new one with "
+            f"`backupman run --source {backup.source!r}`",
+            permanent=True,
+        )
+    stored = {"StoredSize": backup.stored_size, "Sha256": backup.sha256}
+    content = {} if plan.pipeline.encryption else {"Size": backup.size, "Facts": backup.facts}
+    return UploadTask(
+        spool=Path(backup.dump_path),
+        object_name=backup.object_name,
+        sidecar=_sidecar(plan, backup) | stored | content,
+        sha256=backup.sha256 or "",
+        drives=[_resumed(drive, failed[label]) for label, drive in drives.items()],
+        retry=config.retry.policy(),
+    )
+
+
+def abort_task(config: Config, plan: JobPlan, backup: Backup, labels: set[str]) -> AbortTask:
+    """Remove what the backup's uploads left on the drives of those labels."""
+    files = {file.label: file for file in backup.drive_files}
+    drives = [_resumed(drive, files[drive.label]) for drive in plan.drives if drive.label in labels]
+    return AbortTask(object_name=backup.object_name, drives=drives, retry=config.retry.policy())
+
+
+def _resumed(drive: Drive, file: DriveFile) -> DriveTask:
+    return DriveTask(label=drive.label, settings=drive.revealed(), leftover_session=file.session)
+
+
+def _sidecar(plan: JobPlan, backup: Backup) -> dict[str, Any]:
+    """The manifest as far as it is known before the dump; nothing of it tells about the content."""
+    report = BackupExtended.of(backup).document()
+    known = {key: report[key] for key in ("Id", "Label", "Job", "Source", "Database", "SourceProvider", "Instance")}
+    encryption = "age" if plan.pipeline.encryption else None
+    pipeline = {"Compression": plan.pipeline.compression.method, "Encryption": encryption}
+    return known | {"CreatedAt": report["CreatedAt"], "Object": backup.object_name} | pipeline
