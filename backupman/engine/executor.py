@@ -125,9 +125,9 @@ class Executor:
                     break
                 with self._data_plane() as data_plane:
                     result.backups.append(self._runner.run(plan, source, database, order, data_plane, lock))
-            for error in self._pruner.prune(plan, source, result.backups):
-                self._runner.on_error(plan, source.label, error)
-                result.errors.append(error)
+            for failure in self._pruner.prune(plan, source, result.backups):
+                self._runner.on_error(plan, source.label, failure)
+                result.errors.append(failure)
             return result
 
         return self._guarded(source, wait, back_up)

@@ -12,7 +12,7 @@ from backupman.engine.data_plane import DataPlane
 from backupman.engine.hooks import run_hooks
 from backupman.engine.outcome import Observer, Outcome
 from backupman.engine.spools import Spools
-from backupman.engine.tasks import backup_task, upload_task
+from backupman.engine.tasks import abort_task, backup_task, upload_task
 from backupman.errors import BackupmanError, DumpError, HookError
 from backupman.events import EventKind
 from backupman.naming import object_name
