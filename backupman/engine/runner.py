@@ -94,7 +94,9 @@ class Runner:
         """Record the backup and the exact names of its objects before anything exists."""
         backup_id, created = new_id(), now()
         part = database if source.many else None
-        name = object_name(source.label, part, backup_id, created, source.suffix + plan.pipeline.suffix)
+        name = object_name(
+            source.label, part, backup_id, created, source.suffix_of(database or "") + plan.pipeline.suffix
+        )
         backup = Backup(
             id=backup_id,
             label=f"{source.label}/{part}" if part is not None else source.label,

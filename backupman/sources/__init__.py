@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import BinaryIO
 
 from pydantic import Field
 
@@ -58,13 +58,13 @@ class Source(Provider, ABC):
     tmp_folder: Path | None = Field(default=None, description="Where dumps are spooled; default `spool.folder`.")
     timeout: Duration | None = Field(default=None, description="A dump that takes longer is ended and has failed.")
 
-    trailer: ClassVar[tuple[bytes, ...]] = ()
-    """The lines of which one stands at the end of every whole dump; empty where the format has none."""
-
-    @property
     @abstractmethod
-    def suffix(self) -> str:
+    def suffix_of(self, database: str) -> str:
         """The ending of a dump's name before the pipeline's own, for example `.sql`."""
+
+    def trailers_of(self, database: str) -> tuple[bytes, ...]:
+        """The lines of which one stands at the end of every whole dump; none where the format has no such line."""
+        return ()
 
     @property
     def many(self) -> bool:
@@ -95,9 +95,10 @@ class Source(Provider, ABC):
         """
         if dump.size == 0:
             raise DumpError(f"{self.label}: the dump is empty although the tool reported success", permanent=True)
-        if self.trailer and not any(trailer in dump.tail for trailer in self.trailer):
+        trailers = self.trailers_of(database)
+        if trailers and not any(trailer in dump.tail for trailer in trailers):
             raise DumpError(
-                f"{self.label}: the dump is cut off: its last line is not {self.trailer[0].decode()!r}", permanent=True
+                f"{self.label}: the dump is cut off: {trailers[0].decode()!r} is not at its end", permanent=True
             )
 
     @abstractmethod

@@ -44,8 +44,7 @@ class Sqlite(Source):
         default=timedelta(seconds=60), description="How long to wait while another program locks the file."
     )
 
-    @property
-    def suffix(self) -> str:
+    def suffix_of(self, database: str) -> str:
         return ".sqlite"
 
     def databases(self) -> list[str]:
