@@ -151,6 +151,7 @@ def running(
     tool = Tool(label, argv, env=environment() if env is None else env, pass_fds=pass_fds, cwd=cwd)
     try:
         yield tool
+        tool.stdout.close()  # or a tool whose output was not read to the end would never end
         tool.wait()
     finally:
         tool.end()
