@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Event, Lock
+from threading import BoundedSemaphore, Event, Lock
 
 from backupman.config import Config, JobPlan
 from backupman.engine.data_plane import DataPlane
@@ -53,6 +53,7 @@ class Executor:
         self._runner = runner
         self._pruner = pruner
         self._stopped = Event()
+        self._slots = BoundedSemaphore(config.max_parallel)
         self._under_way: set[DataPlane] = set()
         self._guard = Lock()
 
@@ -97,8 +98,9 @@ class Executor:
                 data_plane.cancel(Interrupted(reason))
 
     def _side_by_side(self, tasks: Sequence[Callable[[], Result]]) -> Result:
+        """A thread a task: most of them wait, for a source's lock or for one of the `max_parallel` data planes."""
         result = Result()
-        with ThreadPoolExecutor(self._config.max_parallel, thread_name_prefix="backup") as pool:
+        with ThreadPoolExecutor(max(1, len(tasks)), thread_name_prefix="backup") as pool:
             pending: set[Future[Result]] = {pool.submit(task) for task in tasks}
             try:
                 while pending:  # in short turns, so that Ctrl-C reaches this thread
@@ -165,13 +167,18 @@ class Executor:
 
     @contextmanager
     def _data_plane(self) -> Iterator[DataPlane]:
+        """A data plane that `cancel` reaches, as soon as one may start."""
         data_plane = DataPlane()
-        with self._guard:
-            self._under_way.add(data_plane)
+        while not self._slots.acquire(timeout=_TICK):
             if self._stopped.is_set():
-                data_plane.cancel(Interrupted("the backup was interrupted"))
+                raise Interrupted("the backup was interrupted before it began")
         try:
+            with self._guard:
+                self._under_way.add(data_plane)
+                if self._stopped.is_set():
+                    data_plane.cancel(Interrupted("the backup was interrupted"))
             yield data_plane
         finally:
             with self._guard:
                 self._under_way.discard(data_plane)
+            self._slots.release()

@@ -1,0 +1,133 @@
+"""A small world around the real program: a folder, a config, the process as a user starts it, and what it left."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from tests.servers.receiver import Receiver
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command ended with."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one document on standard output."""
+        return json.loads(self.out)
+
+
+@dataclass
+class World:
+    """A config that tests change as they like, and the commands run on it."""
+
+    folder: Path
+    receiver: Receiver
+    config: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def config_file(self) -> Path:
+        """Where the config is written before each command."""
+        return self.folder / "config.yml"
+
+    @property
+    def drive(self) -> Path:
+        """The folder of the local drive."""
+        return self.folder / "drive"
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        """Start a command."""
+        self.config_file.write_text(yaml.safe_dump(self.config, allow_unicode=True))
+        return subprocess.Popen(
+            [sys.executable, "-m", "backupman", *words],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=dict(os.environ) | {"BACKUPMAN_CONFIG": str(self.config_file), "COLUMNS": "200"} | self.env,
+        )
+
+    def run(self, *words: str, timeout: float = 60) -> Ended:
+        """Run a command to its end."""
+        process = self.start(*words)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            raise AssertionError(f"`backupman {' '.join(words)}` did not end: {out}{err}") from None
+        return Ended(process.returncode, out, err)
+
+    def backups(self) -> list[dict[str, Any]]:
+        """All records, the newest first."""
+        results: list[dict[str, Any]] = self.run("list", "--json").json["Results"]
+        return results
+
+    def reports(self) -> list[dict[str, Any]]:
+        """The payloads of the `backup_report`s that arrived at the webhook."""
+        return [json.loads(request.body)["Payload"] for request in self.receiver.requests]
+
+    def objects(self) -> list[str]:
+        """What is visible on the local drive, sidecars left out."""
+        return [name for name in self.litter(self.drive) if not name.endswith(".json")]
+
+    @staticmethod
+    def litter(folder: Path) -> list[str]:
+        """Every file below a folder."""
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+    @property
+    def spool(self) -> list[str]:
+        """Every file in the default spool folder."""
+        return self.litter(self.folder / "state/spool")
+
+    def children(self) -> list[str]:
+        """The command lines of processes of ours that are still there, told by their working folder."""
+        return sorted(_ours(self.folder))
+
+    def assert_clean(self) -> None:
+        """Nothing partial stands under a final name or waits in a corner, and nobody is left running."""
+        assert self.objects() == []
+        assert self.spool == []
+        assert [name for name in self.litter(self.folder) if name.endswith(".part")] == []
+        deadline = time.monotonic() + 5
+        while left := self.children():
+            assert time.monotonic() < deadline, left
+            time.sleep(0.05)
+
+
+def _ours(folder: Path) -> Iterator[str]:
+    for process in psutil.process_iter(["cwd", "cmdline", "status"]):
+        if process.info["cwd"] == str(folder) and process.info["status"] != psutil.STATUS_ZOMBIE:
+            yield " ".join(process.info["cmdline"] or [])
+
+
+def wait_for(condition: Any, seconds: float = 20) -> None:
+    """Wait until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{condition} did not come true in {seconds} s"
+        time.sleep(0.05)
+
+
+def end(process: "subprocess.Popen[str]", sign: signal.Signals = signal.SIGINT, timeout: float = 40) -> Ended:
+    """Send a signal to a command and wait for its end."""
+    process.send_signal(sign)
+    out, err = process.communicate(timeout=timeout)
+    return Ended(process.returncode, out, err)
