@@ -104,7 +104,7 @@ def _do(task: Task, channel: Channel) -> None:
         case UploadTask():
             uploading.upload_kept(task, channel.tell, _opener(channel))
         case DatabasesTask():
-            channel.tell(Databases(names=dumping.source_of(task.source).databases()))
+            channel.tell(Databases(names=dumping.source_of(task.source).list_databases()))
         case CheckTask():
             contract: Any = {"sources": Source, "drives": Drive}[task.family]
             provider_class(task.family, contract, task.settings["provider"]).model_validate(task.settings).check()

@@ -154,7 +154,7 @@ class Executor:
 
     def _databases(self, source: Source) -> list[str]:
         if not source.many:
-            return source.databases()
+            return source.list_databases()
         names: list[str] = []
 
         def take(message: Message) -> None:

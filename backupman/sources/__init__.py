@@ -2,7 +2,7 @@
 
 A source's life in one backup, all of it in the data plane's child process:
 
-1. `databases()` says which databases there are to dump, one Backup each.
+1. `list_databases()` says which databases there are to dump, one Backup each.
 2. `dump(database, folder)` opens the native tool's byte stream. Leaving the `with` ends the tool, waits for it and
    raises DumpError when it failed; leaving it early ends the tool too. `folder` is the source's own for that time
    (a SQLite copy, a PostgreSQL directory), counts as spool, and is removed by the engine.
@@ -72,7 +72,7 @@ class Source(Provider, ABC):
         return False
 
     @abstractmethod
-    def databases(self) -> list[str]:
+    def list_databases(self) -> list[str]:
         """The databases to dump, in order, `GLOBALS` last; asks the server when `databases: all`.
 
         Raises:

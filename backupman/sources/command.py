@@ -35,7 +35,7 @@ class Command(Source):
     def trailers_of(self, database: str) -> tuple[bytes, ...]:
         return (self.trailer.encode(),) if self.trailer else ()
 
-    def databases(self) -> list[str]:
+    def list_databases(self) -> list[str]:
         return [self.database or self.label]
 
     @contextmanager

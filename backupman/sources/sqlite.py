@@ -47,7 +47,7 @@ class Sqlite(Source):
     def suffix_of(self, database: str) -> str:
         return ".sqlite"
 
-    def databases(self) -> list[str]:
+    def list_databases(self) -> list[str]:
         return [self.db_path.stem]
 
     @contextmanager

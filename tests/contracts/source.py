@@ -48,7 +48,7 @@ def read(dump: Dump) -> bytes:
 
 def dumped(source: Source, folder: Path, database: str = "") -> tuple[Dump, bytes]:
     """One dump (of the first database) that passed the gate, and its bytes."""
-    database = database or source.databases()[0]
+    database = database or source.list_databases()[0]
     with source.dump(database, folder) as dump:
         data = read(dump)
     source.accept(database, dump)
@@ -82,7 +82,7 @@ class SourceContract:
 
     @pytest.fixture
     def database(self, source: Source) -> str:
-        return source.databases()[0]
+        return source.list_databases()[0]
 
     def test_a_dump_restores_with_equal_rows(
         self, source: Source, folder: Path, rows: Any, restored_rows: Callable[[bytes], Any]

@@ -55,8 +55,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_its_name_is_the_label_unless_it_has_one_of_its_own() -> None:
-    assert command().databases() == ["Redis"]
-    assert command(database="cache").databases() == ["cache"]
+    assert command().list_databases() == ["Redis"]
+    assert command(database="cache").list_databases() == ["cache"]
     assert not command().many
     assert (command().suffix_of(""), command(suffix=".rdb").suffix_of("")) == (".dump", ".rdb")
 

@@ -132,7 +132,7 @@ def test_odd_file_names(path: Path, folder: Path, name: str) -> None:
     odd = path.rename(path.with_name(name))
     source = sqlite(odd)
     dumped(source, folder)
-    assert source.databases() == [odd.stem]
+    assert source.list_databases() == [odd.stem]
 
 
 def refused(source: Sqlite, folder: Path) -> str:
@@ -145,7 +145,7 @@ def refused(source: Sqlite, folder: Path) -> str:
 
 def test_a_missing_file_is_named_and_never_made(tmp_path: Path, folder: Path) -> None:
     source = sqlite(tmp_path / "gone.db")
-    assert source.databases() == ["gone"]
+    assert source.list_databases() == ["gone"]
     assert refused(source, folder) == f"Files: {tmp_path}/gone.db does not exist: correct db_path"
     with pytest.raises(SourceError, match="does not exist"):
         source.check()
