@@ -44,19 +44,22 @@ class DataPlane:
         """
         with tempfile.TemporaryFile("w+") as stderr:
             with self._lock:
-                if self._reason:
-                    raise self._reason
+                self.check()
                 self._process = _start(stderr, keep_fds)
             try:
                 last = self._converse(self._process, task, handle)
             finally:
                 self._end(self._process)
-            if self._reason:
-                raise self._reason
+            self.check()
             if isinstance(last, Failed):
                 raise BackupmanError(last.error, permanent=last.permanent)
             if not isinstance(last, Done):
                 raise BackupmanError(_how_it_died(self._process.returncode, stderr))
+
+    def check(self) -> None:
+        """Raise the reason of a cancellation, if there was one."""
+        if self._reason:
+            raise self._reason
 
     def cancel(self, reason: BackupmanError) -> None:
         """End the child and its tools: it has 20 s to abort its uploads. `run` then raises the reason."""

@@ -46,7 +46,7 @@ class Result:
 
 
 class Executor:
-    """Runs jobs and retries; `cancel` ends whatever is under way. Thread-safe."""
+    """Runs jobs and retries; `cancel` and `stop` end what is under way. Thread-safe."""
 
     def __init__(self, config: Config, runner: Runner, pruner: Pruner) -> None:
         self._config = config
@@ -54,7 +54,7 @@ class Executor:
         self._pruner = pruner
         self._stopped = Event()
         self._slots = BoundedSemaphore(config.max_parallel)
-        self._under_way: set[DataPlane] = set()
+        self._under_way: dict[str, DataPlane] = {}
         self._guard = Lock()
 
     def run(self, plans: Sequence[JobPlan], sources: Sequence[str] | None, order: Order, *, wait: bool) -> Result:
@@ -90,11 +90,19 @@ class Executor:
 
         return self._side_by_side([partial(one, backup) for backup in backups])
 
-    def cancel(self, reason: str) -> None:
+    def cancel(self, backup_id: str, reason: str) -> bool:
+        """End one backup; whether it was under way here."""
+        with self._guard:
+            data_plane = self._under_way.get(backup_id)
+        if data_plane:
+            data_plane.cancel(Interrupted(reason))
+        return data_plane is not None
+
+    def stop(self, reason: str) -> None:
         """End everything that is under way and start nothing more."""
         self._stopped.set()
         with self._guard:
-            for data_plane in self._under_way:
+            for data_plane in self._under_way.values():
                 data_plane.cancel(Interrupted(reason))
 
     def _side_by_side(self, tasks: Sequence[Callable[[], Result]]) -> Result:
@@ -108,7 +116,7 @@ class Executor:
                     for future in done:
                         result.add(future.result())
             except KeyboardInterrupt:
-                self.cancel("the backup was interrupted")
+                self.stop("the backup was interrupted")
                 result.interrupted = True
                 for future in pending:
                     result.add(future.result())
@@ -122,11 +130,9 @@ class Executor:
             except BackupmanError as error:
                 result.backups.append(self._runner.refuse(plan, source, order, error))
                 return result
-            for database in databases:
-                if self._stopped.is_set():
-                    break
-                with self._data_plane() as data_plane:
-                    result.backups.append(self._runner.run(plan, source, database, order, data_plane, lock))
+            begun = [self._runner.begin(plan, source, database, order) for database in databases]
+            for backup in begun:
+                result.backups.append(self._one(plan, source, backup, lock))
             for failure in self._pruner.prune(plan, source, result.backups):
                 self._runner.on_error(plan, source.label, failure)
                 result.errors.append(failure)
@@ -134,9 +140,16 @@ class Executor:
 
         return self._guarded(source, wait, back_up)
 
+    def _one(self, plan: JobPlan, source: Source, backup: Backup, lock: int) -> Backup:
+        try:
+            with self._data_plane(backup.id) as data_plane:
+                return self._runner.run(plan, source, backup, data_plane, lock)
+        except Interrupted as error:  # while it waited for its turn
+            return self._runner.give_up(plan, backup, error)
+
     def _retry(self, plan: JobPlan, backup: Backup, lock: int) -> Result:
         try:
-            with self._data_plane() as data_plane:
+            with self._data_plane(backup.id) as data_plane:
                 return Result(backups=[self._runner.retry(plan, backup, data_plane, lock)])
         except BackupmanError as error:
             return Result(errors=[error])
@@ -161,24 +174,33 @@ class Executor:
             if isinstance(message, Databases):
                 names.extend(message.names)
 
-        with self._data_plane() as data_plane:
+        with self._data_plane(source.label) as data_plane:
             data_plane.run(DatabasesTask(source=source.revealed()), take)
         return names
 
     @contextmanager
-    def _data_plane(self) -> Iterator[DataPlane]:
-        """A data plane that `cancel` reaches, as soon as one may start."""
+    def _data_plane(self, key: str) -> Iterator[DataPlane]:
+        """A data plane that `cancel` reaches, as soon as one may start; `key` is the id of its backup.
+
+        Raises:
+            Interrupted: it was cancelled before its turn came.
+        """
         data_plane = DataPlane()
-        while not self._slots.acquire(timeout=_TICK):
-            if self._stopped.is_set():
-                raise Interrupted("the backup was interrupted before it began")
+        with self._guard:
+            self._under_way[key] = data_plane
         try:
-            with self._guard:
-                self._under_way.add(data_plane)
-                if self._stopped.is_set():
-                    data_plane.cancel(Interrupted("the backup was interrupted"))
-            yield data_plane
+            while not self._slots.acquire(timeout=_TICK):
+                self._check(data_plane)
+            try:
+                self._check(data_plane)
+                yield data_plane
+            finally:
+                self._slots.release()
         finally:
             with self._guard:
-                self._under_way.discard(data_plane)
-            self._slots.release()
+                del self._under_way[key]
+
+    def _check(self, data_plane: DataPlane) -> None:
+        if self._stopped.is_set():
+            raise Interrupted("the backup was interrupted before its turn came")
+        data_plane.check()

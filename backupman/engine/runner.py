@@ -1,4 +1,4 @@
-"""The life of one backup, from its record to its report. `Runner.run` tells the story; read it from top to bottom."""
+"""The life of one backup, from its record to its report: `begin`, `run`, `_conclude` tell it from top to bottom."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -43,54 +43,7 @@ class Runner:
         self._observer = observer
         self._config_file = config_file
 
-    def run(
-        self, plan: JobPlan, source: Source, database: str, order: Order, data_plane: DataPlane, lock: int
-    ) -> Backup:
-        """Dump one database onto every drive of the plan; the settled record, whatever happened."""
-        backup = self._begin(plan, source, database, order)
-        outcome = Outcome(self._store, backup, self._observer)
-        try:
-            self._hooks(plan, "before_backup", self._values(backup))
-            task = backup_task(self._config, self._spools, plan, source, backup)
-            with _deadline(source, data_plane) as met:
-                outcome.on_dumped = met
-                data_plane.run(task, outcome.take, keep_fds=(lock,))
-        except BackupmanError as error:
-            outcome.failed(error)
-        return self._conclude(plan, backup, outcome)
-
-    def refuse(self, plan: JobPlan, source: Source, order: Order, error: BackupmanError) -> Backup:
-        """The record of a source that failed before its databases were known, reported like any other."""
-        backup = self._begin(plan, source, None, order)
-        outcome = Outcome(self._store, backup, self._observer)
-        outcome.failed(error)
-        return self._conclude(plan, backup, outcome)
-
-    def on_error(self, plan: JobPlan, label: str, error: BackupmanError) -> None:
-        """Fire the error hooks for what failed beside a backup, for example retention."""
-        values = {"label": label, "error": error.sentence, "configuration_filename": str(self._config_file)}
-        self._try_hooks(plan, "on_error", values)
-
-    def retry(self, plan: JobPlan, backup: Backup, data_plane: DataPlane, lock: int) -> Backup:
-        """Go on from the failed drives alone; the settled record.
-
-        Raises:
-            BackupmanError: there is nothing to go on from.
-        """
-        task = upload_task(self._config, plan, backup)
-        for drive in task.drives:
-            self._store.backups.change_drive_file(backup.id, drive.label, status=Status.PENDING, error=None)
-        self._store.backups.change(backup.id, status=Status.PENDING)
-        backup = self._store.backups.get(backup.id)
-        self._observer.began(backup)
-        outcome = Outcome(self._store, backup, self._observer)
-        try:
-            data_plane.run(task, outcome.take, keep_fds=(lock,))
-        except BackupmanError as error:
-            outcome.failed(error)
-        return self._conclude(plan, backup, outcome)
-
-    def _begin(self, plan: JobPlan, source: Source, database: str | None, order: Order) -> Backup:
+    def begin(self, plan: JobPlan, source: Source, database: str | None, order: Order) -> Backup:
         """Record the backup and the exact names of its objects before anything exists."""
         backup_id, created = new_id(), now()
         part = database if source.many else None
@@ -128,6 +81,53 @@ class Runner:
         log.info("%s: backup %s starts", backup.label, backup.id[:8])
         self._observer.began(backup)
         return backup
+
+    def run(self, plan: JobPlan, source: Source, backup: Backup, data_plane: DataPlane, lock: int) -> Backup:
+        """Dump one database onto every drive of the plan; the settled record, whatever happened."""
+        outcome = Outcome(self._store, backup, self._observer)
+        try:
+            self._hooks(plan, "before_backup", self._values(backup))
+            task = backup_task(self._config, self._spools, plan, source, backup)
+            with _deadline(source, data_plane) as met:
+                outcome.on_dumped = met
+                data_plane.run(task, outcome.take, keep_fds=(lock,))
+        except BackupmanError as error:
+            outcome.failed(error)
+        return self._conclude(plan, backup, outcome)
+
+    def refuse(self, plan: JobPlan, source: Source, order: Order, error: BackupmanError) -> Backup:
+        """The record of a source that failed before its databases were known, reported like any other."""
+        return self.give_up(plan, self.begin(plan, source, None, order), error)
+
+    def give_up(self, plan: JobPlan, backup: Backup, error: BackupmanError) -> Backup:
+        """The settled record of a backup that was begun and will not be run."""
+        outcome = Outcome(self._store, backup, self._observer)
+        outcome.failed(error)
+        return self._conclude(plan, backup, outcome)
+
+    def on_error(self, plan: JobPlan, label: str, error: BackupmanError) -> None:
+        """Fire the error hooks for what failed beside a backup, for example retention."""
+        values = {"label": label, "error": error.sentence, "configuration_filename": str(self._config_file)}
+        self._try_hooks(plan, "on_error", values)
+
+    def retry(self, plan: JobPlan, backup: Backup, data_plane: DataPlane, lock: int) -> Backup:
+        """Go on from the failed drives alone; the settled record.
+
+        Raises:
+            BackupmanError: there is nothing to go on from.
+        """
+        task = upload_task(self._config, plan, backup)
+        for drive in task.drives:
+            self._store.backups.change_drive_file(backup.id, drive.label, status=Status.PENDING, error=None)
+        self._store.backups.change(backup.id, status=Status.PENDING)
+        backup = self._store.backups.get(backup.id)
+        self._observer.began(backup)
+        outcome = Outcome(self._store, backup, self._observer)
+        try:
+            data_plane.run(task, outcome.take, keep_fds=(lock,))
+        except BackupmanError as error:
+            outcome.failed(error)
+        return self._conclude(plan, backup, outcome)
 
     def _conclude(self, plan: JobPlan, backup: Backup, outcome: Outcome) -> Backup:
         """Clean up what is not needed, settle the record, and let everybody know."""
