@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, Index, Text, TypeDecorator
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, Index, Text, TypeDecorator, UniqueConstraint
 from sqlalchemy.dialects import mysql
 from sqlmodel import Field, Relationship, SQLModel
 
@@ -30,6 +30,22 @@ class DeliveryState(StrEnum):
     DELIVERED = "delivered"
     FAILED = "failed"
     DROPPED = "dropped"
+
+
+class Kind(StrEnum):
+    """Of a Backup: made by us, or told to the ingest API by somebody else's script."""
+
+    OWN = "own"
+    INGESTED = "ingested"
+
+
+class RunState(StrEnum):
+    """Of a Run: `skipped` because the job was still running, `missed` because nobody was there to run it."""
+
+    RUNNING = "running"
+    DONE = "done"
+    SKIPPED = "skipped"
+    MISSED = "missed"
 
 
 class Utc(TypeDecorator[datetime]):
@@ -75,6 +91,7 @@ class Backup(SQLModel, table=True):
         Index("ix_backupman_backups_created_at", "created_at", "id"),
         Index("ix_backupman_backups_of", "source", "database", "created_at"),
         Index("ix_backupman_backups_status", "status"),
+        Index("ix_backupman_backups_kind", "kind", "created_at", "id"),
     )
 
     id: str = Field(default_factory=new_id, primary_key=True, max_length=36)
@@ -89,6 +106,12 @@ class Backup(SQLModel, table=True):
     instance: str = Field(max_length=255)
     trigger: str = Field(default="manual", max_length=32)
     operator: str | None = Field(default=None, max_length=255)
+    kind: str = Field(default=Kind.OWN, max_length=16)
+    device: str | None = Field(default=None, max_length=255)
+    sender: str | None = Field(default=None, max_length=255)
+    said_status: str | None = Field(default=None, max_length=255)
+    warning: bool = False
+    message: str | None = Field(default=None, sa_column=_text())
     comment: str | None = Field(default=None, sa_column=_text())
     tags: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     object_name: str = Field(max_length=1024)
@@ -198,6 +221,65 @@ class DeliveryAttempt(SQLModel, table=True):
     delivered: bool
     answer: str | None = Field(default=None, sa_column=_text())
     error: str | None = Field(default=None, sa_column=_text())
+
+
+class Schedule(SQLModel, table=True):
+    """The schedule that a job had when it was last seen; a new or changed one has no past to catch up."""
+
+    __tablename__ = "backupman_schedules"
+
+    job: str = Field(primary_key=True, max_length=255)
+    schedule: str = Field(max_length=255)
+    since: datetime = Field(sa_type=Utc)
+
+
+class Run(SQLModel, table=True):
+    """One due time of a job and what came of it; never two for the same due time."""
+
+    __tablename__ = "backupman_runs"
+    __table_args__ = (UniqueConstraint("job", "due_at", name="uq_backupman_runs_due"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    job: str = Field(max_length=255)
+    due_at: datetime = Field(sa_type=Utc)
+    state: str = Field(max_length=16)
+    instance: str = Field(max_length=255)
+    reason: str | None = Field(default=None, sa_column=_text())
+    started_at: datetime | None = Field(default=None, sa_type=Utc)
+    ended_at: datetime | None = Field(default=None, sa_type=Utc)
+
+
+class Incident(SQLModel, table=True):
+    """A deadline that does not hold (`kind` is the event's), from the first alarm to the recovery."""
+
+    __tablename__ = "backupman_incidents"
+    __table_args__ = (Index("ix_backupman_incidents_open", "closed_at", "job"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str = Field(max_length=64)
+    job: str = Field(max_length=255)
+    source: str = Field(max_length=255)
+    database: str = Field(max_length=255)
+    opened_at: datetime = Field(sa_type=Utc)
+    reminded_at: datetime = Field(sa_type=Utc)
+    closed_at: datetime | None = Field(default=None, sa_type=Utc)
+
+
+class Notification(SQLModel, table=True):
+    """A free-form notification that somebody's script sent to the ingest API."""
+
+    __tablename__ = "backupman_notifications"
+    __table_args__ = (Index("ix_backupman_notifications_time", "time", "id"),)
+
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=36)
+    device: str = Field(max_length=255)
+    sender: str = Field(max_length=255)
+    job: str | None = Field(default=None, max_length=255)
+    type: str = Field(max_length=255)
+    severity: str = Field(max_length=16)
+    message: str | None = Field(default=None, sa_column=_text())
+    time: datetime = Field(sa_type=Utc)
+    created_at: datetime = Field(default_factory=now, sa_type=Utc)
 
 
 def settle(dump: str, drive_files: Iterable[DriveFile]) -> Status:

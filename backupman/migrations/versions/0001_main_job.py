@@ -114,8 +114,3 @@ def upgrade() -> None:
         sa.Column("error", _TEXT),
     )
     op.create_index("ix_backupman_delivery_attempts_delivery_id", "backupman_delivery_attempts", ["delivery_id"])
-
-
-def downgrade() -> None:
-    for table in ("delivery_attempts", "deliveries", "events", "drive_files", "backups"):
-        op.drop_table(f"backupman_{table}")

@@ -1,0 +1,67 @@
+"""The records of the daemon: schedules, runs, incidents, and what other machines report."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import mysql
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+_TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+
+
+def upgrade() -> None:
+    # column by column: making the table anew would drop what refers to it
+    op.add_column("backupman_backups", sa.Column("kind", sa.String(16), nullable=False, server_default="own"))
+    op.add_column("backupman_backups", sa.Column("device", sa.String(255)))
+    op.add_column("backupman_backups", sa.Column("sender", sa.String(255)))
+    op.add_column("backupman_backups", sa.Column("said_status", sa.String(255)))
+    op.add_column("backupman_backups", sa.Column("warning", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("backupman_backups", sa.Column("message", _TEXT))
+    op.create_index("ix_backupman_backups_kind", "backupman_backups", ["kind", "created_at", "id"])
+    op.create_table(
+        "backupman_schedules",
+        sa.Column("job", sa.String(255), primary_key=True),
+        sa.Column("schedule", sa.String(255), nullable=False),
+        sa.Column("since", _TIME, nullable=False),
+    )
+    op.create_table(
+        "backupman_runs",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("job", sa.String(255), nullable=False),
+        sa.Column("due_at", _TIME, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("instance", sa.String(255), nullable=False),
+        sa.Column("reason", _TEXT),
+        sa.Column("started_at", _TIME),
+        sa.Column("ended_at", _TIME),
+        sa.UniqueConstraint("job", "due_at", name="uq_backupman_runs_due"),
+    )
+    op.create_table(
+        "backupman_incidents",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("kind", sa.String(64), nullable=False),
+        sa.Column("job", sa.String(255), nullable=False),
+        sa.Column("source", sa.String(255), nullable=False),
+        sa.Column("database", sa.String(255), nullable=False),
+        sa.Column("opened_at", _TIME, nullable=False),
+        sa.Column("reminded_at", _TIME, nullable=False),
+        sa.Column("closed_at", _TIME),
+    )
+    op.create_index("ix_backupman_incidents_open", "backupman_incidents", ["closed_at", "job"])
+    op.create_table(
+        "backupman_notifications",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("device", sa.String(255), nullable=False),
+        sa.Column("sender", sa.String(255), nullable=False),
+        sa.Column("job", sa.String(255)),
+        sa.Column("type", sa.String(255), nullable=False),
+        sa.Column("severity", sa.String(16), nullable=False),
+        sa.Column("message", _TEXT),
+        sa.Column("time", _TIME, nullable=False),
+        sa.Column("created_at", _TIME, nullable=False),
+    )
+    op.create_index("ix_backupman_notifications_time", "backupman_notifications", ["time", "id"])
