@@ -1,12 +1,12 @@
 """Who runs when: sources side by side within bounds, one source never twice at once, everything can be ended."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from threading import BoundedSemaphore, Event, Lock
+from threading import BoundedSemaphore, Condition, Event, Lock
 
 from backupman.config import Config, JobPlan
 from backupman.engine.data_plane import DataPlane
@@ -21,6 +21,11 @@ from backupman.sources import Source
 log = logging.getLogger(__name__)
 
 _TICK = 0.5
+
+Begun = Callable[[Sequence[Backup]], None]
+"""Told the records of a source as soon as they are there."""
+
+Task = Callable[[Begun], "Result"]
 
 
 @dataclass
@@ -45,6 +50,55 @@ class Result:
         self.errors += other.errors
 
 
+class Call:
+    """A call under way: a thread a source. Most of them wait, for a source's lock or for a free data plane."""
+
+    def __init__(self, executor: "Executor", tasks: Mapping[str, "Task"]) -> None:
+        self._executor = executor
+        self._begun: list[str] = []
+        self._silent = set(tasks)
+        self._changed = Condition()
+        pool = ThreadPoolExecutor(max(1, len(tasks)), thread_name_prefix="backup")
+        self._pending: set[Future[Result]] = set()
+        for name, task in tasks.items():
+            future = pool.submit(task, partial(self._hear, name))
+            future.add_done_callback(lambda _, name=name: self._hear(name, ()))  # type: ignore[misc]
+            self._pending.add(future)
+        pool.shutdown(wait=False)
+
+    def _hear(self, name: str, backups: Sequence[Backup]) -> None:
+        """A task has recorded its backups, or has ended without."""
+        with self._changed:
+            self._begun += [backup.id for backup in backups]
+            self._silent.discard(name)
+            self._changed.notify_all()
+
+    def ids(self, timeout: float) -> list[str]:
+        """The ids of the backups, once every source has recorded its own or `timeout` seconds are over."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._silent, timeout)
+            return list(self._begun)
+
+    def ended(self) -> bool:
+        """Whether nothing of the call is under way any more."""
+        return all(future.done() for future in self._pending)
+
+    def result(self) -> Result:
+        """Wait for the end; Ctrl-C ends everything that is under way and is part of the result."""
+        result, pending = Result(), self._pending
+        try:
+            while pending:  # in short turns, so that Ctrl-C reaches this thread
+                done, pending = wait(pending, timeout=_TICK, return_when=FIRST_COMPLETED)
+                for future in done:
+                    result.add(future.result())
+        except KeyboardInterrupt:
+            self._executor.stop("the backup was interrupted")
+            result.interrupted = True
+            for future in pending:
+                result.add(future.result())
+        return result
+
+
 class Executor:
     """Runs jobs and retries; `cancel` and `stop` end what is under way. Thread-safe."""
 
@@ -59,36 +113,42 @@ class Executor:
 
     def run(self, plans: Sequence[JobPlan], sources: Sequence[str] | None, order: Order, *, wait: bool) -> Result:
         """Back up the sources of the plans (only those of the labels in `sources`); one's failure stops no other."""
+        return self.start(plans, sources, order, wait=wait).result()
+
+    def start(self, plans: Sequence[JobPlan], sources: Sequence[str] | None, order: Order, *, wait: bool) -> "Call":
+        """The same without waiting for the end."""
         work: dict[str, list[tuple[JobPlan, Source]]] = {}
         for plan in plans:
             for source in plan.sources:
                 if sources is None or source.label in sources:
                     work.setdefault(source.label, []).append((plan, source))
 
-        def one(label: str) -> Result:
+        def one(label: str, begun: Begun) -> Result:
             result = Result()
             for plan, source in work[label]:
                 if not self._stopped.is_set():
-                    result.add(self._source(plan, source, order, wait=wait))
+                    result.add(self._source(plan, source, order, begun, wait=wait))
             return result
 
-        return self._side_by_side([partial(one, label) for label in work])
+        return Call(self, {label: partial(one, label) for label in work})
 
     def retry(self, plans: Sequence[JobPlan], backups: Sequence[Backup], *, wait: bool) -> Result:
         """Go on from the failed drives of backups; a backup whose dump failed is made anew."""
         by_label = {plan.label: plan for plan in plans}
 
-        def one(backup: Backup) -> Result:
+        def one(backup: Backup, begun: Begun) -> Result:
             plan = by_label.get(backup.job)
             source = next((source for source in plan.sources if source.label == backup.source), None) if plan else None
             if plan is None or source is None:
                 sentence = f"{backup.label}: its job {backup.job!r} or its source is not in the config any more"
                 return Result(errors=[BackupmanError(sentence, permanent=True)])
             if backup.dump_status != Status.FINISHED:
-                return self._source(plan, source, Order(trigger="retry"), wait=wait, only=backup.database or None)
+                return self._source(
+                    plan, source, Order(trigger="retry"), begun, wait=wait, only=backup.database or None
+                )
             return self._guarded(source, wait, lambda lock: self._retry(plan, backup, lock))
 
-        return self._side_by_side([partial(one, backup) for backup in backups])
+        return Call(self, {backup.id: partial(one, backup) for backup in backups}).result()
 
     def cancel(self, backup_id: str, reason: str) -> bool:
         """End one backup; whether it was under way here."""
@@ -105,33 +165,27 @@ class Executor:
             for data_plane in self._under_way.values():
                 data_plane.cancel(Interrupted(reason))
 
-    def _side_by_side(self, tasks: Sequence[Callable[[], Result]]) -> Result:
-        """A thread a task: most of them wait, for a source's lock or for one of the `max_parallel` data planes."""
-        result = Result()
-        with ThreadPoolExecutor(max(1, len(tasks)), thread_name_prefix="backup") as pool:
-            pending: set[Future[Result]] = {pool.submit(task) for task in tasks}
-            try:
-                while pending:  # in short turns, so that Ctrl-C reaches this thread
-                    done, pending = wait(pending, timeout=_TICK, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        result.add(future.result())
-            except KeyboardInterrupt:
-                self.stop("the backup was interrupted")
-                result.interrupted = True
-                for future in pending:
-                    result.add(future.result())
-        return result
-
-    def _source(self, plan: JobPlan, source: Source, order: Order, *, wait: bool, only: str | None = None) -> Result:
+    def _source(
+        self,
+        plan: JobPlan,
+        source: Source,
+        order: Order,
+        begun: Begun,
+        *,
+        wait: bool,
+        only: str | None = None,
+    ) -> Result:
         def back_up(lock: int) -> Result:
             result = Result()
             try:
                 databases = [only] if only else self._databases(source)
             except BackupmanError as error:
                 result.backups.append(self._runner.refuse(plan, source, order, error))
+                begun(result.backups)
                 return result
-            begun = [self._runner.begin(plan, source, database, order) for database in databases]
-            for backup in begun:
+            backups = [self._runner.begin(plan, source, database, order) for database in databases]
+            begun(backups)
+            for backup in backups:
                 result.backups.append(self._one(plan, source, backup, lock))
             for failure in self._pruner.prune(plan, source, result.backups):
                 self._runner.on_error(plan, source.label, failure)

@@ -1,0 +1,130 @@
+"""Whether everything in a config can be reached now: the store here, sources and drives each in a child, side by side.
+
+Every check is bounded in time: what has not answered by then is down, whatever it hangs on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from queue import SimpleQueue
+from threading import BoundedSemaphore, Thread, Timer
+from typing import Any, Literal
+
+from backupman import __version__
+from backupman.config import Config
+from backupman.engine.data_plane import DataPlane
+from backupman.engine.protocol import CheckTask
+from backupman.errors import BackupmanError
+from backupman.registry import Provider
+from backupman.store import Store
+
+_SIDE_BY_SIDE = 6
+_STORE = "Database"
+
+
+@dataclass(frozen=True)
+class Component:
+    """One thing that was checked; `error` is None when it is up."""
+
+    group: str
+    label: str
+    error: str | None
+
+    @property
+    def status(self) -> str:
+        """`UP` or `DOWN`."""
+        return "UP" if self.error is None else "DOWN"
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the checks found, in the config's order."""
+
+    components: list[Component]
+
+    @property
+    def status(self) -> str:
+        """`UP` when every component is."""
+        return _worst(self.components)
+
+    def document(self) -> dict[str, Any]:
+        """The documented shape of `GET /health`; `Error` beside a `DOWN` is ours."""
+        store = next(component for component in self.components if component.group == _STORE)
+        groups = {
+            group: [each for each in self.components if each.group == group] for group in ("Drives", "DataSources")
+        }
+        details = {_STORE: _document(store)} | {
+            group: {"Status": _worst(members), "Components": {member.label: _document(member) for member in members}}
+            for group, members in groups.items()
+        }
+        return {"Version": __version__, "CommitSHA": None, "BuildDate": None, "Status": self.status, "Details": details}
+
+
+def check(config: Config, timeout: timedelta) -> Health:
+    """Check everything, each thing for `timeout` at most."""
+    checks = [_Check(_STORE, _STORE, lambda: _check_store(config), lambda reason: None)]
+    checks += [_in_child("Drives", "drives", drive.label, drive) for drive in config.drives]
+    checks += [_in_child("DataSources", "sources", source.label, source) for source in config.data_sources]
+    found: SimpleQueue[tuple[int, str | None]] = SimpleQueue()
+    slots = BoundedSemaphore(_SIDE_BY_SIDE)
+    for index, one in enumerate(checks):
+        # Daemon threads: one that hangs in a connect without an end must not keep the process.
+        Thread(target=one.run, args=(index, timeout, slots, found), name=f"check-{one.label}", daemon=True).start()
+    errors: dict[int, str | None] = {}
+    while len(errors) < len(checks):
+        index, error = found.get()
+        errors.setdefault(index, error)
+    return Health([Component(one.group, one.label, errors[index]) for index, one in enumerate(checks)])
+
+
+@dataclass(frozen=True)
+class _Check:
+    group: str
+    label: str
+    look: Callable[[], None]
+    cancel: Callable[[BackupmanError], None]
+
+    def run(
+        self, index: int, timeout: timedelta, slots: BoundedSemaphore, found: "SimpleQueue[tuple[int, str | None]]"
+    ) -> None:
+        with slots:
+            late = BackupmanError(f"{self.label}: no answer within {timeout.total_seconds():g} s")
+            done: SimpleQueue[str | None] = SimpleQueue()
+            timer = Timer(timeout.total_seconds(), lambda: (done.put(late.sentence), self.cancel(late)))
+            timer.daemon = True
+            timer.start()
+            Thread(target=self._look, args=(done,), daemon=True).start()
+            found.put((index, done.get()))
+            timer.cancel()
+
+    def _look(self, done: "SimpleQueue[str | None]") -> None:
+        try:
+            self.look()
+        except BackupmanError as error:
+            done.put(error.sentence)
+        except Exception as error:  # noqa: BLE001 - a check that breaks is down, and hides no other
+            done.put(f"{self.label}: unexpected {type(error).__name__}: {error}")
+        else:
+            done.put(None)
+
+
+def _in_child(group: str, family: Literal["sources", "drives"], label: str, provider: Provider) -> _Check:
+    data_plane = DataPlane()
+    task = CheckTask(family=family, settings=provider.revealed())
+    return _Check(group, label, lambda: data_plane.run(task), data_plane.cancel)
+
+
+def _check_store(config: Config) -> None:
+    store = Store.open(config.database.address(config.state_folder))
+    try:
+        store.check()
+    finally:
+        store.close()
+
+
+def _document(component: Component) -> dict[str, Any]:
+    return {"Status": component.status, "Components": None} | ({"Error": component.error} if component.error else {})
+
+
+def _worst(components: list[Component]) -> str:
+    return "DOWN" if any(component.error is not None for component in components) else "UP"

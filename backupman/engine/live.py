@@ -1,0 +1,119 @@
+"""What is under way now, for whoever looks: the API's stream, the dashboard, the metrics."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Full, Queue
+from threading import Lock
+from typing import Any
+
+from backupman.engine.protocol import Dumped, Message, Phase, Progress, Retrying, Uploaded, UploadFailed
+from backupman.records import Backup
+
+_QUEUED = 1000
+
+
+@dataclass
+class LiveBackup:
+    """A backup under way: bytes read from the tool, stored in the spool, sent to each drive; times are monotonic."""
+
+    id: str
+    label: str
+    job: str
+    phase: str = "queued"
+    read: int = 0
+    stored: int = 0
+    sent: dict[str, int] = field(default_factory=dict)
+    drives: dict[str, str] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    def document(self) -> dict[str, Any]:
+        """JSON values, PascalCase."""
+        return {
+            "Id": self.id,
+            "Label": self.label,
+            "Job": self.job,
+            "Phase": self.phase,
+            "Read": self.read,
+            "Stored": self.stored,
+            "Sent": dict(self.sent),
+            "Drives": dict(self.drives),
+            "Seconds": round(time.monotonic() - self.started, 3),
+        }
+
+
+class Live:
+    """An observer of all runs that keeps their present state and tells subscribers of each change. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._running: dict[str, LiveBackup] = {}
+        self._subscribers: set[Queue[dict[str, Any]]] = set()
+
+    def running(self) -> list[dict[str, Any]]:
+        """The backups under way, the oldest first."""
+        with self._lock:
+            return [backup.document() for backup in self._running.values()]
+
+    def subscribe(self) -> tuple[Queue[dict[str, Any]], Callable[[], None]]:
+        """A queue of changes, `{"Type": began | progress | ended, …}`, and how to leave; a slow reader loses some."""
+        queue: Queue[dict[str, Any]] = Queue(_QUEUED)
+        with self._lock:
+            self._subscribers.add(queue)
+
+        def leave() -> None:
+            with self._lock:
+                self._subscribers.discard(queue)
+
+        return queue, leave
+
+    def began(self, backup: Backup) -> None:
+        """A backup was recorded and waits for its turn."""
+        live = LiveBackup(backup.id, backup.label, backup.job, drives={f.label: f.status for f in backup.drive_files})
+        with self._lock:
+            self._running[backup.id] = live
+        self._tell("began", live.document())
+
+    def heard(self, backup: Backup, message: Message) -> None:
+        """The data plane said something of a backup."""
+        with self._lock:
+            live = self._running.get(backup.id)
+            if live is None:
+                return
+            _enter(live, message)
+            document = live.document()
+        self._tell("progress", document)
+
+    def ended(self, backup: Backup) -> None:
+        """A backup is settled."""
+        with self._lock:
+            live = self._running.pop(backup.id, None)
+        if live:
+            self._tell("ended", live.document() | {"Phase": None, "Status": backup.status, "Error": backup.error})
+
+    def _tell(self, kind: str, document: dict[str, Any]) -> None:
+        with self._lock:
+            subscribers = list(self._subscribers)
+        for queue in subscribers:
+            with suppress(Full):
+                queue.put_nowait({"Type": kind} | document)
+
+
+def _enter(live: LiveBackup, message: Message) -> None:
+    match message:
+        case Phase():
+            live.phase = message.phase
+        case Progress():
+            live.read, live.stored = message.read, message.stored
+            live.sent.update(message.sent)
+        case Dumped():
+            live.read, live.stored = message.size, message.stored_size
+        case Retrying():
+            live.drives[message.label] = "retrying"
+        case Uploaded():
+            live.drives[message.label] = "finished"
+        case UploadFailed():
+            live.drives[message.label] = "failed"
+        case _:
+            pass
