@@ -16,6 +16,7 @@ from typing import BinaryIO, ClassVar
 
 from pydantic import Field, PrivateAttr
 
+from backupman.errors import DriveError
 from backupman.registry import Provider
 from backupman.retry import NO_RETRY, RetryPolicy
 
@@ -49,6 +50,35 @@ class Capabilities:
     parts: bool = False
     lists: bool = True
     deletes: bool = True
+
+
+PART = ".part"
+"""The ending of what is not whole yet; no object's name has it."""
+
+_FOLDER_BYTES, _NAME_BYTES = 240, 900
+"""File systems take 255 bytes a folder, S3 1,024 a key: room is left for a prefix and for PART."""
+
+
+def valid_name(label: str, name: str) -> str:
+    """The name itself, if it is an object's name that every drive can keep inside its own place.
+
+    Raises:
+        DriveError: it is empty, absolute or too long, leaves its folder, or holds what no file name may hold.
+    """
+    folders = name.split("/")
+    encoded = name.encode(errors="replace")
+    faults = {
+        "it is empty": not name,
+        "it is absolute": name.startswith("/"),
+        "one of its folders is empty, `.` or `..`": not {"", ".", ".."}.isdisjoint(folders),
+        "it holds control characters": any(ord(character) < 32 or ord(character) == 127 for character in name),
+        "it is not Unicode": encoded != name.encode(errors="surrogatepass"),
+        f"it ends in {PART}": name.endswith(PART),
+        "it is too long": len(encoded) > _NAME_BYTES or max(map(len, encoded.split(b"/"))) > _FOLDER_BYTES,
+    }
+    if why := next((why for why, found in faults.items() if found), None):
+        raise DriveError(f"{label}: {name[:100]!r} cannot be the name of an object: {why}", permanent=True)
+    return name
 
 
 Opened = Callable[[str], None]

@@ -1,0 +1,61 @@
+"""Fakes that obey the real contracts, for the tests of this package and of programs around it."""
+
+import io
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from threading import Lock
+from typing import BinaryIO
+
+from pydantic import Field
+
+from backupman.drives import Drive, Opened, Stat, Stored, valid_name
+from backupman.errors import DriveError, ObjectNotFound
+
+_PLACES: dict[str, dict[str, bytes]] = defaultdict(dict)
+_GUARD = Lock()
+
+
+class MemoryDrive(Drive):
+    """A drive in the memory of this process; drives of the same `place` see the same objects. A ref is the name."""
+
+    place: str = Field(default="", description="What tells it from other drives; default its label.")
+
+    def upload(self, reader: BinaryIO, name: str, metadata: Mapping[str, str], opened: Opened | None = None) -> Stored:
+        valid_name(self.label, name)
+        data = b"".join(iter(lambda: reader.read(2**20), b""))
+        with _GUARD:
+            if name in self._objects:
+                raise DriveError(f"{self.label}: {name} is already there, and nothing was overwritten", permanent=True)
+            self._objects[name] = data
+        return Stored(ref=name, size=len(data), checksums={"sha256": sha256(data).hexdigest()})
+
+    def open(self, ref: str) -> BinaryIO:
+        return io.BytesIO(self._object(ref))
+
+    def delete(self, ref: str) -> None:
+        with _GUARD:
+            self._objects.pop(ref, None)
+
+    def stat(self, ref: str) -> Stat:
+        data = self._object(ref)
+        return Stat(size=len(data), checksums={"sha256": sha256(data).hexdigest()})
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        return iter(sorted(name for name in self._objects if name.startswith(prefix)))
+
+    def find(self, name: str) -> str | None:
+        return name if name in self._objects else None
+
+    def check(self) -> None:
+        """Memory is always there."""
+
+    @property
+    def _objects(self) -> dict[str, bytes]:
+        return _PLACES[self.place or self.label]
+
+    def _object(self, ref: str) -> bytes:
+        with _GUARD:
+            if ref not in self._objects:
+                raise ObjectNotFound(f"{self.label}: there is no {ref}", permanent=True)
+            return self._objects[ref]
