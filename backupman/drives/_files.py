@@ -1,0 +1,106 @@
+"""Files that appear whole or not at all: made under another name, brought to the disk, then given their own."""
+
+import errno
+import io
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_NO_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+_TRIES = 3
+
+
+class Reading(io.FileIO):
+    """A file whose errors are sentences too."""
+
+    def __init__(self, path: str, explained: "Callable[[], AbstractContextManager[None]]") -> None:
+        super().__init__(path, "rb")
+        self._explained = explained
+
+    def readinto(self, buffer) -> int | None:  # type: ignore[no-untyped-def]  # Buffer has no name in Python 3.11
+        with self._explained():
+            return super().readinto(buffer)
+
+    def readall(self) -> bytes:
+        with self._explained():
+            return super().readall()
+
+
+def create(file: Path) -> tuple[int, tuple[Path, ...]]:
+    """A new file of mode 0600 that is open for writing, and the folders (outermost first, 0700) that had to be made."""
+    made: list[Path] = []
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            for folder in reversed(file.parents):
+                if not folder.is_dir():
+                    folder.mkdir(mode=0o700)
+                    made.append(folder)
+            return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), tuple(made)
+        except OSError as error:
+            withdraw(None, tuple(made))
+            made.clear()
+            # Other uploads make and remove the same folders at the same time.
+            if not tries_left or error.errno not in (errno.ENOENT, errno.EEXIST) or file.exists():
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def give_name(part: Path, final: Path, made: tuple[Path, ...]) -> None:
+    """Give a finished file its name, never another's; `made` are the folders that `create` had to make for it.
+
+    A hard link does it in one step, refuses a name that is taken, and exists on NFS too, unlike RENAME_NOREPLACE.
+    FAT, exFAT and some network disks know no links: there our own unfinished file keeps other uploads of ours out.
+
+    Raises:
+        FileExistsError: the name is taken.
+        OSError: the disk failed; nothing stands under the name.
+    """
+    try:
+        os.link(part, final)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        if final.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from error
+        part.rename(final)
+    try:
+        part.unlink(missing_ok=True)
+        for folder in (final.parent, *(folder.parent for folder in made)):
+            _flush(folder)
+    except OSError:
+        final.unlink(missing_ok=True)
+        raise
+
+
+def withdraw(part: Path | None, made: tuple[Path, ...]) -> None:
+    """Remove an unfinished file, and the folders that were made for it alone."""
+    with suppress(OSError):
+        if part:
+            part.unlink(missing_ok=True)
+    for folder in reversed(made):
+        removed(folder)
+
+
+def removed(folder: Path) -> bool:
+    """Whether a folder was empty, and is gone."""
+    try:
+        folder.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+def _flush(folder: Path) -> None:
+    """Bring a folder's entries to the disk, where the file system can."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:
+            raise
+    finally:
+        os.close(fd)

@@ -1,0 +1,184 @@
+"""A folder as a drive: objects are files that appear whole, on disk and under their own name, or not at all."""
+
+import errno
+import hashlib
+import io
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from pydantic import Field
+
+from backupman.drives import PART, Drive, Opened, Stat, Stored, valid_name
+from backupman.drives._files import Reading, create, give_name, removed, withdraw
+from backupman.errors import DriveError, ObjectNotFound
+
+_CHUNK = 2**20
+
+_MEANINGS = {
+    errno.ENOSPC: "the disk of {folder} is full: make room, or let the retention remove more",
+    errno.EDQUOT: "the quota of the disk of {folder} is used up: make room, or raise it",
+    errno.EFBIG: "the disk of {folder} takes no files of that size: use another file system, or raise the limit",
+    errno.EACCES: "the account may not write in {folder}: give it the right to (chown or chmod), or set another folder",
+    errno.EPERM: "the account may not write in {folder}: give it the right to (chown or chmod), or set another folder",
+    errno.EROFS: "the disk of {folder} is mounted read-only: mount it for writing",
+    errno.ENOTDIR: "{folder}, or something on the way to it, is a file and not a folder: set another folder",
+    errno.ENOENT: "{folder} is not there: mount its disk, or make the folder",
+    errno.ENOTCONN: "the disk of {folder} is not connected any more: mount it again",
+    errno.ESTALE: "the disk of {folder} is not connected any more: mount it again",
+    errno.EIO: "the disk of {folder} has errors: look at it, and at its cable",
+}
+"""What an error of the system means to the user."""
+
+_PERMANENT = {errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+
+
+class Local(Drive):
+    """A folder of this machine: a disk of its own, or something mounted. A ref is the path inside the folder."""
+
+    folder: Path = Field(description="Where the objects stand; made when it is not there, with mode 0700.")
+    mount: Path | None = Field(
+        default=None,
+        description="A mount point that must be mounted; otherwise nothing is written, instead of onto the wrong disk.",
+    )
+
+    def path(self, name: str) -> str:
+        return str(self._root / valid_name(self.label, name))
+
+    def upload(self, reader: BinaryIO, name: str, metadata: Mapping[str, str], opened: Opened | None = None) -> Stored:
+        final = Path(self.path(name))
+        part = final.with_name(final.name + PART)
+        with self._explained():
+            self._mounted()
+            if final.exists():  # the link below is what holds; this only spares the bytes
+                raise self._taken(final)
+            fd, made = create(part)
+        try:
+            try:
+                size, sha256 = self._fill(fd, reader)
+            finally:
+                os.close(fd)
+            with self._explained():
+                self._publish(part, final, made)
+        except BaseException:
+            withdraw(part, made)
+            raise
+        return Stored(ref=name, size=size, checksums={"sha256": sha256})
+
+    def open(self, ref: str) -> BinaryIO:
+        with self._explained(ref):
+            self._there()
+            return cast(BinaryIO, io.BufferedReader(Reading(self.path(ref), self._explained), _CHUNK))
+
+    def delete(self, ref: str) -> None:
+        file = Path(self.path(ref))
+        with self._explained():
+            self._there()
+            file.unlink(missing_ok=True)
+            self._tidy(file.parent)
+
+    def stat(self, ref: str) -> Stat:
+        with self._explained(ref):
+            self._there()
+            return Stat(size=Path(self.path(ref)).stat().st_size)
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        with self._explained():
+            self._there()
+            for folder, folders, files in os.walk(self._root, onerror=_raise):
+                folders.sort()
+                for file in sorted(files):
+                    name = str((Path(folder) / file).relative_to(self._root))
+                    if name.startswith(prefix) and not name.endswith(PART):
+                        yield name
+
+    def find(self, name: str) -> str | None:
+        with self._explained():
+            self._there()
+            return name if Path(self.path(name)).is_file() else None
+
+    def check(self) -> None:
+        probe = self._root / f".backupman-check-{uuid.uuid4().hex}{PART}"
+        with self._explained():
+            self._mounted()
+            fd, made = create(probe)
+            try:
+                os.write(fd, b"backupman")
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+                withdraw(probe, made)
+
+    def abort(self, name: str, session: str | None) -> None:
+        final = Path(self.path(name))
+        with self._explained():
+            final.with_name(final.name + PART).unlink(missing_ok=True)
+            self._tidy(final.parent)
+
+    @property
+    def _root(self) -> Path:
+        return self.folder.absolute()
+
+    def _mounted(self) -> None:
+        if self.mount and not self.mount.is_mount():
+            raise DriveError(f"{self.label}: nothing is mounted at {self.mount}: mount its disk")
+
+    def _there(self) -> None:
+        """A disk that is away must never look like one whose objects are gone."""
+        self._mounted()
+        self._root.stat()
+
+    def _tidy(self, folder: Path) -> None:
+        """Remove a folder and those around it while they are empty; never the drive's own."""
+        while folder != self._root and removed(folder):
+            folder = folder.parent
+
+    def _fill(self, fd: int, reader: BinaryIO) -> tuple[int, str]:
+        """Everything that the reader gives, down to the disk; its size and sha256."""
+        size, digest = 0, hashlib.sha256()
+        while chunk := reader.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+            view = memoryview(chunk)
+            with self._explained():
+                while view:
+                    view = view[os.write(fd, view) :]
+        with self._explained():
+            os.fsync(fd)
+            if (written := os.fstat(fd).st_size) != size:
+                raise DriveError(f"{self.label}: {written} of {size} bytes stand on the disk of {self._root}")
+        return size, digest.hexdigest()
+
+    def _publish(self, part: Path, final: Path, made: "tuple[Path, ...]") -> None:
+        try:
+            give_name(part, final, made)
+        except FileExistsError as error:
+            raise self._taken(final) from error
+
+    def _taken(self, final: Path) -> DriveError:
+        return DriveError(f"{self.label}: {final} is already there, and nothing was overwritten", permanent=True)
+
+    @contextmanager
+    def _explained(self, ref: str | None = None) -> Iterator[None]:
+        """Turn an error of the system into a sentence; a missing file is `ref`'s, a missing folder the drive's."""
+        try:
+            yield
+        except OSError as error:
+            if ref is not None and error.errno in (errno.ENOENT, errno.ENOTDIR) and self._root.is_dir():
+                raise ObjectNotFound(f"{self.label}: there is no {ref} in {self._root}", permanent=True) from error
+            if error.errno == errno.EEXIST:
+                raise DriveError(
+                    f"{self.label}: {error.filename} is there: another upload of that name is under way, or has died",
+                    permanent=True,
+                ) from error
+            number = error.errno or 0
+            meaning = _MEANINGS.get(number, "{folder} cannot be used: {said}")
+            sentence = meaning.format(folder=self._root, said=error.strerror)
+            raise DriveError(f"{self.label}: {sentence}", permanent=number in _PERMANENT) from error
+
+
+def _raise(error: OSError) -> None:
+    raise error

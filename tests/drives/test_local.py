@@ -1,0 +1,316 @@
+"""The local drive: whole files under their own name or nothing, and a sentence for each fault of a disk."""
+
+import errno
+import os
+import resource
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pytest
+
+from backupman.drives import Drive
+from backupman.drives.local import Local
+from backupman.errors import DriveError, ObjectNotFound
+from backupman.pipeline.spool import Spool
+from tests.contracts.drive import NAME, Leftovers, ReachedContract, Reader, content, put
+
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a disk")
+
+
+def local(folder: Path, **more: object) -> Local:
+    return Local.model_validate({"provider": "local", "label": "a disk", "folder": folder, **more})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "the folder"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def drive(folder: Path) -> Local:
+    return local(folder)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A real disk with room for 64 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], check=True)
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+class TestLocal(ReachedContract):
+    @pytest.fixture
+    def drive(self, folder: Path) -> Drive:
+        return local(folder)
+
+    @pytest.fixture
+    def other(self, tmp_path: Path) -> Drive:
+        (tmp_path / "elsewhere").mkdir()
+        return local(tmp_path / "elsewhere", label="another disk")
+
+    @pytest.fixture
+    def unreachable(self, tmp_path: Path) -> Drive:
+        (tmp_path / "file").touch()
+        return local(tmp_path / "file" / "folder")
+
+    @pytest.fixture
+    def leftovers(self, folder: Path) -> Leftovers:
+        def found() -> list[str]:
+            unfinished = [str(path) for path in folder.rglob("*") if path.name.endswith(".part")]
+            return unfinished + [str(path) for path in folder.rglob("*") if path.is_dir() and not list(path.iterdir())]
+
+        return found
+
+
+def test_only_the_owner_can_read(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        put(local(tmp_path / "new" / "folder"), NAME, b"body")
+    finally:
+        os.umask(old)
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").rglob("*")}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
+
+
+def test_an_existing_folder_keeps_its_mode(folder: Path) -> None:
+    folder.chmod(0o755)
+    put(local(folder), NAME, b"body")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+
+
+def test_a_ref_outlives_a_move_of_the_folder(drive: Local, folder: Path, tmp_path: Path) -> None:
+    ref = put(drive, NAME, b"body").ref
+    folder.rename(tmp_path / "moved")
+    assert content(local(tmp_path / "moved"), ref) == b"body"
+
+
+def test_path_is_absolute_whatever_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    relative = local(Path("backups"))
+    put(relative, NAME, b"body")
+    assert relative.path(NAME) == str(tmp_path / "backups" / NAME)
+    assert Path(relative.path(NAME)).read_bytes() == b"body"
+
+
+def test_the_checksum_is_that_of_the_file(drive: Local) -> None:
+    stored = put(drive, NAME, b"body")
+    printed = subprocess.run(["sha256sum", drive.path(NAME)], check=True, capture_output=True, text=True).stdout
+    assert stored.checksums == {"sha256": printed.split()[0].lstrip("\\")}
+
+
+def test_what_is_unfinished_has_no_name_yet(drive: Local, folder: Path, tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool" / "dump")
+    with ThreadPoolExecutor(1) as pool:
+        upload = pool.submit(drive.upload, cast(BinaryIO, spool.reader()), NAME, {}, None)
+        spool.write(bytes(3 * 2**20))
+        part = folder / f"{NAME}.part"
+        while not (part.exists() and part.stat().st_size == 3 * 2**20):
+            assert not upload.done()
+        assert stat.S_IMODE(part.stat().st_mode) == 0o600
+        assert list(drive.list()) == []
+        spool.commit()
+        upload.result(30)
+    spool.close()
+    assert [path.name for path in (folder / NAME).parent.iterdir()] == [Path(NAME).name]
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(drive: Local, folder: Path) -> None:
+    class Meanwhile(Reader):
+        def read(self, size: int = -1) -> bytes:
+            (folder / NAME).write_bytes(b"another's")
+            return super().read(size)
+
+    with pytest.raises(DriveError, match="already there, and nothing was overwritten"):
+        put(drive, NAME, cast(BinaryIO, Meanwhile(b"ours")))
+    assert [path.name for path in (folder / NAME).parent.iterdir()] == [Path(NAME).name]
+    assert (folder / NAME).read_bytes() == b"another's"
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_disk_without_hard_links(drive: Local, folder: Path, monkeypatch: pytest.MonkeyPatch, taken: bool) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    if taken:
+        put(drive, NAME, b"first")
+        with pytest.raises(DriveError, match="already there"):
+            put(drive, NAME, b"second")
+    else:
+        put(drive, NAME, b"first")
+    assert (folder / NAME).read_bytes() == b"first"
+    assert [path.name for path in (folder / NAME).parent.iterdir()] == [Path(NAME).name]
+
+
+def test_the_unfinished_upload_of_another_is_left_alone(drive: Local, folder: Path) -> None:
+    part = folder / f"{NAME}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"half")
+    with pytest.raises(DriveError, match=r"^a disk: .*\.part is there: another upload of that name is under way"):
+        put(drive, NAME, b"body")
+    assert part.read_bytes() == b"half"
+    drive.abort(NAME, None)
+    assert list(folder.iterdir()) == []
+    put(drive, NAME, b"body")
+
+
+def test_abort_removes_exactly_its_own(drive: Local, folder: Path) -> None:
+    for name in (NAME, f"{NAME}.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.part").touch()
+    drive.abort(NAME, "an id of another drive")
+    assert [path.name for path in (folder / NAME).parent.iterdir()] == [f"{Path(NAME).name}.json.part"]
+
+
+def test_delete_takes_empty_folders_along_and_no_other(drive: Local, folder: Path) -> None:
+    refs = [put(drive, name, b"").ref for name in ("a/b/c/one", "a/two")]
+    drive.delete(refs[0])
+    assert [path.name for path in (folder / "a").iterdir()] == ["two"]
+    drive.delete(refs[1])
+    assert folder.is_dir()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_failure_takes_only_its_own_folders_along(drive: Local, folder: Path) -> None:
+    (folder / "shop").mkdir()
+    with pytest.raises(RuntimeError):
+        put(drive, NAME, cast(BinaryIO, Reader(b"half", error=RuntimeError())))
+    assert [path.name for path in folder.iterdir()] == ["shop"]
+    assert list((folder / "shop").iterdir()) == []
+
+
+def test_check_makes_no_folder_for_good(tmp_path: Path) -> None:
+    local(tmp_path / "not" / "there").check()
+    assert list(tmp_path.iterdir()) == []
+
+
+USES: dict[str, Callable[[Drive], object]] = {
+    "upload": lambda drive: put(drive, NAME, b"body"),
+    "open": lambda drive: drive.open(NAME),
+    "delete": lambda drive: drive.delete(NAME),
+    "stat": lambda drive: drive.stat(NAME),
+    "list": lambda drive: list(drive.list()),
+    "find": lambda drive: drive.find(NAME),
+    "check": lambda drive: drive.check(),
+}
+
+
+@pytest.mark.parametrize("use", ["open", "delete", "stat", "list", "find"])
+def test_a_folder_that_is_away_is_no_empty_folder(tmp_path: Path, use: str) -> None:
+    with pytest.raises(DriveError, match=r"^a disk: .*is not there: mount its disk") as raised:
+        USES[use](local(tmp_path / "away"))
+    assert not isinstance(raised.value, ObjectNotFound)
+    assert not raised.value.permanent
+
+
+@pytest.mark.parametrize("use", USES)
+def test_nothing_is_done_while_the_mount_is_missing(tmp_path: Path, use: str) -> None:
+    (tmp_path / "usb").mkdir()
+    with pytest.raises(DriveError, match=r"^a disk: nothing is mounted at .*usb: mount its disk"):
+        USES[use](local(tmp_path / "usb" / "backups", mount=tmp_path / "usb"))
+    assert list((tmp_path / "usb").iterdir()) == []
+
+
+def test_a_mount_that_is_there_is_used(folder: Path) -> None:
+    drive = local(folder, mount="/")
+    assert content(drive, put(drive, NAME, b"body").ref) == b"body"
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_file_that_may_not_grow(drive: Local, folder: Path) -> None:
+    with largest_file(100_000), pytest.raises(DriveError, match=r"^a disk: .*takes no files of that size") as raised:
+        put(drive, NAME, bytes(200_000))
+    assert raised.value.permanent
+    assert list(folder.iterdir()) == []
+
+
+@needs_root
+def test_a_full_disk(disk: Path) -> None:
+    drive = local(disk / "backups")
+    with pytest.raises(DriveError, match=r"^a disk: the disk of .*backups is full: make room") as raised:
+        put(drive, NAME, bytes(100_000))
+    assert not raised.value.permanent
+    assert list(disk.iterdir()) == []
+    assert content(drive, put(drive, NAME, bytes(10_000)).ref) == bytes(10_000)
+
+
+@needs_root
+def test_a_disk_that_is_read_only(disk: Path) -> None:
+    ref = put(local(disk), NAME, b"body").ref
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    drive = local(disk)
+    for use in ("check", "delete"):
+        with pytest.raises(DriveError, match=r"^a disk: the disk of .* is mounted read-only") as raised:
+            USES[use](drive)
+        assert raised.value.permanent
+    with pytest.raises(DriveError, match="read-only"):
+        put(drive, "another", b"body")
+    assert content(drive, ref) == b"body"
+
+
+@contextmanager
+def ordinary_account() -> Iterator[None]:
+    """Root may write anywhere, so that its tests need to be somebody else for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("use", ["upload", "check", "delete"])
+def test_a_folder_that_may_not_be_written(use: str) -> None:
+    folder = Path(f"/var/tmp/backupman-{os.getpid()}")  # pytest's own folders are closed to other accounts
+    (folder / "shop").mkdir(parents=True)
+    try:
+        put(local(folder), NAME, b"body")
+        for inner in [folder, *folder.rglob("*")]:
+            inner.chmod(0o555)
+        with ordinary_account(), pytest.raises(DriveError, match=r"^a disk: the account may not write in") as raised:
+            USES[use](local(folder)) if use != "upload" else put(local(folder), f"{NAME}.json", b"")
+        assert raised.value.permanent
+        assert (folder / NAME).read_bytes() == b"body"
+    finally:
+        for inner in [folder, *folder.rglob("*")]:
+            inner.chmod(0o755)
+        local(folder).delete(NAME)
+        folder.rmdir()
+
+
+def test_a_disk_that_fails_while_it_is_read(drive: Local, folder: Path) -> None:
+    (folder / "broken").symlink_to("/proc/self/mem")  # address 0 can be opened, and not read
+    for size in (10, -1):
+        with drive.open("broken") as stream, pytest.raises(DriveError, match=r"^a disk: the disk of .* has errors"):
+            stream.read(size)
+
+
+def test_a_ref_cannot_lead_outside(drive: Local, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    for use in (drive.open, drive.stat, drive.delete):
+        with pytest.raises(DriveError, match="cannot be the name of an object"):
+            use("../secret")
+    assert (tmp_path / "secret").exists()
