@@ -10,6 +10,7 @@ import pkgutil
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -19,36 +20,53 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Se
 
 from backupman.errors import BackupmanError, ConfigError
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_SIZES = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_UNITS = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+_SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
 def parse_duration(value: object) -> object:
     """`500ms`, `5s`, `30m`, `1h`, `2d`, `1w`; a bare number is seconds. Other types are left to pydantic."""
-    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", value.lower())):
-        number, unit = match.groups()
-        if unit and unit not in _UNITS:
-            raise ValueError(f"{value!r} is not a duration: write for example 500ms, 5s, 30m, 1h or 2d")
-        return timedelta(seconds=float(number) * _UNITS[unit or "s"])
-    if isinstance(value, str):
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", value.lower())
+    unit = _UNITS.get(match[2] or "s") if match else None
+    if not match or unit is None:
         raise ValueError(f"{value!r} is not a duration: write for example 500ms, 5s, 30m, 1h or 2d")
-    return value
+    try:
+        return float(match[1]) * unit
+    except OverflowError:
+        raise ValueError(f"{value!r} is too long a duration") from None
+
+
+def format_duration(value: timedelta) -> str:
+    """A duration as the config writes it, in the largest unit that leaves no fraction."""
+    for name, unit in reversed(_UNITS.items()):
+        if value and name != "w" and not value % unit:
+            return f"{value // unit}{name}"
+    return f"{value / _UNITS['ms']:.3f}ms" if value else "0s"
 
 
 def parse_size(value: object) -> object:
     """`8MiB`, `1 GB`, `512k`, all powers of 1024; a bare number is bytes."""
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?\s*", value.lower())
-        if not match:
-            raise ValueError(f"{value!r} is not a size: write for example 8MiB or 1GiB")
-        return int(float(match[1]) * _SIZES[match[2]])
-    return value
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?\s*", value.lower())
+    if not match:
+        raise ValueError(f"{value!r} is not a size: write for example 8MiB or 1GiB")
+    return int(Decimal(match[1]) * _SIZES[match[2]])
 
 
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
-    PlainSerializer(lambda value: f"{value.total_seconds():g}s", return_type=str),
+    PlainSerializer(format_duration, return_type=str),
     WithJsonSchema({"type": ["string", "number"], "examples": ["500ms", "5s", "30m", "1h", "2d"]}),
 ]
 """A span of time in the config; a bare number is seconds."""
@@ -86,7 +104,9 @@ class Provider(Settings):
 
     def revealed(self) -> dict[str, Any]:
         """The settings as JSON values with the secrets in clear: only ever for the child's standard input."""
-        revealed: dict[str, Any] = json.loads(json.dumps(self.model_dump(exclude_unset=True), default=_plain))
+        revealed: dict[str, Any] = json.loads(
+            json.dumps(self.model_dump(exclude_unset=True, by_alias=True), default=_plain)
+        )
         return revealed
 
 
@@ -133,7 +153,10 @@ def provider_class(family: str, contract: type[T], name: str) -> type[T]:
     known = names(family)
     if name not in known:
         raise ConfigError(f"unknown provider {name!r}{nearest(name, known)}; known are {', '.join(known)}")
-    module = import_module(f"backupman.{family}.{name}")
+    try:
+        module = import_module(f"backupman.{family}.{name}")
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{name} needs the package {error.name}: pip install 'backupman[all]'") from error
     found = [
         member
         for _, member in inspect.getmembers(module, inspect.isclass)
