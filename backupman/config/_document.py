@@ -1,10 +1,10 @@
 """A YAML document with the line of every value, and its `${…}` references filled in.
 
-Plain scalars stay the text that the user wrote (only `null` and merge keys are resolved), so that a password `012345`
-is never an octal number; pydantic turns text into numbers and booleans where a field asks for them.
+Plain scalars stay the text that the user wrote (only `null` is resolved), so that a password `012345` is never an
+octal number; pydantic turns text into numbers and booleans where a field asks for them. What a message says of a value
+is where it stands, never what it is: it may be a secret.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,16 +13,24 @@ from typing import Any
 
 import yaml
 
+from backupman.config._references import fill
 from backupman.errors import ConfigError
 
-Location = Sequence[str | int]
+Location = tuple[str | int, ...]
+
+_MOST_VALUES = 100_000
+_UNPRINTABLE = re.compile("[\0\ud800-\udfff]")
+_TAG = "tag:yaml.org,2002:"
+_PLAIN_TAGS = frozenset(_TAG + name for name in ("str", "null", "bool", "int", "float", "timestamp"))
+_TAGGED = "has a YAML tag; a value that begins with ! needs quotes"
+_COLLECTION_TAGS = frozenset(_TAG + name for name in ("map", "seq"))
 
 
 @dataclass(frozen=True)
 class Problem:
     """Something wrong at one place of a config."""
 
-    location: tuple[str | int, ...]
+    location: Location
     sentence: str
 
     @property
@@ -32,37 +40,19 @@ class Problem:
         return text.removeprefix(".")
 
 
-class _Loader(yaml.SafeLoader):
-    """Keeps scalars as text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((":null", ":merge"))]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-_REFERENCE = re.compile(r"\$\$\{|\$\{(?:(file|credential):([^}]+)|([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?)\}")
-
-
 @dataclass
 class Document:
     """A parsed config file: `data` of dicts, lists, strings and None, without what is empty."""
 
     path: Path
-    data: dict[str, Any]
+    data: dict[str, Any] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    _root: yaml.Node | None = None
+    lines: dict[Location, int] = field(default_factory=dict)
 
-    def line(self, location: Location) -> int | None:
+    def line(self, location: Sequence[str | int]) -> int | None:
         """The line (from 1) of a value, or of the nearest one around it."""
-        node = self._root
-        line = None
-        for part in location:
-            found = _child(node, part)
-            if found is None:
-                break
-            line, node = found
-        return line
+        around = (tuple(location[:length]) for length in range(len(location), 0, -1))
+        return next((self.lines[place] for place in around if place in self.lines), None)
 
     def describe(self, problem: Problem) -> str:
         """`config.yml:12: drives[1].bukcet: unknown key`."""
@@ -82,90 +72,120 @@ def read(path: Path) -> Document:
     except OSError as error:
         raise ConfigError(f"{path}: the config cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: the config is not UTF-8 text (byte {error.start})") from error
+        raise ConfigError(f"{path}: the config is not UTF-8 text (byte {error.start})") from None
+    document = Document(path)
     try:
         root = yaml.compose(text, Loader=_Loader)
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader with fewer resolvers
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
-    if not isinstance(data, dict):
+        if isinstance(root, yaml.MappingNode):
+            document.data = _Reading(document).mapping(root, ())
+    except yaml.YAMLError as error:  # not chained: its own text quotes the file
+        line, reason = _reason(error, text)
+        raise ConfigError(f"{path}:{line}: not valid YAML: {reason}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: the config is nested too deeply") from None
+    if not isinstance(root, yaml.MappingNode):
         raise ConfigError(f"{path}: the config is not a mapping of sections such as data_sources and drives")
-    document = Document(path, {}, _root=root)
-    document.problems.extend(_repeated_keys(root, ()))
-    document.data = _cleaned(data, (), document.problems) or {}
     return document
 
 
-def _child(node: yaml.Node | None, part: str | int) -> tuple[int, yaml.Node] | None:
-    if isinstance(node, yaml.MappingNode):
+class _Loader(yaml.SafeLoader):
+    """Keeps scalars as text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((":null", ":merge"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+class _Reading:
+    """From YAML's nodes to plain data; mistakes are gathered on the way."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._open: list[yaml.Node] = []
+
+    def mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
+        """The mapping without the keys whose value is empty: they are as good as absent."""
+        return {key: value for key, value in self._entries(node, location).items() if value not in (None, "")}
+
+    def _entries(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        own: dict[str, Any] = {}
         for key, value in node.value:
-            if key.value == str(part):
-                return key.start_mark.line + 1, value
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part].start_mark.line + 1, node.value[part]
-    return None
-
-
-def _repeated_keys(node: yaml.Node | None, location: tuple[str | int, ...]) -> list[Problem]:
-    problems: list[Problem] = []
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
+            if key.tag == _TAG + "merge":
+                merged = self._merged(value, location) | merged
         for key, value in node.value:
-            if key.value in seen:
-                problems.append(Problem((*location, key.value), "this key stands here twice"))
-            seen.add(key.value)
-            problems += _repeated_keys(value, (*location, key.value))
-    if isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            problems += _repeated_keys(value, (*location, index))
-    return problems
+            if key.tag == _TAG + "merge":
+                continue
+            if not isinstance(key, yaml.ScalarNode) or key.tag not in _PLAIN_TAGS or not key.value:
+                self._problem(location, f"line {key.start_mark.line + 1}: a key must be text")
+                continue
+            place = (*location, key.value)
+            if key.value in own:
+                self._problem(place, "this key stands here twice")
+            self._document.lines[place] = key.start_mark.line + 1
+            own[key.value] = self._value(value, place)
+        return merged | own
 
+    def _merged(self, node: yaml.Node, location: Location) -> dict[str, Any]:
+        """What `<<: *anchor` and `<<: [*first, *second]` bring in; the first of a list wins."""
+        merged: dict[str, Any] = {}
+        for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if isinstance(part, yaml.MappingNode) and part not in self._open:
+                self._open.append(part)
+                merged = self._entries(part, location) | merged
+                self._open.pop()
+            else:
+                self._problem(location, "<< takes a mapping, or a list of mappings")
+        return merged
 
-def _cleaned(value: Any, location: tuple[str | int, ...], problems: list[Problem]) -> Any:
-    """The value with its references filled in; a key with an empty value is as good as absent."""
-    if isinstance(value, dict):
-        cleaned = {str(key): _cleaned(item, (*location, str(key)), problems) for key, item in value.items()}
-        return {key: item for key, item in cleaned.items() if item is not None and item != ""}
-    if isinstance(value, list):
-        return [_cleaned(item, (*location, index), problems) for index, item in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    def fill(match: re.Match[str]) -> str:
+    def _value(self, node: yaml.Node, location: Location) -> Any:
+        if node in self._open:
+            self._problem(location, "this value holds itself")
+            return None
+        if len(self._document.lines) > _MOST_VALUES:
+            raise ConfigError(f"{self._document.path}: the config holds more than {_MOST_VALUES:,} values")
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, location)
+        if node.tag not in _COLLECTION_TAGS:
+            self._problem(location, _TAGGED)
+            return None
+        self._open.append(node)
         try:
-            return _referred(match)
-        except ConfigError as error:
-            problems.append(Problem(location, error.sentence))
-            return ""
+            if isinstance(node, yaml.MappingNode):
+                return self.mapping(node, location)
+            for index, item in enumerate(node.value):
+                self._document.lines[*location, index] = item.start_mark.line + 1
+            return [self._value(item, (*location, index)) for index, item in enumerate(node.value)]
+        finally:
+            self._open.pop()
 
-    return _REFERENCE.sub(fill, value)
+    def _scalar(self, node: yaml.ScalarNode, location: Location) -> str | None:
+        if node.tag not in _PLAIN_TAGS:
+            self._problem(location, _TAGGED)
+            return None
+        if node.tag == _TAG + "null":
+            return None
+        text, complaints = fill(node.value)
+        if _UNPRINTABLE.search(text):
+            complaints.append("holds a NUL character or half of a surrogate pair")
+        for complaint in complaints:
+            self._problem(location, complaint)
+        return None if complaints else text
 
-
-def _referred(match: re.Match[str]) -> str:
-    kind, name, variable, default = match.groups()
-    if match[0] == "$${":
-        return "${"
-    if kind == "file":
-        return _content(Path(name))
-    if kind == "credential":
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        if not folder:
-            raise ConfigError(f"${{credential:{name}}} needs systemd's LoadCredential=: CREDENTIALS_DIRECTORY is unset")
-        return _content(Path(folder) / name)
-    if os.environ.get(variable):
-        return os.environ[variable]
-    if default is None:
-        if variable in os.environ:
-            return ""
-        raise ConfigError(f"the environment variable {variable} is not set; set it, or write ${{{variable}:-default}}")
-    return default
+    def _problem(self, location: Location, sentence: str) -> None:
+        self._document.problems.append(Problem(location, sentence))
 
 
-def _content(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{path} cannot be read: {reason}") from error
+def _reason(error: yaml.YAMLError, text: str) -> tuple[int, str]:
+    """The line, and what is wrong in it, without a word of the file's own."""
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text[: error.position].count("\n") + 1
+        return line, f"the character U+{ord(text[error.position]):04X} must not stand in it"
+    assert isinstance(error, yaml.MarkedYAMLError)  # noqa: S101 - the reader's and these are all that compose() raises
+    said = ", ".join(part for part in (error.context, error.problem) if part)
+    line = error.problem_mark.line + 1 if error.problem_mark else 1
+    return line, re.sub(
+        r"(alias|anchor|handle) '.*?'", r"\1", said
+    ) + "; a value that begins with a special character needs quotes"

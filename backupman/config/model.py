@@ -1,14 +1,23 @@
 """The sections of the config and their defaults; sources, drives and notifiers bring their own settings."""
 
 import os
+import re
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import quote
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, SerializeAsAny, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    SerializeAsAny,
+    field_validator,
+    model_validator,
+)
 
+from backupman.config.database import Database
 from backupman.config.schedule import check_cron, check_timezone
 from backupman.drives import Drive
 from backupman.notifiers import Notifier
@@ -19,61 +28,24 @@ from backupman.sources import Source
 
 
 def default_state_folder() -> Path:
-    """`$XDG_STATE_HOME/backupman`; for root and services `/var/lib/backupman`."""
-    if folder := os.environ.get("XDG_STATE_HOME"):
-        return Path(folder) / "backupman"
-    if folder := os.environ.get("STATE_DIRECTORY"):
-        return Path(folder.split(":")[0])
-    return Path("/var/lib/backupman") if os.geteuid() == 0 else Path.home() / ".local/state/backupman"
+    """`$XDG_STATE_HOME/backupman`; without it systemd's `StateDirectory=`, for root `/var/lib/backupman`."""
+    if (shared := Path(os.environ.get("XDG_STATE_HOME", ""))).is_absolute():
+        return shared / "backupman"
+    if own := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
+        return Path(own)
+    home = os.environ.get("HOME")
+    return Path(home) / ".local/state/backupman" if home and os.geteuid() != 0 else Path("/var/lib/backupman")
 
 
-class Database(Settings):
-    """Where Backupman keeps its own records."""
-
-    provider: Literal["sqlite", "postgres", "mysql", "memory"] = Field(
-        default="sqlite", description="`memory` forgets everything when the program ends."
-    )
-    db_path: Path | None = Field(default=None, description="SQLite: the file.")
-    host: str = Field(default="127.0.0.1", description="PostgreSQL, MySQL: the server.")
-    port: int | None = Field(default=None, description="Default 5432 and 3306.")
-    db_name: str = Field(default="backupman", description="PostgreSQL, MySQL: the database, which must exist.")
-    user: str | None = Field(default=None, description="PostgreSQL, MySQL: the account.")
-    password: SecretStr | None = Field(default=None, description="PostgreSQL, MySQL: its password.")
-    tls: str = Field(default="false", description="`true` encrypts the connection; MySQL also `skip-verify`.")
-    url: SecretStr | None = Field(default=None, description="A SQLAlchemy URL instead of all of the above.")
-
-    def address(self, state_folder: Path) -> str:
-        """The SQLAlchemy URL, password included."""
-        if self.url:
-            return _with_driver(self.url.get_secret_value())
-        if self.provider == "memory":
-            return "sqlite://"
-        if self.provider == "sqlite":
-            return f"sqlite:///{self.db_path or state_folder / 'backupman.db'}"
-        driver, port = {"postgres": ("postgresql+psycopg", 5432), "mysql": ("mysql+pymysql", 3306)}[self.provider]
-        password = ":" + quote(self.password.get_secret_value(), safe="") if self.password else ""
-        account = f"{quote(self.user, safe='')}{password}@" if self.user else ""
-        return f"{driver}://{account}{self.host}:{self.port or port}/{quote(self.db_name, safe='')}{self._tls_query()}"
-
-    def _tls_query(self) -> str:
-        wanted = self.tls.lower()
-        if wanted in ("false", "off", "no", "0"):
-            return ""
-        if self.provider == "postgres":
-            return "?sslmode=require"
-        return "?ssl_verify_cert=false&ssl_check_hostname=false&ssl=true" if wanted == "skip-verify" else "?ssl=true"
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("should be longer than 0s")
+    return value
 
 
-def _with_driver(url: str) -> str:
-    for plain, driver in (
-        ("postgresql://", "postgresql+psycopg://"),
-        ("postgres://", "postgresql+psycopg://"),
-        ("mysql://", "mysql+pymysql://"),
-        ("mariadb://", "mysql+pymysql://"),
-    ):
-        if url.startswith(plain):
-            return driver + url.removeprefix(plain)
-    return url
+Positive = Annotated[Duration, AfterValidator(_positive)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Labels = Annotated[list[str], Field(min_length=1)]
 
 
 class Retention(Settings):
@@ -81,14 +53,32 @@ class Retention(Settings):
 
     enabled: bool = Field(default=True, description="`false` keeps everything.")
     by: Literal["age"] = Field(default="age", description="The rule.")
-    value: int = Field(default=30, ge=1, description="Days that a backup is kept.")
+    value: int = Field(default=30, description="Days that a backup is kept.")
+
+    @model_validator(mode="after")
+    def _keeps_something(self) -> Self:
+        if self.enabled and self.value < 1:
+            raise ValueError("value should be at least 1 day; to keep everything, write enabled: false")
+        return self
 
 
 def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Commands = Annotated[list[str | list[str]], BeforeValidator(_one_or_many)]
+def _command(value: object) -> object:
+    words = [value] if isinstance(value, str) else value
+    if not (isinstance(words, list) and words and all(isinstance(word, str) for word in words) and words[0].strip()):
+        raise ValueError("a command is text for the shell, or a list of words for one program")
+    if re.match(r"\s*\{[a-z_]+\}", words[0]):
+        raise ValueError(
+            "a command does not begin with a placeholder; a program and its arguments are a list of their own, "
+            "for example [[notify-send, '{error}']]"
+        )
+    return value
+
+
+Commands = Annotated[list[Annotated[str | list[str], BeforeValidator(_command)]], BeforeValidator(_one_or_many)]
 """Commands: a string goes to the shell with its placeholders quoted, a list of words is run as it is."""
 
 
@@ -98,7 +88,7 @@ class Hooks(Settings):
     before_backup: Commands = Field(default=[], description="Run before the dump; a failure fails the backup.")
     after_backup: Commands = Field(default=[], description="Run after every backup, finished or failed.")
     on_error: Commands = Field(default=[], description="Run when a backup has failed.")
-    timeout: Duration = Field(default=timedelta(minutes=10), description="A command that takes longer is ended.")
+    timeout: Positive = Field(default=timedelta(minutes=10), description="A command that takes longer is ended.")
 
 
 class BackupJob(Settings):
@@ -109,14 +99,20 @@ class BackupJob(Settings):
 
     _check_cron = field_validator("cron")(check_cron)
 
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.enabled and not self.cron:
+            raise ValueError("is enabled and needs a cron")
+        return self
+
 
 class Http(Settings):
     """The daemon's HTTP server."""
 
     app_url: str = Field(default="http://localhost:8080", description="The address that links are made with.")
     host: str | None = Field(default=None, description="The address to listen on.")
-    port: int = Field(default=8080, description="The port to listen on.")
-    api_keys: list[SecretStr] = Field(default=[], description="Keys for `X-Api-Key`.")
+    port: Port = Field(default=8080, description="The port to listen on.")
+    api_keys: list[Annotated[SecretStr, Field(min_length=1)]] = Field(default=[], description="Keys for `X-Api-Key`.")
     backup_job: BackupJob = Field(default_factory=BackupJob, description="One schedule for all sources.")
 
 
@@ -158,12 +154,14 @@ class Job(Settings):
 
     label: str = Field(min_length=1, max_length=200, description="The job's name.")
     cron: str | None = Field(default=None, description="When it runs: 5 fields, or 6 with leading seconds.")
-    every: Duration | None = Field(default=None, description="Or: how often it runs.")
+    every: Positive | None = Field(default=None, description="Or: how often it runs.")
     timezone: str | None = Field(default=None, description="The zone of `cron`; default the host's.")
     jitter: Duration | None = Field(default=None, description="A random delay up to this long.")
-    data_sources: list[str] | None = Field(default=None, description="Labels of sources; default all.")
-    drives: list[str] | None = Field(default=None, description="Labels of drives; default all.")
-    notifiers: list[str] | None = Field(default=None, description="Providers or endpoint names; default all.")
+    data_sources: Labels | None = Field(default=None, description="Labels of sources; default all.")
+    drives: Labels | None = Field(default=None, description="Labels of drives; default all.")
+    notifiers: list[str] | None = Field(
+        default=None, description="Providers or endpoint names; default all, `[]` nobody."
+    )
     retention: Retention | None = Field(default=None, description="Instead of the top-level `retention`.")
     compression: Compression | None = Field(default=None, description="Instead of `pipeline.compression`.")
     encryption: Encryption | None = Field(default=None, description="Instead of `pipeline.encryption`.")
@@ -173,7 +171,7 @@ class Job(Settings):
     _check_timezone = field_validator("timezone")(check_timezone)
 
     @model_validator(mode="after")
-    def _one_schedule(self) -> "Job":
+    def _one_schedule(self) -> Self:
         if self.cron and self.every:
             raise ValueError("a job has either cron or every, not both")
         return self
@@ -182,7 +180,12 @@ class Job(Settings):
 class Config(Settings):
     """Everything that one daemon is told."""
 
-    instance: str = Field(default_factory=socket.gethostname, description="This installation's name in records.")
+    instance: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        max_length=255,
+        description="This installation's name in records; default the host's name.",
+    )
     state_folder: Path = Field(default_factory=default_state_folder, description="Locks, spool and the default store.")
     database: Database = Field(default_factory=Database, description="Backupman's own records.")
     data_sources: list[SerializeAsAny[Source]] = Field(min_length=1, description="What is dumped.")
@@ -212,5 +215,5 @@ class Config(Settings):
         return [notifier for blocks in self.notifiers.values() for notifier in blocks]
 
     def masked(self) -> dict[str, Any]:
-        """The config as JSON values with every secret masked."""
-        return self.model_dump(mode="json", exclude_defaults=True)
+        """What differs from the defaults, as JSON values under the config's own keys, with every secret masked."""
+        return self.model_dump(mode="json", exclude_defaults=True, by_alias=True)

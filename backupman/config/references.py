@@ -1,44 +1,47 @@
-"""What no single block can see: labels used twice, names that refer to nothing, and what is worth a second look."""
+"""What no single block can see: labels used twice, names that refer to nothing, and what is worth a second look.
 
-from collections.abc import Iterable, Sequence
+Labels are compared as they were written, so that these mistakes are found beside all others.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from backupman.config._document import Problem
 from backupman.config.model import Config
 from backupman.naming import slug
+from backupman.notifiers import Notifier
 from backupman.registry import nearest
 
+_SECTIONS = ("data_sources", "drives", "jobs")
 
-def reference_problems(config: Config) -> list[Problem]:
-    """Every mistake between the blocks of a config."""
-    problems = [
-        *_repeated("data_sources", [source.label for source in config.data_sources]),
-        *_repeated("drives", [drive.label for drive in config.drives]),
-        *_repeated("jobs", [job.label for job in config.jobs]),
-    ]
-    if config.jobs and config.http.backup_job.enabled:
-        problems.append(
-            Problem(
-                ("http", "backup_job"),
-                "cannot stand beside jobs: remove it and give a job its cron, for example "
-                f"jobs: [{{label: all, cron: {config.http.backup_job.cron!r}}}]",
-            )
+
+def label_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Labels used twice, jobs that name what is not there, and two schedules at once."""
+    for section in _SECTIONS:
+        yield from _repeated(section, _labels(data, section))
+    for section in ("data_sources", "drives"):
+        labels = _labels(data, section)
+        if len(labels) == len(_blocks(data, section)):
+            yield from _unknown(data, section, list(labels.values()))
+    backup_job = _mapping(_mapping(data, "http"), "backup_job")
+    if "jobs" in data and _is_on(backup_job.get("enabled", "false")):
+        cron = backup_job.get("cron", "@daily")
+        yield Problem(
+            ("http", "backup_job"),
+            f"cannot stand beside jobs: remove it and give a job its cron, for example jobs: [{{label: all, "
+            f"cron: {cron!r}}}]",
         )
-    if config.http.backup_job.enabled and not config.http.backup_job.cron:
-        problems.append(Problem(("http", "backup_job"), "is enabled and needs a cron"))
-    endpoints = [endpoint.name for notifier in config.all_notifiers() for endpoint in notifier.endpoints()]
-    problems += [
-        Problem(("notifiers",), f"the endpoint {name!r} stands there twice; give each its own name")
-        for name in sorted({name for name in endpoints if endpoints.count(name) > 1})
-    ]
-    known = {
-        "data_sources": [source.label for source in config.data_sources],
-        "drives": [drive.label for drive in config.drives],
-        "notifiers": [*config.notifiers, *endpoints, *(name.split("/", 1)[-1] for name in endpoints)],
-    }
-    for index, job in enumerate(config.jobs):
-        for field, labels in known.items():
-            problems += _unknown(("jobs", index, field), getattr(job, field) or [], labels)
-    return problems
+
+
+def endpoint_problems(data: Mapping[str, Any], notifiers: Mapping[str, Sequence[Notifier]]) -> Iterator[Problem]:
+    """Endpoints of one name, and jobs that name endpoints that are not there."""
+    names = [endpoint.name for blocks in notifiers.values() for block in blocks for endpoint in block.endpoints()]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Problem(("notifiers",), f"the endpoint {name!r} stands there twice; give each its own name")
+    if all(block.enabled for blocks in notifiers.values() for block in blocks):  # else not every endpoint is known
+        yield from _unknown(data, "notifiers", [*notifiers, *names, *(name.split("/", 1)[-1] for name in names)])
 
 
 def warnings(config: Config) -> list[str]:
@@ -47,20 +50,49 @@ def warnings(config: Config) -> list[str]:
     return [warning for provider in providers for warning in provider.warnings()]
 
 
-def _repeated(section: str, labels: Sequence[str]) -> Iterable[Problem]:
+def _repeated(section: str, labels: Mapping[int, str]) -> Iterator[Problem]:
     first: dict[str, str] = {}
-    for index, label in enumerate(labels):
-        other = first.setdefault(slug(label), label)
-        if other == label and labels.index(label) != index:
+    for index, label in labels.items():
+        # Only a source's label becomes a folder and a lock, where more than its exact text counts.
+        key = slug(label) if section == "data_sources" else label
+        other = first.get(key)
+        first[key] = label
+        if other == label:
             yield Problem((section, index, "label"), f"the label {label!r} is used twice; give each its own")
-        elif other != label:
-            yield Problem(
-                (section, index, "label"), f"{label!r} and {other!r} would share the folder {slug(label)!r}; rename one"
-            )
+        elif other is not None:
+            sentence = f"{label!r} and {other!r} would share the folder {key!r} on the drives; rename one"
+            yield Problem((section, index, "label"), sentence)
 
 
-def _unknown(location: tuple[str | int, ...], used: Sequence[str], known: Sequence[str]) -> Iterable[Problem]:
-    for index, name in enumerate(used):
-        if name not in known:
-            listed = ", ".join(repr(label) for label in dict.fromkeys(known)) or "none"
-            yield Problem((*location, index), f"there is no {name!r}{nearest(name, list(known))}; there is {listed}")
+def _unknown(data: Mapping[str, Any], field: str, known: Sequence[str]) -> Iterator[Problem]:
+    listed = ", ".join(repr(label) for label in dict.fromkeys(known)) or "none"
+    for index, job in enumerate(_blocks(data, "jobs")):
+        used = job.get(field) if isinstance(job, Mapping) else None
+        for number, name in enumerate(used if isinstance(used, list) else []):
+            if isinstance(name, str) and name not in known:
+                sentence = f"there is no {name!r}{nearest(name, list(known))}; there is {listed}"
+                yield Problem(("jobs", index, field, number), sentence)
+
+
+def _labels(data: Mapping[str, Any], section: str) -> dict[int, str]:
+    """The labels of a section that are text, by their index."""
+    blocks = enumerate(_blocks(data, section))
+    found = {index: block.get("label") for index, block in blocks if isinstance(block, Mapping)}
+    return {index: label for index, label in found.items() if isinstance(label, str)}
+
+
+def _blocks(data: Mapping[str, Any], section: str) -> list[Any]:
+    blocks = data.get(section)
+    return blocks if isinstance(blocks, list) else []
+
+
+def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = data.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _is_on(value: Any) -> bool:
+    try:
+        return TypeAdapter(bool).validate_python(value)
+    except ValidationError:
+        return False
