@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+SERVERS = frozenset({"postgres", "mariadbd", "mysqld"})
+"""What the fixtures of this very process run is not of interest."""
+
 
 @dataclass(frozen=True)
 class Child:
@@ -21,17 +24,16 @@ class Child:
 
 
 def children() -> list[Child]:
-    """Every process below ours that still runs; one that ends meanwhile is left out."""
+    """Every process below ours that still runs, parents first; one that ends meanwhile is left out."""
     found: list[Child] = []
     parents = [os.getpid()]
     while parents:
-        for pid in _direct(parents.pop()):
-            parents.append(pid)
+        for pid in _direct(parents.pop(0)):
             with contextlib.suppress(OSError):
-                place = Path(f"/proc/{pid}")
-                if (argv := (place / "cmdline").read_bytes()) and "Z" not in _state(place):
-                    environ = (place / "environ").read_bytes()
-                    found.append(Child(pid, (place / "comm").read_text().strip(), argv, environ))
+                child = _child(pid)
+                if child.name not in SERVERS:
+                    parents.append(pid)
+                    found += [child] if child.argv else []
     return found
 
 
@@ -55,12 +57,12 @@ def watched() -> Iterator[list[Child]]:
         found += seen
 
 
-def kill_child(name: str, seconds: float = 10) -> None:
-    """Kill the first child of that name, waiting until there is one."""
+def kill_child(name: str, argument: bytes = b"", seconds: float = 10) -> None:
+    """Kill the first child of that name and with that text among its arguments, waiting until there is one."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         for child in children():
-            if child.name == name:
+            if child.name == name and argument in child.argv:
                 os.kill(child.pid, signal.SIGKILL)
                 return
         time.sleep(0.001)
@@ -75,5 +77,8 @@ def _direct(parent: int) -> list[int]:
     return pids
 
 
-def _state(place: Path) -> str:
-    return (place / "stat").read_text().rpartition(")")[2].split()[0]
+def _child(pid: int) -> Child:
+    """A process; one that has ended, but was not waited for, has no arguments any more."""
+    place = Path(f"/proc/{pid}")
+    name, argv = (place / "comm").read_text().strip(), (place / "cmdline").read_bytes()
+    return Child(pid, name, argv, (place / "environ").read_bytes())

@@ -1,0 +1,60 @@
+"""Which arguments of pg_dump may not stand in `options`, and why: data, and the reading of a command line."""
+
+_SETTING = "use the setting {} instead"
+
+REFUSED = {
+    "file": "the dump goes to standard output",
+    "format": _SETTING.format("format"),
+    "jobs": _SETTING.format("jobs"),
+    "compress": "the pipeline compresses",
+    "dbname": _SETTING.format("db_name"),
+    "host": _SETTING.format("host"),
+    "port": _SETTING.format("port"),
+    "username": _SETTING.format("user"),
+    "password": "nobody is there to type a password",
+    "create": "a dump must be restorable under another name",
+    "lock-wait-timeout": _SETTING.format("lock_timeout"),
+    "enable-row-security": "rows that the account may not see would be missing without an error",
+}
+
+_SHORT = {
+    "f": "file",
+    "F": "format",
+    "j": "jobs",
+    "Z": "compress",
+    "d": "dbname",
+    "h": "host",
+    "p": "port",
+    "U": "username",
+    "W": "password",
+    "C": "create",
+}
+
+_SHORT_WITH_VALUE = frozenset("eEnNStT") | frozenset("fFjZdhpU")
+
+
+def must_be_harmless(options: list[str]) -> list[str]:
+    """The options as they are.
+
+    Raises:
+        ValueError: one of them breaks the gate or the secrecy; getopt's abbreviations and clusters are seen through.
+    """
+    for option in options:
+        for name in _names(option):
+            if name in REFUSED:
+                raise ValueError(f"{option} may not be given to pg_dump: {REFUSED[name]}")
+    return options
+
+
+def _names(option: str) -> list[str]:
+    """The long names of the refused options that a word of the command line may stand for."""
+    if option.startswith("--"):
+        word = option[2:].split("=", 1)[0]
+        return [name for name in REFUSED if word and name.startswith(word)]
+    names = []
+    if option.startswith("-"):
+        for letter in option[1:]:
+            names.append(_SHORT.get(letter, ""))
+            if letter in _SHORT_WITH_VALUE:
+                break
+    return names

@@ -1,0 +1,45 @@
+"""What a PostgreSQL server is asked before a dump, by psql: it comes with pg_dump and logs in the same way."""
+
+from pathlib import Path
+
+from backupman.errors import DumpError
+from backupman.sources._postgres_client import Login, find_program
+from backupman.sources._process import output
+
+SERVER_VERSION = "SHOW server_version"
+
+DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datconnlimit <> -2"
+"""The databases that can be dumped; -2 marks one whose DROP DATABASE was interrupted."""
+
+_RELATIONS = r"""
+    SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
+"""
+
+LEFT_OUT_ON_A_STANDBY = (
+    f"{_RELATIONS} AND c.relkind = 'r' AND c.relpersistence = 'u' AND pg_is_in_recovery() ORDER BY 1"
+)
+"""Unlogged tables: pg_dump leaves out their rows on a standby, and does not say so."""
+
+UNREADABLE = f"""{_RELATIONS} AND c.relkind IN ('r', 'p', 'm', 'S')
+    AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e') ORDER BY 1"""
+"""What pg_dump would want to read and may not; an extension's own tables it mostly leaves to the extension."""
+
+
+def ask(label: str, login: Login, query: str, tool_path: Path | None) -> list[str]:
+    """The first column of a query's rows.
+
+    Raises:
+        SourceError: psql is missing or the server refuses.
+    """
+    try:
+        psql = find_program(label, "psql", tool_path)
+    except DumpError:
+        psql = find_program(label, "psql", None)  # tool_path may be pg_dump alone
+    argv = [str(psql), "--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--no-password"]
+    argv += ["--record-separator-zero", f"--dbname={login.conninfo}"]
+    # As pg_dump does: nobody's function in another schema may stand in for PostgreSQL's own.
+    argv += ["--command=SET search_path = ''", f"--command={query}"]
+    said = output(label, argv, env={**login.env, "PGCLIENTENCODING": "UTF8"}, pass_fds=login.pass_fds)
+    return [row for row in said.split("\0") if row.strip("\n")]

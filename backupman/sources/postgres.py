@@ -1,0 +1,237 @@
+"""PostgreSQL: pg_dump as plain SQL, as a custom archive or as a directory; roles and tablespaces by pg_dumpall."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, BinaryIO, Literal, Self, cast
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from backupman.errors import DumpError, SourceError
+from backupman.registry import Duration
+from backupman.sources import GLOBALS, Dump, Source
+from backupman.sources._postgres_archive import CUSTOM_END, Head, Observed, list_toc, read_toc
+from backupman.sources._postgres_client import Login, find_program, logged_in, major, version_of
+from backupman.sources._postgres_directory import TAR_END, Packed
+from backupman.sources._postgres_errors import explained
+from backupman.sources._postgres_options import must_be_harmless
+from backupman.sources._postgres_queries import DATABASES, LEFT_OUT_ON_A_STANDBY, SERVER_VERSION, UNREADABLE, ask
+from backupman.sources._process import Tool, running
+
+_SUFFIXES = {"plain": ".sql", "custom": ".dump", "directory": ".tar"}
+_ENDS = {"custom": CUSTOM_END, "directory": TAR_END}
+_NAMED = 5
+
+TlsMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+
+class Postgres(Source):
+    """One database of a PostgreSQL server, or several, each dumped on its own."""
+
+    host: str = Field(default="localhost", min_length=1, description="The server's name or address.")
+    port: int = Field(default=5432, ge=1, le=65535, description="The server's port, which also names its socket.")
+    socket: Path | None = Field(default=None, description="The folder of the server's socket; `host` then rests.")
+    db_name: str | None = Field(default=None, min_length=1, description="The one database to dump.")
+    databases: Literal["all"] | Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="Instead of `db_name`: several databases, or `all` with roles and tablespaces."
+    )
+    exclude: list[str] = Field(
+        default_factory=list, description="With `databases: all`: the names to leave out; `*` and `?` are wildcards."
+    )
+    maintenance_db: str = Field(
+        default="postgres", min_length=1, description="Where the names of all databases, and the roles, are asked for."
+    )
+    user: str | None = Field(
+        default=None, min_length=1, description="The role that dumps; default: the account's name."
+    )
+    password: SecretStr = Field(
+        default=SecretStr(""), description="The role's password; without it libpq looks into `~/.pgpass`."
+    )
+    tls: bool | None = Field(
+        default=None,
+        description="`true`: always TLS, verified against `tls_ca` if that is given; `false`: never; default: if the "
+        "server can.",
+    )
+    tls_mode: TlsMode | None = Field(default=None, description="libpq's own `sslmode`, instead of `tls`.")
+    tls_ca: Path | None = Field(
+        default=None, description="The file of the authority to verify the server against; `system` from libpq 16 on."
+    )
+    tls_cert: Path | None = Field(default=None, description="The client's certificate.")
+    tls_key: Path | None = Field(default=None, description="The client's private key, mode 0600.")
+    format: Literal["plain", "custom", "directory"] = Field(
+        default="plain", description="`plain` is for psql, the other two for pg_restore; `directory` is packed by tar."
+    )
+    jobs: int = Field(default=1, ge=1, le=64, description="How many tables `format: directory` dumps at once.")
+    tables: list[str] = Field(
+        default_factory=list, description="Only these tables: pg_dump's patterns, each must match."
+    )
+    exclude_tables: list[str] = Field(default_factory=list, description="Not these tables: pg_dump's patterns.")
+    role_passwords: bool = Field(
+        default=True, description="Whether roles are dumped with their passwords, which only a superuser may read."
+    )
+    options: Annotated[list[str], AfterValidator(must_be_harmless)] = Field(
+        default_factory=list, description="More arguments for pg_dump."
+    )
+    tool_path: Path | None = Field(
+        default=None, description="pg_dump, or the folder of PostgreSQL's programs; default: the newest installed."
+    )
+    lock_timeout: Duration = Field(
+        default=timedelta(seconds=60), description="How long to wait behind a schema change; 0 is for ever."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        password = self.password.get_secret_value()
+        rules = {
+            "give either db_name or databases": (self.db_name is None) == (self.databases is None),
+            "exclude goes with databases: all": self.exclude and self.databases != "all",
+            "tables goes with db_name": self.tables and self.db_name is None,
+            "jobs goes with format: directory": self.jobs > 1 and self.format != "directory",
+            "tls and tls_mode say the same: give one": self.tls is not None and self.tls_mode is not None,
+            "tls is off, and tls_ca is given": self.tls_ca and (self.tls is False or self.tls_mode == "disable"),
+            "tls_cert and tls_key go together": (self.tls_cert is None) != (self.tls_key is None),
+            "password holds a line break, which libpq cannot read": not {"\n", "\r", "\0"}.isdisjoint(password),
+        }
+        for rule, broken in rules.items():
+            if broken:
+                raise ValueError(rule)
+        return self
+
+    @property
+    def many(self) -> bool:
+        return self.databases is not None
+
+    def suffix_of(self, database: str) -> str:
+        return _SUFFIXES["plain" if database == GLOBALS else self.format]
+
+    def trailers_of(self, database: str) -> tuple[bytes, ...]:
+        if database == GLOBALS:
+            return (b"-- PostgreSQL database cluster dump complete",)
+        return (b"-- PostgreSQL database dump complete",) if self.format == "plain" else ()
+
+    def list_databases(self) -> list[str]:
+        if self.databases is None:
+            return [self.db_name or ""]
+        if self.databases != "all":
+            return sorted(dict.fromkeys(self.databases), key=lambda name: name == GLOBALS)
+        with self._explained(), self._logged_in(self.maintenance_db) as login:
+            there = ask(self.label, login, DATABASES, self.tool_path)
+        kept = [name for name in [*sorted(there), GLOBALS] if not any(fnmatchcase(name, out) for out in self.exclude)]
+        if not kept:
+            raise DumpError(f"{self.label}: exclude leaves none of the databases {', '.join(there)}", permanent=True)
+        return kept
+
+    @contextmanager
+    def dump(self, database: str, folder: Path) -> Iterator[Dump]:
+        everywhere = database == GLOBALS
+        with self._explained(), self._logged_in(self.maintenance_db if everywhere else database) as login:
+            place = folder / "dump"
+            argv = self._globals_argv(login) if everywhere else self._dump_argv(login, place)
+            facts = {"tool": Path(argv[0]).name, "tool_version": version_of(self.label, Path(argv[0]))}
+            warnings = [] if everywhere else self._left_out(login)
+            packed = self.format == "directory" and not everywhere
+            with self._packed(argv, login, place) if packed else self._streamed(argv, login, everywhere) as dump:
+                dump.facts |= facts
+                dump.warnings += warnings
+                yield dump
+
+    def accept(self, database: str, dump: Dump) -> None:
+        super().accept(database, dump)
+        end = _ENDS.get(self.format) if database != GLOBALS else None
+        if end and not dump.tail.endswith(end):
+            raise DumpError(
+                f"{self.label}: the dump is cut off: it has not the last bytes of a whole one", permanent=True
+            )
+
+    def check(self) -> None:
+        with self._explained(), self._logged_in(self.db_name or self.maintenance_db) as login:
+            client = version_of(self.label, self._program("pg_dump"))
+            [server] = ask(self.label, login, SERVER_VERSION, self.tool_path)
+            if major(client) < major(server):
+                raise DumpError(f"server version: {server}; pg_dump version: {client}")
+            whole = self.db_name and not self.tables and not self.exclude_tables
+            if whole and (unreadable := ask(self.label, login, UNREADABLE, self.tool_path)):
+                raise DumpError(f"permission denied for table {_some(unreadable)}")
+
+    @contextmanager
+    def _streamed(self, argv: list[str], login: Login, plain: bool) -> Iterator[Dump]:
+        """The tool's own stream, and somebody who reads its beginning along."""
+        plain = plain or self.format == "plain"
+        with nullcontext(Head()) if plain else read_toc(self.label, self._program("pg_restore")) as start:
+            with running(self.label, argv, env=login.env, pass_fds=login.pass_fds) as tool:
+                dump = Dump(cast(BinaryIO, Observed(tool.stdout, start.feed)))
+                yield dump
+            dump.facts |= start.facts()
+            dump.warnings += self._warnings(tool)
+
+    @contextmanager
+    def _packed(self, argv: list[str], login: Login, place: Path) -> Iterator[Dump]:
+        """The folder that the tool has written, as a stream."""
+        with running(self.label, argv, env=login.env, pass_fds=login.pass_fds) as tool:
+            tool.stdout.read()
+        facts = list_toc(self.label, self._program("pg_restore"), place)
+        with Packed(self.label, place) as stream:
+            yield Dump(cast(BinaryIO, stream), self._warnings(tool), facts)
+
+    def _dump_argv(self, login: Login, place: Path) -> list[str]:
+        milliseconds = int(self.lock_timeout.total_seconds() * 1000)
+        argv = [str(self._program("pg_dump")), f"--dbname={login.conninfo}", "--no-password"]
+        argv += [f"--lock-wait-timeout={milliseconds}", f"--format={self.format}"]
+        if self.format != "plain":
+            argv.append("--compress=0")  # the pipeline is several times as fast
+        if self.format == "directory":
+            argv += [f"--file={place}", f"--jobs={self.jobs}", "--no-sync"]
+        if self.tables:
+            argv += [*(f"--table={pattern}" for pattern in self.tables), "--strict-names"]
+        return [*argv, *(f"--exclude-table={pattern}" for pattern in self.exclude_tables), *self.options]
+
+    def _globals_argv(self, login: Login) -> list[str]:
+        argv = [str(self._program("pg_dumpall")), f"--dbname={login.conninfo}", "--no-password", "--globals-only"]
+        return argv if self.role_passwords else [*argv, "--no-role-passwords"]
+
+    def _program(self, name: str) -> Path:
+        return find_program(self.label, name, self.tool_path)
+
+    def _left_out(self, login: Login) -> list[str]:
+        tables = ask(self.label, login, LEFT_OUT_ON_A_STANDBY, self.tool_path)
+        said = f"{self.label}: the server is a standby, so the rows of unlogged tables are left out: {_some(tables)}"
+        return [said] if tables else []
+
+    def _warnings(self, tool: Tool) -> list[str]:
+        said = (line.partition(": warning: ")[2] for line in tool.stderr().splitlines())
+        return [f"{self.label}: {warning}" for warning in said if warning]
+
+    def _logged_in(self, database: str) -> AbstractContextManager[Login]:
+        modes = {True: "verify-full" if self.tls_ca else "require", False: "disable", None: None}
+        where = {
+            "host": self.socket or self.host,
+            "port": self.port,
+            "dbname": database,
+            "user": self.user,
+            "sslmode": self.tls_mode or modes[self.tls] or ("verify-full" if self.tls_ca else None),
+            "sslrootcert": self.tls_ca,
+            "sslcert": self.tls_cert,
+            "sslkey": self.tls_key,
+        }
+        return logged_in(where, self.password.get_secret_value())
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        facts = {
+            "user": self.user or "the account",
+            "where": str(self.socket or f"{self.host}:{self.port}"),
+            "lock_timeout": self.lock_timeout.total_seconds(),
+        }
+        try:
+            yield
+        except SourceError as error:
+            better = explained(error, self.label, facts)
+            raise DumpError(self.redact(better.sentence), permanent=better.permanent) from error
+
+
+def _some(names: list[str]) -> str:
+    """The first names of a list that may be long."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
