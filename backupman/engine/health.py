@@ -73,7 +73,7 @@ def check(config: Config, timeout: timedelta) -> Health:
     errors: dict[int, str | None] = {}
     while len(errors) < len(checks):
         index, error = found.get()
-        errors.setdefault(index, error)
+        errors.setdefault(index, error)  # what comes after the time was up does not count
     return Health([Component(one.group, one.label, errors[index]) for index, one in enumerate(checks)])
 
 
@@ -87,25 +87,27 @@ class _Check:
     def run(
         self, index: int, timeout: timedelta, slots: BoundedSemaphore, found: "SimpleQueue[tuple[int, str | None]]"
     ) -> None:
+        late = BackupmanError(f"{self.label}: no answer within {timeout.total_seconds():g} s")
+
+        def give_up() -> None:
+            found.put((index, late.sentence))
+            self.cancel(late)
+
         with slots:
-            late = BackupmanError(f"{self.label}: no answer within {timeout.total_seconds():g} s")
-            done: SimpleQueue[str | None] = SimpleQueue()
-            timer = Timer(timeout.total_seconds(), lambda: (done.put(late.sentence), self.cancel(late)))
+            timer = Timer(timeout.total_seconds(), give_up)
             timer.daemon = True
             timer.start()
-            Thread(target=self._look, args=(done,), daemon=True).start()
-            found.put((index, done.get()))
+            found.put((index, self._error()))
             timer.cancel()
 
-    def _look(self, done: "SimpleQueue[str | None]") -> None:
+    def _error(self) -> str | None:
         try:
             self.look()
         except BackupmanError as error:
-            done.put(error.sentence)
+            return error.sentence
         except Exception as error:  # noqa: BLE001 - a check that breaks is down, and hides no other
-            done.put(f"{self.label}: unexpected {type(error).__name__}: {error}")
-        else:
-            done.put(None)
+            return f"{self.label}: unexpected {type(error).__name__}: {error}"
+        return None
 
 
 def _in_child(group: str, family: Literal["sources", "drives"], label: str, provider: Provider) -> _Check:

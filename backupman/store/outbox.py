@@ -130,7 +130,12 @@ class Outbox:
             return session.exec(select(func.count()).where(Delivery.state == DeliveryState.OWED)).one()
 
     def deliveries(
-        self, state: str | None = None, endpoint: str | None = None, limit: int | None = 100
+        self,
+        state: str | None = None,
+        endpoint: str | None = None,
+        backup_id: str | None = None,
+        ids: Sequence[int] | None = None,
+        limit: int | None = 100,
     ) -> Sequence[Delivery]:
         """Deliveries with their events and attempts, the newest first."""
         with self._sessions() as session:
@@ -138,6 +143,11 @@ class Outbox:
             for name, value in (("state", state), ("endpoint", endpoint)):
                 if value is not None:
                     query = query.where(getattr(Delivery, name) == value)
+            if backup_id is not None:
+                events = select(Event.seq).where(Event.backup_id == backup_id)
+                query = query.where(col(Delivery.event_seq).in_(events))
+            if ids is not None:
+                query = query.where(col(Delivery.id).in_(ids))
             return session.exec(query).all()
 
     def events(
@@ -151,19 +161,48 @@ class Outbox:
                     query = query.where(getattr(Event, name) == value)
             return session.exec(query).all()
 
-    def replay(self, event: str, endpoints: Sequence[str]) -> int:
-        """Owe an event (its id or a unique beginning of it) again, with the same id; how many deliveries.
+    def event(self, name: str) -> Event:
+        """The event of that id, or of that unique beginning of an id.
 
         Raises:
             NotFoundError: there is no such event, or several.
         """
         with self._sessions() as session:
-            found = session.exec(select(Event).where(col(Event.id).startswith(event, autoescape=True)).limit(2)).all()
-            if len(found) != 1:
-                what = "several events begin with" if found else "there is no event"
-                raise NotFoundError(f"{what} {event!r}; see `backupman events list`")
-            session.add_all(_delivery(found[0], endpoint) for endpoint in endpoints)
-        return len(endpoints)
+            return _event(session, name)
+
+    def announce(
+        self, kind: EventKind, job: str, instance: str, payload: dict[str, Any], endpoints: Sequence[str]
+    ) -> None:
+        """Write an event that is not about one backup, and owe it."""
+        with self._sessions() as session:
+            event = Event(kind=kind, instance=instance, job=job, payload=payload)
+            session.add(event)
+            session.flush()
+            session.add_all(_delivery(event, endpoint) for endpoint in endpoints)
+
+    def events_after(self, seq: int, limit: int) -> Sequence[Event]:
+        """Events after a sequence number, the oldest first."""
+        with self._sessions() as session:
+            return session.exec(select(Event).where(col(Event.seq) > seq).order_by(col(Event.seq)).limit(limit)).all()
+
+    def owed_by_endpoint(self) -> dict[str, int]:
+        """How many deliveries are owed to each endpoint."""
+        with self._sessions() as session:
+            query = select(Delivery.endpoint, func.count()).where(Delivery.state == DeliveryState.OWED)
+            return dict(session.exec(query.group_by(Delivery.endpoint)).all())
+
+    def replay(self, event: str, endpoints: Sequence[str]) -> list[int]:
+        """Owe an event (its id or a unique beginning of it) again, with the same id; the ids of the deliveries.
+
+        Raises:
+            NotFoundError: there is no such event, or several.
+        """
+        with self._sessions() as session:
+            found = _event(session, event)
+            deliveries = [_delivery(found, endpoint) for endpoint in endpoints]
+            session.add_all(deliveries)
+            session.flush()
+            return [delivery.id for delivery in deliveries if delivery.id is not None]
 
     def owe_again(self, delivery_ids: Sequence[int]) -> int:
         """Owe given-up deliveries again, and owed ones at once; how many."""
@@ -177,6 +216,14 @@ class Outbox:
                 .values(state=DeliveryState.OWED, next_attempt_at=now(), created_at=now(), settled_at=None)
             )
             return int(changed.rowcount)
+
+
+def _event(session: Session, name: str) -> Event:
+    found = session.exec(select(Event).where(col(Event.id).startswith(name, autoescape=True)).limit(2)).all()
+    if len(found) != 1:
+        what = "several events begin with" if found else "there is no event"
+        raise NotFoundError(f"{what} {name!r}; see `backupman events list`")
+    return found[0]
 
 
 def _free(time: datetime) -> Any:

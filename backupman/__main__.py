@@ -1,0 +1,7 @@
+"""`python -m backupman` is the command line."""
+
+import sys
+
+from backupman.cli import main
+
+sys.exit(main())

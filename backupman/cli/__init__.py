@@ -1,0 +1,116 @@
+"""The command line: the table of all commands, and the one place where an error becomes an exit code."""
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+
+import typer
+
+from backupman import __version__
+from backupman.cli import config, deliveries, events, health, init, keys, records, run
+from backupman.cli.call import Call, with_common_options
+from backupman.errors import BackupmanError, ExitCode
+
+
+def version(call: Call) -> None:
+    """Print the version."""
+    typer.echo(f"backupman {__version__}")
+
+
+def _everything(call: Call) -> None:
+    """Dump databases, ship the dumps to several drives, and prove that somebody was told.
+
+    \b
+    Begin with:
+      backupman init               write a config by answering a few questions
+      backupman health             can everything in it be reached?
+      backupman run                make a backup of everything now
+      backupman list               what was made, the newest first
+      backupman show latest        everything that is known of one backup
+
+    \b
+    Exit codes: 0 all finished, 1 something failed, 2 the config or the call is
+    wrong, 3 everything asked for is already running, 130 interrupted.
+    """
+
+
+def _configs(call: Call) -> None:
+    """Check, show and explain the config."""
+
+
+def _events(call: Call) -> None:
+    """What happened, and telling it again."""
+
+
+def _deliveries(call: Call) -> None:
+    """Who was told what, and who is still owed a message."""
+
+
+def _keys(call: Call) -> None:
+    """Fresh secrets."""
+
+
+_Commands = dict[str, Callable[..., None]]
+_COMMANDS: _Commands = {
+    "run": run.run,
+    "retry": run.retry,
+    "list": records.list_backups,
+    "show": records.show,
+    "health": health.health,
+    "init": init.init,
+    "version": version,
+}
+_GROUPS: dict[str, tuple[Callable[..., None], _Commands]] = {
+    "config": (
+        _configs,
+        {"check": config.check, "show": config.show, "schema": config.schema, "example": config.example},
+    ),
+    "events": (_events, {"list": events.list_events, "replay": events.replay}),
+    "deliveries": (_deliveries, {"list": deliveries.list_deliveries, "retry": deliveries.retry}),
+    "key": (_keys, {"new": keys.new}),
+}
+
+
+def _app() -> typer.Typer:
+    # Plain help texts and traces: Rich's would be imported by every `--help`, and its traces show local variables.
+    plain = {"rich_markup_mode": None, "context_settings": {"help_option_names": ["-h", "--help"]}}
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, **plain)  # type: ignore[arg-type]
+    app.callback()(with_common_options(_everything))
+    for name, command in _COMMANDS.items():
+        app.command(name)(with_common_options(command))
+    for name, (about, commands) in _GROUPS.items():
+        group = typer.Typer(no_args_is_help=True, **plain)  # type: ignore[arg-type]
+        group.callback()(with_common_options(about))
+        for inner, command in commands.items():
+            group.command(inner)(with_common_options(command))
+        app.add_typer(group, name=name)
+    return app
+
+
+app = _app()
+
+
+def main() -> int:
+    """Run the command line; what the process answers to its shell."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that knows no ✓ shows a ?
+    try:
+        app(prog_name="backupman")
+    except BackupmanError as error:
+        _say(error.sentence)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last door: a fault of ours is told in a sentence too
+        _say(f"unexpected {type(error).__name__}: {error}. This is a fault of backupman: please report it", trace=True)
+        return ExitCode.FAILED
+    return ExitCode.OK
+
+
+def _say(sentence: str, *, trace: bool = False) -> None:
+    debugging = logging.getLogger("backupman").isEnabledFor(logging.DEBUG)
+    if debugging:
+        traceback.print_exc()
+    elif trace:
+        sentence += ", with what `--debug` prints"
+    lines = sentence.splitlines()
+    typer.echo(f"Error: {sentence}" if len(lines) < 2 else f"Error: {len(lines)} mistakes:\n{sentence}", err=True)

@@ -1,0 +1,144 @@
+"""One call of the command line: the options that stand before and after every command, and the way to the App.
+
+The App, the records and Rich are imported inside the functions that need them, here and in every module of this
+package: `backupman version`, `--help` and shell completion answer without loading a database toolkit.
+"""
+
+import functools
+import inspect
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backupman.errors import ConfigError
+
+if TYPE_CHECKING:
+    from backupman.app import App
+    from backupman.config import Loaded
+    from backupman.engine.outcome import Observer
+
+CONFIG_VARIABLE = "BACKUPMAN_CONFIG"
+CONFIG_PLACES = (Path("config.yml"), Path("/etc/backupman/config.yml"))
+
+
+@dataclass(frozen=True)
+class Call:
+    """What every command is told."""
+
+    config: Path | None = None
+    debug: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+    def config_file(self) -> Path:
+        """The config that is meant: `--config`, else `$BACKUPMAN_CONFIG`, else the first that is there.
+
+        Raises:
+            ConfigError: none is named and none is there.
+        """
+        if self.config:
+            return self.config
+        if named := os.environ.get(CONFIG_VARIABLE):
+            return Path(named)
+        for place in CONFIG_PLACES:
+            if place.exists():
+                return place
+        looked = " nor ".join(str(place) for place in CONFIG_PLACES)
+        raise ConfigError(f"there is no config: neither {looked} is there; write one with `backupman init`, or use -c")
+
+    def load(self) -> "Loaded":
+        """The config, checked. Raises ConfigError."""
+        from backupman.config import load
+
+        return load(self.config_file())
+
+    @contextmanager
+    def app(self, observer: "Observer | None" = None) -> Iterator["App"]:
+        """The App of the config while the `with` lasts. Raises ConfigError, StoreError."""
+        from backupman.app import App
+
+        app = App.from_config(self.config_file(), observer)
+        try:
+            yield app
+        finally:
+            app.close()
+
+    def again(self, *words: str) -> str:
+        """Another command on the same config, ready to be pasted: `backupman show 1a2b3c4d -c here.yml`."""
+        config = ["-c", str(self.config)] if self.config else []
+        return shlex.join(["backupman", *words, *config])
+
+
+def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, which takes a Call, as one that Typer can offer: with `--config`, `--debug`, `-q` and `-v`.
+
+    They stand before and after every command because groups and commands alike have them, and the last one counts.
+    """
+
+    @functools.wraps(command)
+    def offered(
+        ctx: typer.Context, config: Path | None, debug: bool, quiet: bool, verbose: bool, **options: object
+    ) -> None:
+        before: Call = ctx.obj or Call()
+        call = Call(config or before.config, debug or before.debug, quiet or before.quiet, verbose or before.verbose)
+        ctx.obj = call
+        _log_to_stderr(call)
+        command(call, **options)
+
+    shared = inspect.signature(_common_options).parameters
+    own = [parameter for name, parameter in inspect.signature(command).parameters.items() if name != "call"]
+    parameters = [replaced.replace(kind=inspect.Parameter.KEYWORD_ONLY) for replaced in (*own, *shared.values())]
+    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    signature = inspect.Signature([context, *parameters])
+    vars(offered)["__signature__"] = signature
+    offered.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    del vars(offered)["__wrapped__"]  # so that Typer looks at the signature given here
+    return offered
+
+
+def _common_options(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="The config; default $BACKUPMAN_CONFIG, ./config.yml, /etc/backupman/config.yml.",
+        ),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Log everything, and show traces of errors.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log each step.")] = False,
+) -> None:
+    """Only its signature is used."""
+
+
+class _ToStderr(logging.Handler):
+    """Writes to whatever standard error is now: a live display puts itself there to keep lines from its own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):  # nobody reads it any more
+            return
+
+
+def _log_to_stderr(call: Call) -> None:
+    log = logging.getLogger("backupman")
+    log.handlers = [handler := _ToStderr()]
+    log.propagate = False
+    if call.debug:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        log.setLevel(logging.DEBUG)
+    else:
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.setLevel(logging.ERROR if call.quiet else logging.INFO if call.verbose else logging.WARNING)

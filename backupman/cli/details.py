@@ -1,0 +1,121 @@
+"""Everything that is known of one backup, in blocks that can be read one by one."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Console
+from rich.text import Text
+
+from backupman.cli.call import Call
+from backupman.cli.output import (
+    console,
+    counted,
+    local,
+    mark,
+    one_line,
+    paragraph,
+    print_marked,
+    print_rows,
+    size,
+    span,
+    unlabelled,
+)
+from backupman.records import Backup, Delivery, DeliveryState, DriveFile, Status
+
+_TRIGGERS = {"manual": "by hand", "schedule": "by the schedule", "retry": "as a retry", "api": "over the API"}
+_ENDS = {"finished": "stored", "failed": "failed"}
+
+
+def tell(call: Call, backup: Backup, deliveries: Sequence[Delivery]) -> None:
+    """All blocks, on standard output; `deliveries` are the backup's, the oldest first."""
+    out = console()
+    out.print(mark(backup.status).append(f"  {one_line(backup.label, 1000)}", style="bold default"))
+    if backup.error:
+        out.print(paragraph(backup.error, 2, out), soft_wrap=True)
+    print_rows(_facts(backup), out)
+    _heading(out, "Timeline")
+    print_rows([(local(at, seconds=True), what) for at, what in _timeline(backup, deliveries)], out)
+    _heading(out, "Drives")
+    for file in backup.drive_files:
+        _drive(out, backup, file)
+    if backup.warnings:
+        _heading(out, "Warnings")
+        for warning in backup.warnings:
+            print_marked("warning", warning, out, indent=2)
+    if deliveries:
+        _heading(out, "Messages")
+        for delivery in deliveries:
+            _delivery(out, delivery)
+    if backup.status == Status.FAILED:
+        out.print(f"\nTry again: {call.again('retry', backup.id[:8])}", soft_wrap=True)
+
+
+def _facts(backup: Backup) -> list[tuple[str, str | None]]:
+    by = f"by {backup.operator}" if backup.operator else _TRIGGERS.get(backup.trigger, backup.trigger)
+    database = f", database {backup.database}" if backup.database else ""
+    return [
+        ("Id", backup.id),
+        ("Doing", backup.phase),
+        ("Source", f"{backup.source} ({backup.source_provider}){database}"),
+        ("Job", f"{backup.job}, started {by} on {backup.instance}"),
+        ("Comment", backup.comment),
+        ("Tags", ", ".join(f"{name}={value}" for name, value in backup.tags.items())),
+        ("Dumped", f"{_bytes(backup.size)} in {span(backup.dump_seconds)}" if backup.size is not None else None),
+        ("Stored", _bytes(backup.stored_size)),
+        ("SHA-256", backup.sha256),
+        ("Waits in", backup.dump_path),
+        ("Facts", ", ".join(f"{name} {value}" for name, value in backup.facts.items())),
+    ]
+
+
+def _timeline(backup: Backup, deliveries: Sequence[Delivery]) -> list[tuple[datetime, str]]:
+    moments = [(backup.created_at, "began")]
+    moments += [
+        (file.updated_at, f"{_ENDS[file.status]} on {file.label}")
+        for file in backup.drive_files
+        if file.updated_at and file.status in _ENDS and backup.dump_status == Status.FINISHED
+    ]
+    if backup.finished_at:
+        moments.append((backup.finished_at, f"{backup.status} after {span(backup.seconds)}"))
+    moments += [
+        (delivery.settled_at, f"{delivery.event.kind} {delivery.state} to {delivery.endpoint}")
+        for delivery in deliveries
+        if delivery.settled_at and delivery.state == DeliveryState.DELIVERED
+    ]
+    return sorted(moments, key=lambda moment: moment[0])
+
+
+def _drive(out: Console, backup: Backup, file: DriveFile) -> None:
+    what = f"{file.label} ({file.provider}{'' if file.required else ', not required'}): "
+    if backup.dump_status == Status.FAILED:
+        print_marked(file.status, f"{what}there was no dump to store", out, indent=2)
+    elif file.status == Status.FINISHED:
+        print_marked(file.status, f"{what}stored in {span(file.seconds)}", out, indent=2)
+        print_rows([("Path", file.path), ("Size", _bytes(file.size)), ("SHA-256", file.sha256)], out, indent=4)
+    else:
+        tries = f" after {counted(file.attempts, 'try', 'tries')}" if file.attempts else ""
+        print_marked(file.status, f"{what}{file.status}{tries}", out, indent=2)
+        if file.error:
+            out.print(paragraph(unlabelled(file.error, file.label), 4, out), soft_wrap=True)
+
+
+def _delivery(out: Console, delivery: Delivery) -> None:
+    what = f"{delivery.event.kind} to {delivery.endpoint}: {delivery.state}"
+    print_marked(delivery.state, what, out, indent=2)
+    for attempt in delivery.history:
+        said = one_line(unlabelled(attempt.error or attempt.answer or "", delivery.endpoint), 500)
+        out.print(paragraph(f"{local(attempt.at, seconds=True)}  {said}", 4, out), soft_wrap=True)
+    if delivery.state == DeliveryState.OWED:
+        out.print(f"    {local(delivery.next_attempt_at, seconds=True)}  the next attempt is due", soft_wrap=True)
+
+
+def _heading(out: Console, text: str) -> None:
+    out.print()
+    out.print(Text(text, style="bold"))
+
+
+def _bytes(count: int | None) -> str:
+    """`1.4 GiB (1,503,238,553 bytes)`."""
+    if count is None or count < 1024:
+        return size(count)
+    return f"{size(count)} ({count:,} bytes)"

@@ -1,0 +1,81 @@
+"""`events`: what happened, and telling it again."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backupman.cli.call import Call
+from backupman.cli.options import DrainTimeout, Json, Limit, duration, known, limited
+
+if TYPE_CHECKING:
+    from backupman.app import App
+    from backupman.records import Event
+
+
+def list_events(
+    call: Call,
+    kind: Annotated[str | None, typer.Option(metavar="EVENT", help="Only this kind: backup_report, …")] = None,
+    backup: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only of this backup: its id, its beginning, or `latest`.")
+    ] = None,
+    limit: Limit = None,
+    as_json: Json = False,
+) -> None:
+    """What happened, the newest first.
+
+    \b
+    Examples:
+      backupman events list
+      backupman events list --backup latest --json
+    """
+    from backupman.cli.messages import EventDocument, documents, event_table
+    from backupman.cli.output import console, print_json
+    from backupman.events import EventKind
+
+    if kind:
+        known("kind of event", kind, list(EventKind))
+    count = limited(limit, as_json=as_json)
+    with call.app() as app:
+        backup_id = app.store.backups.get(backup).id if backup else None
+        events = app.store.outbox.events(kind=kind, backup_id=backup_id, limit=count)
+    if as_json:
+        print_json(documents(EventDocument, events))
+    else:
+        console().print(event_table(events) if events else "No event fits.")
+
+
+def replay(
+    call: Call,
+    name: Annotated[str, typer.Argument(metavar="ID", help="The id of an event, or its beginning.")],
+    endpoint: Annotated[
+        list[str] | None, typer.Option("--endpoint", metavar="NAME", help="Only to this endpoint; may be repeated.")
+    ] = None,
+    drain_timeout: DrainTimeout = "30s",
+) -> None:
+    """Tell an event again, under the same id, to everybody who wants such events or to one endpoint.
+
+    \b
+    Examples:
+      backupman events replay 1a2b3c4d
+      backupman events replay 1a2b3c4d --endpoint webhook/Ops
+    """
+    from backupman.cli.deliveries import send
+
+    time = duration("--drain-timeout", drain_timeout)
+    with call.app() as app:
+        event = app.store.outbox.event(name)
+        ids = app.store.outbox.replay(event.id, _endpoints(app, event, endpoint or []))
+        send(call, app, ids, time)
+
+
+def _endpoints(app: "App", event: "Event", wanted: list[str]) -> list[str]:
+    """The full names of the endpoints to tell. Raises ConfigError for one that is not there."""
+    from backupman.app import endpoints
+
+    everyone = endpoints(app.config)
+    if not wanted:
+        plan = next((plan for plan in app.plans if plan.label == event.job), None)
+        told = plan.endpoints if plan else everyone.values()
+        return [endpoint.name for endpoint in told if event.kind in endpoint.events]
+    short = {name.split("/", 1)[-1]: name for name in everyone}
+    return [short.get(name) or known("endpoint", name, list(everyone)) for name in wanted]

@@ -1,0 +1,97 @@
+"""Events and deliveries as documents and as tables."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+from rich.table import Table
+
+from backupman.cli.output import local, mark, one_line, table
+from backupman.events import Time, View
+from backupman.records import Delivery, DeliveryState, Event
+
+
+class EventDocument(View):
+    """An event with its frozen payload; `Seq` gives the order."""
+
+    id: str
+    seq: int
+    kind: str = Field(serialization_alias="Event")
+    time: Time
+    instance: str
+    job: str
+    backup_id: str | None
+    payload: dict[str, Any]
+
+
+class AttemptDocument(View):
+    """One attempt at a delivery; `Seconds` is how long it took."""
+
+    at: Time
+    seconds: float
+    delivered: bool
+    answer: str | None
+    error: str | None
+
+
+class DeliveryDocument(View):
+    """One event owed to one endpoint, with every attempt."""
+
+    id: int
+    event_id: str
+    event: str
+    backup_id: str | None
+    endpoint: str
+    state: str
+    attempts: int
+    created_at: Time
+    next_attempt_at: Time | None
+    settled_at: Time | None
+    answer: str | None
+    error: str | None
+    history: list[AttemptDocument]
+
+    @classmethod
+    def of(cls, record: object) -> "DeliveryDocument":
+        """The document of a Delivery."""
+        assert isinstance(record, Delivery)  # noqa: S101 - nothing else is shown so
+        about: dict[str, Any] = {name: getattr(record, name) for name in cls.model_fields if name != "event_id"}
+        about |= {"event_id": record.event.id, "event": record.event.kind, "backup_id": record.event.backup_id}
+        about["next_attempt_at"] = record.next_attempt_at if record.state == DeliveryState.OWED else None
+        about["history"] = [AttemptDocument.of(attempt) for attempt in record.history]
+        return cls.model_validate(about)
+
+
+def documents(view: type[View], records: Iterable[object]) -> dict[str, Any]:
+    """`{"Results": [...]}`."""
+    return {"Results": [view.of(record).document() for record in records]}
+
+
+def event_table(events: Sequence[Event]) -> Table:
+    """An event a row."""
+    found = table("ID", "EVENT", "TIME", "LABEL", "STATUS")
+    for event in events:
+        label, status = str(event.payload.get("Label", "")), str(event.payload.get("Status", ""))
+        found.add_row(event.id[:8], event.kind, local(event.time, seconds=True), one_line(label, 1000), status)
+    return found
+
+
+def delivery_table(deliveries: Sequence[Delivery]) -> Table:
+    """A delivery a row; its last word below it where it has not arrived."""
+    found = table("ID", "STATE", "EVENT", "ENDPOINT", "WHEN", "TRIES")
+    found.columns[1].no_wrap = found.columns[4].no_wrap = True
+    for delivery in deliveries:
+        found.add_row(
+            str(delivery.id),
+            mark(delivery.state),
+            delivery.event.kind,
+            one_line(delivery.endpoint, 1000),
+            local(_when(delivery)),
+            str(delivery.attempts),
+        )
+    return found
+
+
+def _when(delivery: Delivery) -> datetime:
+    return delivery.settled_at or delivery.next_attempt_at

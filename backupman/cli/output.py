@@ -1,0 +1,97 @@
+"""How things look: JSON documents, tables, marks, times and sizes. Fits 80 columns; obeys NO_COLOR and COLUMNS."""
+
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from backupman.notifiers._text import one_line, printable, size, span
+
+__all__ = ["one_line", "printable", "size", "span"]
+
+MARKS = {
+    "finished": ("✓", "green"),
+    "delivered": ("✓", "green"),
+    "UP": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "DOWN": ("✗", "red"),
+    "pending": ("…", "yellow"),
+    "owed": ("…", "yellow"),
+    "busy": ("…", "yellow"),
+    "dropped": ("-", "dim"),
+    "warning": ("!", "yellow"),
+}
+_WIDE = 240
+"""Columns where nobody sees an edge: in a pipe nothing is cut and hardly anything is wrapped."""
+
+
+def print_json(document: object) -> None:
+    """The one document of `--json`."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Standard output or standard error, as wide as its terminal."""
+    stream = sys.stderr if stderr else sys.stdout
+    free = not stream.isatty() and not os.environ.get("COLUMNS")
+    return Console(stderr=stderr, width=_WIDE if free else None, highlight=False, markup=False, emoji=False)
+
+
+def mark(word: str, *, text: str | None = None) -> Text:
+    """A word with its sign and colour: `✓ finished`; colour is never the only difference."""
+    sign, colour = MARKS[word]
+    return Text(f"{sign} {word if text is None else text}", style=colour)
+
+
+def table(*headings: str) -> Table:
+    """A table without lines; the first column is never cut."""
+    found = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for index, heading in enumerate(headings):
+        found.add_column(heading, no_wrap=index == 0, overflow="fold")
+    return found
+
+
+def paragraph(text: str, indent: int, out: Console) -> str:
+    """A text in lines that fit the terminal, each indented; where there is no terminal, only its own lines."""
+    margin = " " * indent
+    lines = printable(text).splitlines()
+    if out.width < _WIDE:
+        lines = [part for line in lines for part in textwrap.wrap(line, max(out.width - indent, 20)) or [""]]
+    return "\n".join(margin + line for line in lines)
+
+
+def print_marked(word: str, text: str, out: Console, indent: int = 0) -> None:
+    """A text of one or more lines behind its sign, wrapped beside it."""
+    sign, colour = MARKS[word]
+    wrapped = paragraph(text, indent + 2, out).lstrip()
+    out.print(Text(" " * indent + f"{sign} ", style=colour).append(wrapped, style="default"), soft_wrap=True)
+
+
+def unlabelled(sentence: str, label: str) -> str:
+    """An error without the label that it begins with, for where the label stands already."""
+    return sentence.removeprefix(f"{label}: ")
+
+
+def print_rows(pairs: Sequence[tuple[str, str | None]], out: Console, indent: int = 2) -> None:
+    """Names and values below each other, without the pairs that have no value."""
+    there = [(name, value) for name, value in pairs if value]
+    width = max((len(name) for name, _ in there), default=0) + 2
+    for name, value in there:
+        line = Text(" " * indent).append(f"{name:{width}}", style="dim")
+        out.print(line.append(paragraph(value, indent + width, out).lstrip()), soft_wrap=True)
+
+
+def local(time: datetime | None, *, seconds: bool = False) -> str:
+    """The time where the reader is, with its zone: `2026-11-21 01:53 CET`."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z" if seconds else "%Y-%m-%d %H:%M %Z") if time else ""
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 backup`, `2 backups`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

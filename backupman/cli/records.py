@@ -1,0 +1,99 @@
+"""`list` and `show`: what was backed up, in short and in full."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from backupman.cli.call import Call
+from backupman.cli.options import BackupName, Json, Limit, limited, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backupman.records import Backup
+
+
+def list_backups(
+    call: Call,
+    status: Annotated[
+        Literal["pending", "finished", "failed"] | None, typer.Option(help="Only backups of this status.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="Only this source, or this database of it: shop or shop/orders.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Only newer ones: 2d, 2026-03-01, …")] = None,
+    limit: Limit = None,
+    as_json: Json = False,
+) -> None:
+    """What was backed up, the newest first.
+
+    \b
+    Examples:
+      backupman list
+      backupman list --status failed --since 7d
+      backupman list --label shop --json | jq '.Results[0].DriveFiles'
+    """
+    from backupman.cli.output import console, print_json
+    from backupman.events import BackupExtended
+    from backupman.store.backups import BackupFilter
+
+    wanted = BackupFilter(status=status, since=moment("--since", since, datetime.now(UTC)) if since else None)
+    count = limited(limit, as_json=as_json)
+    with call.app() as app:
+        if label:
+            field = "source" if app.config.source(label) else "label"
+            wanted = BackupFilter(status=status, since=wanted.since, **{field: label})
+        backups = app.store.backups.list(wanted, limit=count + 1)
+    if as_json:
+        print_json({"Results": [BackupExtended.of(backup).document() for backup in backups[:count]]})
+        return
+    out = console()
+    if not backups:
+        narrowed = any((status, label, since))
+        out.print("No backup fits." if narrowed else f"There is no backup yet. Make one: {call.again('run')}")
+        return
+    out.print(_table(backups[:count]))
+    if len(backups) > count:
+        out.print(f"\nThe newest {count}; more with --limit.")
+
+
+def _table(backups: "Sequence[Backup]") -> object:
+    from backupman.cli.output import local, mark, one_line, size, table
+    from backupman.records import Status
+
+    found = table("ID", "STATUS", "LABEL", "BEGAN", "STORED", "DRIVES")
+    found.columns[1].no_wrap = found.columns[3].no_wrap = found.columns[4].no_wrap = True
+    found.columns[4].justify = found.columns[5].justify = "right"
+    for backup in backups:
+        kept = sum(file.status == Status.FINISHED for file in backup.drive_files)
+        found.add_row(
+            backup.id[:8],
+            mark(backup.status),
+            one_line(backup.label, 1000),
+            local(backup.created_at),
+            size(backup.stored_size) or "-",
+            f"{kept} of {len(backup.drive_files)}",
+        )
+    return found
+
+
+def show(call: Call, name: BackupName, as_json: Json = False) -> None:
+    """Everything that is known of one backup.
+
+    \b
+    Examples:
+      backupman show latest
+      backupman show 1a2b3c4d --json
+    """
+    from backupman.cli import details
+    from backupman.cli.output import print_json
+    from backupman.events import BackupExtended
+
+    with call.app() as app:
+        backup = app.store.backups.get(name)
+        deliveries = [] if as_json else app.store.outbox.deliveries(backup_id=backup.id, limit=None)
+    if as_json:
+        print_json(BackupExtended.of(backup).document())
+    else:
+        details.tell(call, backup, list(reversed(deliveries)))

@@ -1,0 +1,181 @@
+"""`run` and `retry`: the main job, watched, summed up, and with what is owed sent before the end."""
+
+import getpass
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backupman.cli.call import Call
+from backupman.cli.interrupts import interruptible
+from backupman.cli.options import DrainTimeout, Json, Wait, duration, known, tags
+from backupman.errors import ConfigError, ExitCode
+
+if TYPE_CHECKING:
+    from backupman.app import App
+    from backupman.config import JobPlan
+    from backupman.engine.executor import Result
+    from backupman.records import Backup
+
+_DRAIN_INTERRUPTED = timedelta(seconds=5)
+
+
+def run(
+    call: Call,
+    job: Annotated[
+        list[str] | None, typer.Option("--job", metavar="LABEL", help="Only this job; may be repeated.")
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", metavar="LABEL", help="Only this source; may be repeated.")
+    ] = None,
+    comment: Annotated[str | None, typer.Option(metavar="TEXT", help="A remark for the records.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="NAME=VALUE", help="A tag; may be repeated.")
+    ] = None,
+    wait: Wait = False,
+    drain_timeout: DrainTimeout = "30s",
+    as_json: Json = False,
+) -> None:
+    """Make backups now, of everything or of what is named.
+
+    \b
+    Examples:
+      backupman run
+      backupman run --source shop --comment "before the upgrade"
+      backupman run --job nightly --tag release=7 --wait
+      backupman run -q                        for cron: silent when all is well
+    """
+    from backupman.engine.runner import Order
+
+    order = Order(trigger="manual", operator=_operator(), comment=comment, tags=tags(tag or []))
+
+    def work(app: "App") -> "Result":
+        chosen = _chosen(app, job or [], source or [])
+        app.spools.expire()
+        return app.executor.run(chosen, source or None, order, wait=wait)
+
+    _do(call, work, duration("--drain-timeout", drain_timeout), as_json=as_json)
+
+
+def retry(
+    call: Call,
+    name: Annotated[
+        str | None, typer.Argument(metavar="ID", help="The id of a failed backup, its beginning, or `latest`.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every database whose last backup has failed.")] = False,
+    wait: Wait = False,
+    drain_timeout: DrainTimeout = "30s",
+    as_json: Json = False,
+) -> None:
+    """Go on with a failed backup.
+
+    Only the uploads that failed are made again; where the dump failed, there is a new one.
+
+    \b
+    Examples:
+      backupman retry 1a2b3c4d
+      backupman retry --all
+    """
+    if everything == bool(name):
+        raise ConfigError("name the backup to retry, or say --all (and not both)")
+
+    def work(app: "App") -> "Result":
+        backups = [_failed(app, name)] if name else _all_failed(app)
+        return app.executor.retry(app.plans, backups, wait=wait)
+
+    _do(call, work, duration("--drain-timeout", drain_timeout), as_json=as_json, may_be_nothing=everything)
+
+
+def _chosen(app: "App", jobs: Sequence[str], sources: Sequence[str]) -> "list[JobPlan]":
+    """The plans to run. Raises ConfigError for a label that is not there."""
+    for job in jobs:
+        known("job", job, [plan.label for plan in app.plans])
+    chosen = [plan for plan in app.plans if not jobs or plan.label in jobs]
+    for source in sources:
+        known("source", source, [each.label for each in app.config.data_sources])
+        if not any(each.label == source for plan in chosen for each in plan.sources):
+            which = "none of the chosen jobs holds" if jobs else "no job holds"
+            raise ConfigError(f"{which} the source {source!r}; see `data_sources` of the jobs in the config")
+    return chosen
+
+
+def _failed(app: "App", name: str) -> "Backup":
+    backup = app.store.backups.get(name)
+    if backup.status == "finished":
+        raise ConfigError(f"backup {backup.id[:8]} of {backup.label} has finished: there is nothing to retry")
+    return backup
+
+
+def _all_failed(app: "App") -> "list[Backup]":
+    """The failed backups that are the last of their database, and those whose dump still waits in the spool."""
+    from backupman.store.backups import BackupFilter
+
+    last: dict[tuple[str, str, str], str] = {}
+    found: list[Backup] = []
+    for backup in app.store.backups.list(BackupFilter(status="failed")):
+        of = (backup.job, backup.source, backup.database)
+        if of not in last:
+            # Without a database it failed before they were known, and a later backup of any of them makes up for it.
+            same = BackupFilter(job=backup.job, source=backup.source, database=backup.database or None)
+            last[of] = app.store.backups.list(same, limit=1)[0].id
+        if backup.id == last[of] or backup.dump_path:
+            found.append(backup)
+    return found
+
+
+def _do(
+    call: Call,
+    work: "Callable[[App], Result]",
+    drain_timeout: timedelta,
+    *,
+    as_json: bool,
+    may_be_nothing: bool = False,
+) -> None:
+    """Work while somebody watches, send what is owed, say what came of it, and end with its exit code."""
+    from backupman.cli import summary
+    from backupman.cli.progress import watcher
+
+    _leave_to_the_summary(call)
+    watching = watcher(quiet=call.quiet)
+    with call.app(watching) as app:
+        with interruptible(watching.interrupted), watching:
+            result = work(app)
+        with interruptible():
+            try:
+                app.dispatcher.drain(min(drain_timeout, _DRAIN_INTERRUPTED) if result.interrupted else drain_timeout)
+            except KeyboardInterrupt:
+                result.interrupted = True
+        code = _exit_code(result, may_be_nothing=may_be_nothing)
+        summary.tell(call, app, result, code, as_json=as_json)
+    raise typer.Exit(code)
+
+
+def _exit_code(result: "Result", *, may_be_nothing: bool) -> ExitCode:
+    if result.interrupted:
+        return ExitCode.INTERRUPTED
+    if result.busy and not (result.backups or result.errors):
+        return ExitCode.BUSY
+    if result.good and (result.backups or may_be_nothing):
+        return ExitCode.OK
+    return ExitCode.FAILED
+
+
+def _leave_to_the_summary(call: Call) -> None:
+    """Keep from the log what the watcher and the summary say better."""
+    said = {"executor": logging.CRITICAL, "retention": logging.CRITICAL, "dispatcher": logging.CRITICAL}
+    for name, level in ({} if call.verbose or call.debug else said).items():
+        logging.getLogger(f"backupman.engine.{name}").setLevel(level)
+    logging.getLogger("backupman.engine.runner").setLevel(logging.DEBUG if call.debug else logging.WARNING)
+
+
+def _operator() -> str | None:
+    """Who asks: the account behind sudo, else the account."""
+    if name := os.environ.get("SUDO_USER"):
+        return name
+    with suppress(KeyError, OSError):  # an account without a name, as in many containers
+        return getpass.getuser()
+    return None
