@@ -82,7 +82,12 @@ Size = Annotated[
 class Settings(BaseModel):
     """A frozen block of the config: unknown keys are refused, what is empty means absent."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        coerce_numbers_to_str=True,
+        hide_input_in_errors=True,  # the input of a rule over several settings is all of them, passwords too
+    )
 
 
 class Provider(Settings):
