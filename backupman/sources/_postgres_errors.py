@@ -93,9 +93,11 @@ MEANINGS = (
         False,
     ),
     Meaning(
-        r"no matching (?P<kind>\w+) were found(?: for pattern)?(?P<name>.*)",
-        "no {kind} match{name}: correct tables or options (names with capitals need double quotes inside the pattern)",
+        r"no matching (?P<kind>\w+) were found for pattern (?P<name>.*)",
+        "no {kind} match the pattern {name}: correct tables or options (a name with capitals needs double quotes "
+        "inside the pattern)",
     ),
+    Meaning(r"no matching (?P<kind>\w+) were found", "no {kind} match: correct tables or options"),
     Meaning(
         r"conflict with recovery", "the standby needed what the dump read: set hot_standby_feedback = on there", False
     ),
@@ -130,7 +132,7 @@ def explained(error: SourceError, label: str, facts: dict[str, object]) -> Sourc
 
 
 def _line_of(text: str, position: int) -> str:
-    """The line at a position, without the program's name before it."""
+    """The line at a position, without what stands before the message itself."""
     start = text.rfind("\n", 0, position) + 1
     line = text[start:].split("\n", 1)[0]
-    return re.sub(r"^.*?(?:error|detail|FATAL): +", "", line).strip()
+    return re.sub(r"^.*(?:error|detail|ERROR|FATAL): +", "", line).strip()

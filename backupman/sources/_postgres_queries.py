@@ -21,7 +21,7 @@ LEFT_OUT_ON_A_STANDBY = (
 )
 """Unlogged tables: pg_dump leaves out their rows on a standby, and does not say so."""
 
-UNREADABLE = f"""{_RELATIONS} AND c.relkind IN ('r', 'p', 'm', 'S')
+UNREADABLE = f"""{_RELATIONS} AND c.relkind IN ('r', 'p', 'S')
     AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e') ORDER BY 1"""
 """What pg_dump would want to read and may not; an extension's own tables it mostly leaves to the extension."""

@@ -228,7 +228,8 @@ class Postgres(Source):
             yield
         except SourceError as error:
             better = explained(error, self.label, facts)
-            raise DumpError(self.redact(better.sentence), permanent=better.permanent) from error
+            sentence = self.redact(error.sentence) if better is error else better.sentence
+            raise DumpError(sentence, permanent=better.permanent) from error
 
 
 def _some(names: list[str]) -> str:

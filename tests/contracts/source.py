@@ -140,8 +140,9 @@ class SourceContract:
         assert _open_files() == before
 
     def test_an_unknown_key_is_refused(self, source: Source) -> None:
-        with pytest.raises(ValidationError, match="nonsense"):
+        with pytest.raises(ValidationError, match="nonsense") as refused:
             type(source).model_validate(source.revealed() | {"nonsense": 1})
+        assert not [secret for secret in source.secrets() if secret in str(refused.value)]
 
     def test_the_settings_reach_the_child_whole(self, source: Source) -> None:
         assert type(source).model_validate(source.revealed()) == source
