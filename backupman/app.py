@@ -36,6 +36,7 @@ class App:
     plans: list[JobPlan]
     store: Store
     spools: Spools
+    runner: Runner
     executor: Executor
     dispatcher: Dispatcher
 
@@ -57,8 +58,9 @@ class App:
             plans=plans(config),
             store=store,
             spools=spools,
+            runner=runner,
             executor=Executor(config, runner, Pruner(config, store)),
-            dispatcher=Dispatcher(config.deliveries, endpoints(config), store),
+            dispatcher=Dispatcher(config.deliveries, endpoints(config), store, config.instance),
         )
 
     def close(self) -> None:

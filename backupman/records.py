@@ -10,7 +10,18 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, Index, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Double,
+    Index,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
 from sqlalchemy.dialects import mysql
 from sqlmodel import Field, Relationship, SQLModel
 
@@ -60,7 +71,11 @@ class Utc(TypeDecorator[datetime]):
         return dialect.type_descriptor(DateTime())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value.astimezone(UTC).replace(tzinfo=None) if value else None
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time in the store has a zone")
+        return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return value.replace(tzinfo=UTC) if value else None
@@ -76,11 +91,46 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
-_LONG_TEXT = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+def storable(value: Any) -> Any:
+    """A text, or a JSON value of texts, that every database and UTF-8 can hold: tools may print anything."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {storable(key): storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    return value
+
+
+class LongText(TypeDecorator[str]):
+    """Text of any length, from anywhere."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return mysql.LONGTEXT() if dialect.name in ("mysql", "mariadb") else self.impl
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(storable(value))
+
+
+class Document(TypeDecorator[Any]):
+    """A JSON value whose texts come from anywhere."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return storable(value)
 
 
 def _text() -> Column[str | None]:
-    return Column(_LONG_TEXT, nullable=True)
+    return Column(LongText, nullable=True)
+
+
+def _document() -> Column[Any]:
+    return Column(Document, nullable=False)
 
 
 class Backup(SQLModel, table=True):
@@ -98,7 +148,7 @@ class Backup(SQLModel, table=True):
     status: str = Field(default=Status.PENDING, max_length=16)
     dump_status: str = Field(default=Status.PENDING, max_length=16)
     phase: str | None = Field(default=None, max_length=32)
-    label: str = Field(max_length=255)
+    label: str = Field(max_length=512)
     job: str = Field(max_length=255)
     source: str = Field(max_length=255)
     database: str = Field(max_length=255)
@@ -113,18 +163,18 @@ class Backup(SQLModel, table=True):
     warning: bool = False
     message: str | None = Field(default=None, sa_column=_text())
     comment: str | None = Field(default=None, sa_column=_text())
-    tags: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    tags: dict[str, str] = Field(default_factory=dict, sa_column=_document())
     object_name: str = Field(max_length=1024)
     spool_path: str | None = Field(default=None, sa_column=_text())
     dump_path: str | None = Field(default=None, sa_column=_text())
     size: int | None = Field(default=None, sa_type=BigInteger)
     stored_size: int | None = Field(default=None, sa_type=BigInteger)
     sha256: str | None = Field(default=None, max_length=64)
-    warnings: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
-    facts: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    warnings: list[str] = Field(default_factory=list, sa_column=_document())
+    facts: dict[str, str] = Field(default_factory=dict, sa_column=_document())
     error: str | None = Field(default=None, sa_column=_text())
-    dump_seconds: float | None = None
-    seconds: float | None = None
+    dump_seconds: float | None = Field(default=None, sa_type=Double)
+    seconds: float | None = Field(default=None, sa_type=Double)
     created_at: datetime = Field(default_factory=now, sa_type=Utc)
     updated_at: datetime | None = Field(default=None, sa_type=Utc)
     finished_at: datetime | None = Field(default=None, sa_type=Utc)
@@ -154,9 +204,9 @@ class DriveFile(SQLModel, table=True):
     session: str | None = Field(default=None, sa_column=_text())
     size: int | None = Field(default=None, sa_type=BigInteger)
     sha256: str | None = Field(default=None, max_length=64)
-    checksums: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    checksums: dict[str, str] = Field(default_factory=dict, sa_column=_document())
     attempts: int = 0
-    seconds: float | None = None
+    seconds: float | None = Field(default=None, sa_type=Double)
     error: str | None = Field(default=None, sa_column=_text())
     created_at: datetime = Field(default_factory=now, sa_type=Utc)
     updated_at: datetime | None = Field(default=None, sa_type=Utc)
@@ -177,7 +227,7 @@ class Event(SQLModel, table=True):
     instance: str = Field(max_length=255)
     job: str = Field(max_length=255)
     backup_id: str | None = Field(default=None, max_length=36, index=True)
-    payload: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    payload: dict[str, Any] = Field(sa_column=_document())
 
 
 class Delivery(SQLModel, table=True):
@@ -191,9 +241,11 @@ class Delivery(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     event_seq: int = Field(foreign_key="backupman_events.seq", index=True)
-    endpoint: str = Field(max_length=255)
+    instance: str = Field(max_length=255)
+    """Whose config names the endpoint: nobody else may send it, or drop it as unknown."""
+    endpoint: str = Field(max_length=300)
     lane: str = Field(max_length=255)
-    """Deliveries of one endpoint and lane (the job) keep their order; lanes never wait for each other."""
+    """Deliveries of one instance, endpoint and lane (the job) keep their order; lanes never wait for each other."""
     state: str = Field(default=DeliveryState.OWED, max_length=16)
     attempts: int = 0
     next_attempt_at: datetime = Field(default_factory=now, sa_type=Utc)
@@ -217,7 +269,7 @@ class DeliveryAttempt(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     delivery_id: int = Field(foreign_key="backupman_deliveries.id", index=True)
     at: datetime = Field(default_factory=now, sa_type=Utc)
-    seconds: float
+    seconds: float = Field(sa_type=Double)
     delivered: bool
     answer: str | None = Field(default=None, sa_column=_text())
     error: str | None = Field(default=None, sa_column=_text())

@@ -19,16 +19,22 @@ log = logging.getLogger(__name__)
 _BATCH = 100
 _LEASE = timedelta(minutes=10)
 _LONGEST_SEND = 300.0
+_SHORTEST_SEND = 0.2
 _POLL = 0.5
 
 
 class Dispatcher:
-    """Delivers to the endpoints of the config, by their names."""
+    """Delivers to the endpoints of the config, by their names, what its own instance owes.
 
-    def __init__(self, settings: Deliveries, endpoints: Mapping[str, Endpoint], store: Store) -> None:
+    Not thread-safe: one event loop, or one `drain` at a time.
+    """
+
+    def __init__(self, settings: Deliveries, endpoints: Mapping[str, Endpoint], store: Store, instance: str) -> None:
         self._settings = settings
         self._endpoints = endpoints
         self._store = store
+        self._instance = instance
+        self._under_way: set[asyncio.Task[None]] = set()
 
     def drain(self, timeout: timedelta) -> int:
         """Deliver what is due, and what becomes due, until nothing is owed or the time is up; what is still owed."""
@@ -36,20 +42,37 @@ class Dispatcher:
 
     async def _drain(self, seconds: float) -> int:
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            sent = await self.deliver_due(deadline - time.monotonic())
-            due = await asyncio.to_thread(self._store.outbox.next_due)
-            if due is None or (due - now()).total_seconds() > deadline - time.monotonic():
+        while (left := deadline - time.monotonic()) > _SHORTEST_SEND:
+            await self.deliver_due(left)
+            if self._under_way:
+                continue
+            due = await asyncio.to_thread(self._store.outbox.next_due, self._instance)
+            if due is None or (wait := (due - now()).total_seconds()) > deadline - time.monotonic():
                 break
-            if not sent:
-                await asyncio.sleep(_POLL)
-        return await asyncio.to_thread(self._store.outbox.owed)
+            await asyncio.sleep(min(max(wait, 0.05), _POLL))
+        if self._under_way:  # each of them ends at the deadline by itself
+            await asyncio.wait(self._under_way, timeout=_POLL)
+        return await asyncio.to_thread(self._store.outbox.owed, self._instance)
 
     async def deliver_due(self, longest: float = _LONGEST_SEND) -> int:
-        """Make one attempt at every delivery that is due now; how many."""
-        claimed = await asyncio.to_thread(self._store.outbox.claim, _BATCH, _LEASE)
-        await asyncio.gather(*(self._deliver(delivery, min(longest, _LONGEST_SEND)) for delivery in claimed))
-        return len(claimed)
+        """Start an attempt at every delivery that is due, and wait a moment for one to end; how many have ended.
+
+        What is slow goes on beside the next call and holds nothing up.
+
+        Raises:
+            StoreError: the store cannot be used; nothing is lost, the leases end by themselves.
+        """
+        room = _BATCH - len(self._under_way)
+        claimed = await asyncio.to_thread(self._store.outbox.claim, self._instance, room, _LEASE) if room else []
+        longest = min(longest, _LONGEST_SEND)
+        self._under_way |= {asyncio.create_task(self._deliver(delivery, longest)) for delivery in claimed}
+        if not self._under_way:
+            return 0
+        done, self._under_way = await asyncio.wait(self._under_way, timeout=_POLL, return_when=asyncio.FIRST_COMPLETED)
+        for error in [task.exception() for task in done]:
+            if error:
+                raise error
+        return len(done)
 
     async def _deliver(self, delivery: Delivery, longest: float) -> None:
         at, started = now(), time.monotonic()
@@ -57,16 +80,17 @@ class Dispatcher:
         attempt = self._judge(delivery, at, time.monotonic() - started, state, answer, error)
         if error:
             level = logging.WARNING if attempt.next_attempt_at else logging.ERROR
-            log.log(level, "%s: %s of %s: %s", delivery.endpoint, state, delivery.event.kind, error.sentence)
+            log.log(level, "%s: %s of %s: %s", delivery.endpoint, attempt.state, delivery.event.kind, error.sentence)
         assert delivery.id is not None  # noqa: S101 - it comes from the database
         await asyncio.to_thread(self._store.outbox.record, delivery.id, attempt)
 
     async def _send(
         self, delivery: Delivery, longest: float
     ) -> tuple[DeliveryState, str | None, BackupmanError | None]:
-        endpoint = self._endpoints.get(delivery.endpoint)
+        name = delivery.endpoint
+        endpoint = self._endpoints.get(name)
         if endpoint is None:
-            gone = NotifyError(f"the endpoint {delivery.endpoint!r} is not in the config any more", permanent=True)
+            gone = NotifyError(f"the endpoint {name!r} is not in the config any more", permanent=True)
             return DeliveryState.DROPPED, None, gone
         event = delivery.event
         message = Message(id=event.id, event=event.kind, time=event.time, payload=event.payload)
@@ -76,9 +100,9 @@ class Dispatcher:
         except NotifyError as error:
             return DeliveryState.OWED, error.answer or None, error
         except TimeoutError:
-            return DeliveryState.OWED, None, NotifyError(f"no answer within {longest:.0f} s")
+            return DeliveryState.OWED, None, NotifyError(f"{name}: no answer within {longest:.0f} s")
         except Exception as error:  # noqa: BLE001 - a notifier's fault of any kind is recorded, and hurts nobody else
-            return DeliveryState.OWED, None, NotifyError(f"unexpected {type(error).__name__}", permanent=True)
+            return DeliveryState.OWED, None, NotifyError(f"{name}: unexpected {type(error).__name__}", permanent=True)
 
     def _judge(
         self,
@@ -96,4 +120,12 @@ class Dispatcher:
             next_at = at + max(wait, timedelta(seconds=error.retry_after or 0))
             if error.permanent or next_at - delivery.created_at > self._settings.give_up_after:
                 state, next_at = DeliveryState.FAILED, None
-        return Attempt(state, at, seconds, answer, error.sentence if error else None, next_at)
+        return Attempt(
+            number=delivery.attempts,
+            state=state,
+            at=at,
+            seconds=seconds,
+            answer=answer,
+            error=error.sentence if error else None,
+            next_attempt_at=next_at,
+        )

@@ -24,7 +24,8 @@ def expired(files: Iterable[DriveFile], keep: timedelta, at: datetime) -> list[D
     """The finished copies older than `keep`, but never the newest of a (source, database, drive)."""
     seen: set[tuple[str, str, str]] = set()
     found = []
-    for file in sorted(files, key=lambda file: file.backup.created_at, reverse=True):
+    finished = (file for file in files if file.status == Status.FINISHED)
+    for file in sorted(finished, key=lambda file: file.backup.created_at, reverse=True):
         of = (file.backup.source, file.backup.database, file.label)
         if of in seen and at - file.backup.created_at > keep:
             found.append(file)
@@ -44,11 +45,7 @@ class Pruner:
         if not plan.retention:
             return []
         databases = {backup.database for backup in backups if backup.status == Status.FINISHED}
-        files = [
-            file
-            for file in self._store.backups.finished_files(plan.label)
-            if file.backup.source == source.label and file.backup.database in databases
-        ]
+        files = self._store.backups.finished_files(plan.label, source.label, databases)
         gone = expired(files, timedelta(days=plan.retention.value), now())
         errors: list[DriveError] = []
         for drive in plan.drives:

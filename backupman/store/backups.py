@@ -1,20 +1,24 @@
 """Backups and their drive files: begun, changed, settled, found and listed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy.orm import contains_eager
 from sqlmodel import Session, col, select
 
 from backupman.errors import NotFoundError
-from backupman.records import Backup, DriveFile, Status, now, settle
+from backupman.records import Backup, DriveFile, Kind, Status, now, settle
 from backupman.store.outbox import Announcement, owe
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 LATEST = "latest"
+# As SQLAlchemy sees them: SQLModel types them as the records' own values.
+_FILE_BACKUP: Any = DriveFile.backup
+_BACKUP_FILES: Any = Backup.drive_files
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,19 @@ class BackupFilter:
     since: datetime | None = None
     after: str | None = None
     """The id of the last backup of the page before."""
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest good copy of a database on a drive: sizes in bytes, times in seconds."""
+
+    source: str
+    database: str
+    drive: str
+    created_at: datetime
+    stored_size: int | None
+    seconds: float | None
 
 
 class Backups:
@@ -83,8 +100,8 @@ class Backups:
                 if newest := session.exec(query).first():
                     return newest
                 raise NotFoundError("there is no backup yet; make one with `backupman run`")
-            found = session.exec(query.where(col(Backup.id).startswith(name, autoescape=True))).all()
-            if len(found) == 1:
+            found = session.exec(query.where(col(Backup.id).startswith(name.lower(), autoescape=True))).all()
+            if len(found) == 1 and name:
                 return found[0]
             if found:
                 raise NotFoundError(f"several backups begin with {name!r}; write more of the id")
@@ -94,7 +111,7 @@ class Backups:
         """Backups, the newest first."""
         with self._sessions() as session:
             query = select(Backup).order_by(col(Backup.created_at).desc(), col(Backup.id).desc()).limit(limit)
-            for name in ("status", "label", "job", "source", "database"):
+            for name in ("status", "label", "job", "source", "database", "kind"):
                 if (value := getattr(wanted, name)) is not None:
                     query = query.where(getattr(Backup, name) == value)
             if wanted.since:
@@ -103,19 +120,64 @@ class Backups:
                 query = query.where(_older_than(_existing(session, wanted.after)))
             return session.exec(query).all()
 
-    def finished_files(self, job: str) -> Sequence[DriveFile]:
-        """Every finished drive file of a job's finished backups, each with its backup, the newest first."""
+    def pending(self, instance: str) -> Sequence[Backup]:
+        """An instance's own backups that are not settled, the oldest first."""
+        with self._sessions() as session:
+            query = select(Backup).where(Backup.status == Status.PENDING, Backup.instance == instance)
+            return session.exec(query.where(Backup.kind == Kind.OWN).order_by(col(Backup.created_at))).all()
+
+    def drive_file(self, drive_file_id: str) -> DriveFile | None:
+        """The drive file of that id."""
+        with self._sessions() as session:
+            return session.get(DriveFile, drive_file_id)
+
+    def newest_finished(self) -> Sequence[Newest]:
+        """The newest good copy of every (source, database) on every drive."""
+        newest = (
+            select(Backup.source, Backup.database, DriveFile.label, func.max(Backup.created_at).label("created_at"))
+            .join(DriveFile)
+            .where(DriveFile.status == Status.FINISHED)
+            .group_by(Backup.source, Backup.database, DriveFile.label)
+            .subquery()
+        )
+        with self._sessions() as session:
+            query = select(Backup, newest.c.label).join(
+                newest,
+                and_(
+                    col(Backup.source) == newest.c.source,
+                    col(Backup.database) == newest.c.database,
+                    col(Backup.created_at) == newest.c.created_at,
+                ),
+            )
+            return [
+                Newest(b.source, b.database, label, b.created_at, b.stored_size, b.seconds)
+                for b, label in session.exec(query).all()
+            ]
+
+    def outcomes(self) -> Sequence[tuple[str, str, str, int, int]]:
+        """How many backups of every (source, database) had which status, and the bytes that they stored."""
+        with self._sessions() as session:
+            query = select(
+                Backup.source,
+                Backup.database,
+                Backup.status,
+                func.count(),
+                func.coalesce(func.sum(Backup.stored_size), 0),
+            ).group_by(Backup.source, Backup.database, Backup.status)
+            return [(*row[:4], int(row[4])) for row in session.exec(query).all()]
+
+    def finished_files(self, job: str, source: str, databases: Collection[str]) -> Sequence[DriveFile]:
+        """Every copy of a source's databases that a job has made, each with its backup, the newest first."""
         with self._sessions() as session:
             query = (
                 select(DriveFile)
                 .join(Backup)
-                .where(Backup.job == job, DriveFile.status == Status.FINISHED)
+                .where(Backup.job == job, Backup.source == source, col(Backup.database).in_(databases))
+                .where(DriveFile.status == Status.FINISHED)
                 .order_by(col(Backup.created_at).desc(), col(Backup.id).desc())
+                .options(contains_eager(_FILE_BACKUP).lazyload(_BACKUP_FILES))
             )
-            files = session.exec(query).all()
-            for file in files:
-                _ = file.backup.id  # loaded while the session lasts
-            return files
+            return session.exec(query).all()
 
     def kept_spools(self, source: str, database: str) -> Sequence[Backup]:
         """Backups of a database whose dump is still spooled."""
@@ -127,13 +189,14 @@ class Backups:
             return session.exec(select(Backup).where(col(Backup.dump_path).is_not(None))).all()
 
     def forget_file(self, drive_file_id: str) -> None:
-        """Drop the record of a drive file whose object is gone, and the backup's with its last one."""
+        """Drop the record of a drive file whose object is gone, and the backup's when no object of it is left."""
         with self._sessions() as session:
             drive_file = session.get(DriveFile, drive_file_id)
             if not drive_file:
                 return
             backup = drive_file.backup
-            if len(backup.drive_files) == 1:
+            others = [other for other in backup.drive_files if other is not drive_file]
+            if all(other.status == Status.FAILED for other in others):
                 session.delete(backup)
             else:
                 session.delete(drive_file)

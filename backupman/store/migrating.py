@@ -13,67 +13,74 @@ from sqlalchemy import Connection, Engine, inspect, text
 from backupman.errors import StoreError
 from backupman.migrations import HEAD, VERSION_TABLE
 
-_LOCK_ID = 7209316
-_LOCK_NAME = "backupman-migrations"
+_SERVER_LOCKS = {
+    "postgresql": ("SELECT true FROM pg_advisory_lock(7209316)", "SELECT pg_advisory_unlock(7209316)"),
+    "mysql": ("SELECT GET_LOCK('backupman-migrations', 60)", "SELECT RELEASE_LOCK('backupman-migrations')"),
+}
 
 
 def migrate(engine: Engine, lock_file: Path | None) -> None:
     """Make or upgrade the tables.
 
     Raises:
-        StoreError: the tables were made by a newer version.
+        StoreError: the tables were made by a newer version, or another process holds the lock for too long.
     """
-    if _revision(engine) == HEAD:
-        return
-    with _locked(engine, lock_file):
-        if _revision(engine) != HEAD:
-            _upgrade(engine)
+    # A new SQLite file is opened under the lock: two that switch it to its journal at once would collide.
+    with _file_lock(lock_file), engine.connect() as connection:
+        if _is_current(connection):
+            return
+        with _server_lock(connection):
+            if not _is_current(connection):  # nobody else was first
+                _upgrade(connection)
 
 
-def _revision(engine: Engine) -> str | None:
-    with engine.connect() as connection:
-        if not inspect(connection).has_table(VERSION_TABLE):
-            return None
-        return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
+def _is_current(connection: Connection) -> bool:
+    with connection.begin():
+        revision = None
+        if inspect(connection).has_table(VERSION_TABLE):
+            revision = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
+    if revision is not None and revision > HEAD:
+        raise StoreError(
+            f"the store was made by a newer version of backupman (revision {revision}, this one knows {HEAD}); "
+            "upgrade backupman"
+        )
+    return bool(revision == HEAD)
 
 
-def _upgrade(engine: Engine) -> None:
+def _upgrade(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
-    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", "backupman:migrations")
     config.set_main_option("path_separator", "os")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError as error:
-            raise StoreError(
-                f"the store was made by a newer version of backupman ({error}); upgrade backupman"
-            ) from error
+    config.attributes["connection"] = connection
+    with connection.begin():
+        command.upgrade(config, "head")
 
 
 @contextmanager
-def _locked(engine: Engine, lock_file: Path | None) -> Iterator[None]:
-    if lock_file:
-        with lock_file.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+def _file_lock(lock_file: Path | None) -> Iterator[None]:
+    if lock_file is None:
+        yield
         return
-    with engine.connect() as connection:
-        _server_lock(connection, take=True)
-        try:
-            yield
-        finally:
-            _server_lock(connection, take=False)
+    with lock_file.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
-def _server_lock(connection: Connection, *, take: bool) -> None:
-    statements = {
-        "postgresql": (f"SELECT pg_advisory_lock({_LOCK_ID})", f"SELECT pg_advisory_unlock({_LOCK_ID})"),
-        "mysql": (f"SELECT GET_LOCK('{_LOCK_NAME}', 60)", f"SELECT RELEASE_LOCK('{_LOCK_NAME}')"),
-    }
-    if statement := statements.get(connection.engine.dialect.name):
-        connection.execute(text(statement[0 if take else 1]))
+@contextmanager
+def _server_lock(connection: Connection) -> Iterator[None]:
+    """A lock of the connection's session on the database server; a file or a memory needs none."""
+    dialect = connection.engine.dialect.name
+    take, release = _SERVER_LOCKS.get(dialect, ("SELECT 1", "SELECT 1"))
+    with connection.begin():
+        if dialect == "postgresql":
+            connection.execute(text("SET LOCAL lock_timeout = '60s'"))
+        if not connection.execute(text(take)).scalar():
+            raise StoreError("another process has been migrating the store for a minute; try again")
+    try:
+        yield
+    finally:
+        with connection.begin():
+            connection.execute(text(release))

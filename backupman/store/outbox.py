@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, func, or_, update
+from sqlalchemy import and_, case, exists, func, or_, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
@@ -31,8 +31,9 @@ class Announcement:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of one attempt; `next_attempt_at` None means that there is none."""
+    """What came of the delivery's `number`th attempt; `next_attempt_at` None means that there is no other."""
 
+    number: int
     state: DeliveryState
     at: datetime
     seconds: float
@@ -57,7 +58,8 @@ def owe(session: Session, backup: Backup, announcements: Sequence[Announcement])
 
 
 def _delivery(event: Event, endpoint: str) -> Delivery:
-    return Delivery(event_seq=event.seq, endpoint=endpoint, lane=event.job)
+    assert event.seq is not None  # noqa: S101 - the event was flushed before
+    return Delivery(event_seq=event.seq, instance=event.instance, endpoint=endpoint, lane=event.job)
 
 
 class Outbox:
@@ -66,68 +68,55 @@ class Outbox:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    def claim(self, limit: int, lease: timedelta, at: datetime | None = None) -> Sequence[Delivery]:
+    def claim(self, instance: str, limit: int, lease: timedelta, at: datetime | None = None) -> Sequence[Delivery]:
         """Up to `limit` due deliveries, the head of each (endpoint, lane), ours alone until the lease ends."""
         time = at or now()
-        earlier = aliased(Delivery)
-        head = ~exists().where(
-            earlier.endpoint == Delivery.endpoint,
-            earlier.lane == Delivery.lane,
-            earlier.state == DeliveryState.OWED,
-            earlier.id < Delivery.id,
-        )
         with self._sessions() as session:
-            query = (
-                select(Delivery)
-                .where(Delivery.state == DeliveryState.OWED, col(Delivery.next_attempt_at) <= time, _free(time), head)
-                .order_by(col(Delivery.id))
-                .limit(limit)
-            )
-            return [delivery for delivery in session.exec(query).all() if self._take(session, delivery, time, lease)]
-
-    @staticmethod
-    def _take(session: Session, delivery: Delivery, time: datetime, lease: timedelta) -> bool:
-        taken = session.connection().execute(
-            update(Delivery)
-            .where(col(Delivery.id) == delivery.id, col(Delivery.state) == DeliveryState.OWED, _free(time))
-            .values(lease_until=time + lease, attempts=col(Delivery.attempts) + 1)
-        )
-        session.refresh(delivery)
-        return taken.rowcount == 1
+            due = select(Delivery.id).where(_is_head(instance), col(Delivery.next_attempt_at) <= time, _free(time))
+            ids = session.exec(due.order_by(col(Delivery.id)).limit(limit)).all()
+            taken = [delivery_id for delivery_id in ids if _take(session, delivery_id, time, lease)]
+            return session.exec(select(Delivery).where(col(Delivery.id).in_(taken)).order_by(col(Delivery.id))).all()
 
     def record(self, delivery_id: int, attempt: Attempt) -> None:
-        """Enter what came of an attempt and let go of the lease."""
+        """Enter what came of an attempt and let go of the lease.
+
+        An attempt whose lease has ended, so that a later one is under way, can only say that it has delivered.
+        """
         with self._sessions() as session:
             delivery = session.get_one(Delivery, delivery_id)
+            delivered = attempt.state == DeliveryState.DELIVERED
+            session.add(
+                DeliveryAttempt(
+                    delivery_id=delivery_id,
+                    at=attempt.at,
+                    seconds=attempt.seconds,
+                    delivered=delivered,
+                    answer=attempt.answer,
+                    error=attempt.error,
+                )
+            )
+            if delivery.state != DeliveryState.OWED or not (delivered or delivery.attempts == attempt.number):
+                return
             delivery.state = attempt.state
             delivery.answer, delivery.error, delivery.lease_until = attempt.answer, attempt.error, None
             if attempt.next_attempt_at:
                 delivery.next_attempt_at = attempt.next_attempt_at
             else:
                 delivery.settled_at = attempt.at
-            session.add(
-                DeliveryAttempt(
-                    delivery_id=delivery_id,
-                    at=attempt.at,
-                    seconds=attempt.seconds,
-                    delivered=attempt.state == DeliveryState.DELIVERED,
-                    answer=attempt.answer,
-                    error=attempt.error,
-                )
-            )
 
-    def next_due(self) -> datetime | None:
-        """When the next owed delivery is due."""
+    def next_due(self, instance: str) -> datetime | None:
+        """When the next owed delivery can be claimed: it is due, first in its lane and not under way."""
+        leased = col(Delivery.lease_until) > col(Delivery.next_attempt_at)
+        free_at = case((leased, col(Delivery.lease_until)), else_=col(Delivery.next_attempt_at))
         with self._sessions() as session:
-            due: datetime | None = session.exec(
-                select(func.min(Delivery.next_attempt_at)).where(Delivery.state == DeliveryState.OWED)
-            ).one()
+            due: datetime | None = session.exec(select(func.min(free_at)).where(_is_head(instance))).one()
             return due
 
-    def owed(self) -> int:
-        """How many deliveries are owed."""
+    def owed(self, instance: str | None = None) -> int:
+        """How many deliveries are owed, by an instance or altogether."""
         with self._sessions() as session:
-            return session.exec(select(func.count()).where(Delivery.state == DeliveryState.OWED)).one()
+            query = select(func.count()).where(Delivery.state == DeliveryState.OWED)
+            return session.exec(query if instance is None else query.where(Delivery.instance == instance)).one()
 
     def deliveries(
         self,
@@ -224,6 +213,28 @@ def _event(session: Session, name: str) -> Event:
         what = "several events begin with" if found else "there is no event"
         raise NotFoundError(f"{what} {name!r}; see `backupman events list`")
     return found[0]
+
+
+def _is_head(instance: str) -> Any:
+    """Owed by the instance, with nothing owed before it in its lane."""
+    earlier = aliased(Delivery)
+    before = exists().where(
+        col(earlier.instance) == Delivery.instance,
+        col(earlier.endpoint) == Delivery.endpoint,
+        col(earlier.lane) == Delivery.lane,
+        col(earlier.state) == DeliveryState.OWED,
+        col(earlier.id) < col(Delivery.id),
+    )
+    return and_(col(Delivery.instance) == instance, col(Delivery.state) == DeliveryState.OWED, ~before)
+
+
+def _take(session: Session, delivery_id: int | None, time: datetime, lease: timedelta) -> bool:
+    taken = session.connection().execute(
+        update(Delivery)
+        .where(col(Delivery.id) == delivery_id, col(Delivery.state) == DeliveryState.OWED, _free(time))
+        .values(lease_until=time + lease, attempts=col(Delivery.attempts) + 1)
+    )
+    return taken.rowcount == 1
 
 
 def _free(time: datetime) -> Any:

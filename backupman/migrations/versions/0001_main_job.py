@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
+from backupman.migrations import TABLE
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -20,7 +22,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("dump_status", sa.String(16), nullable=False),
         sa.Column("phase", sa.String(32)),
-        sa.Column("label", sa.String(255), nullable=False),
+        sa.Column("label", sa.String(512), nullable=False),
         sa.Column("job", sa.String(255), nullable=False),
         sa.Column("source", sa.String(255), nullable=False),
         sa.Column("database", sa.String(255), nullable=False),
@@ -39,11 +41,12 @@ def upgrade() -> None:
         sa.Column("warnings", sa.JSON(), nullable=False),
         sa.Column("facts", sa.JSON(), nullable=False),
         sa.Column("error", _TEXT),
-        sa.Column("dump_seconds", sa.Float()),
-        sa.Column("seconds", sa.Float()),
+        sa.Column("dump_seconds", sa.Double()),
+        sa.Column("seconds", sa.Double()),
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("updated_at", _TIME),
         sa.Column("finished_at", _TIME),
+        **TABLE,
     )
     op.create_index("ix_backupman_backups_created_at", "backupman_backups", ["created_at", "id"])
     op.create_index("ix_backupman_backups_of", "backupman_backups", ["source", "database", "created_at"])
@@ -65,10 +68,11 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(64)),
         sa.Column("checksums", sa.JSON(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("seconds", sa.Float()),
+        sa.Column("seconds", sa.Double()),
         sa.Column("error", _TEXT),
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("updated_at", _TIME),
+        **TABLE,
     )
     op.create_index("ix_backupman_drive_files_backup_id", "backupman_drive_files", ["backup_id"])
     op.create_index("ix_backupman_drive_files_on", "backupman_drive_files", ["label", "status"])
@@ -82,6 +86,7 @@ def upgrade() -> None:
         sa.Column("job", sa.String(255), nullable=False),
         sa.Column("backup_id", sa.String(36)),
         sa.Column("payload", sa.JSON(), nullable=False),
+        **TABLE,
     )
     op.create_index("ix_backupman_events_time", "backupman_events", ["time"])
     op.create_index("ix_backupman_events_backup_id", "backupman_events", ["backup_id"])
@@ -89,7 +94,8 @@ def upgrade() -> None:
         "backupman_deliveries",
         sa.Column("id", sa.Integer(), primary_key=True),
         sa.Column("event_seq", sa.Integer(), sa.ForeignKey("backupman_events.seq"), nullable=False),
-        sa.Column("endpoint", sa.String(255), nullable=False),
+        sa.Column("instance", sa.String(255), nullable=False),
+        sa.Column("endpoint", sa.String(300), nullable=False),
         sa.Column("lane", sa.String(255), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
@@ -99,6 +105,7 @@ def upgrade() -> None:
         sa.Column("answer", _TEXT),
         sa.Column("error", _TEXT),
         sa.Column("created_at", _TIME, nullable=False),
+        **TABLE,
     )
     op.create_index("ix_backupman_deliveries_event_seq", "backupman_deliveries", ["event_seq"])
     op.create_index("ix_backupman_deliveries_due", "backupman_deliveries", ["state", "next_attempt_at"])
@@ -108,9 +115,10 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), primary_key=True),
         sa.Column("delivery_id", sa.Integer(), sa.ForeignKey("backupman_deliveries.id"), nullable=False),
         sa.Column("at", _TIME, nullable=False),
-        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=False),
         sa.Column("delivered", sa.Boolean(), nullable=False),
         sa.Column("answer", _TEXT),
         sa.Column("error", _TEXT),
+        **TABLE,
     )
     op.create_index("ix_backupman_delivery_attempts_delivery_id", "backupman_delivery_attempts", ["delivery_id"])

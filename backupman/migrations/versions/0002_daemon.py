@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
+from backupman.migrations import TABLE
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -27,6 +29,7 @@ def upgrade() -> None:
         sa.Column("job", sa.String(255), primary_key=True),
         sa.Column("schedule", sa.String(255), nullable=False),
         sa.Column("since", _TIME, nullable=False),
+        **TABLE,
     )
     op.create_table(
         "backupman_runs",
@@ -39,6 +42,7 @@ def upgrade() -> None:
         sa.Column("started_at", _TIME),
         sa.Column("ended_at", _TIME),
         sa.UniqueConstraint("job", "due_at", name="uq_backupman_runs_due"),
+        **TABLE,
     )
     op.create_table(
         "backupman_incidents",
@@ -50,6 +54,7 @@ def upgrade() -> None:
         sa.Column("opened_at", _TIME, nullable=False),
         sa.Column("reminded_at", _TIME, nullable=False),
         sa.Column("closed_at", _TIME),
+        **TABLE,
     )
     op.create_index("ix_backupman_incidents_open", "backupman_incidents", ["closed_at", "job"])
     op.create_table(
@@ -63,5 +68,6 @@ def upgrade() -> None:
         sa.Column("message", _TEXT),
         sa.Column("time", _TIME, nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
+        **TABLE,
     )
     op.create_index("ix_backupman_notifications_time", "backupman_notifications", ["time", "id"])

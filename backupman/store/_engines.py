@@ -1,0 +1,66 @@
+"""Engines for the databases that can hold the records: SQLite, PostgreSQL and MySQL or MariaDB."""
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.pool import QueuePool
+
+_CONNECT_SECONDS = 10
+_BUSY_SECONDS = 30
+
+
+def engine(url: URL) -> Engine:
+    """An engine that has not connected yet."""
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return _sqlite(url)
+    arguments: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS}
+    if backend == "mysql":
+        arguments |= _tls(str(url.query.get("tls", "preferred")))
+        if url.password is not None:  # as bytes: PyMySQL would encode text as Latin-1
+            arguments["password"] = str(url.password).encode()
+        url = url.difference_update_query(["tls"])
+    return create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=5, max_overflow=5)
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """The file of a SQLite database; None for one in memory and for servers."""
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(str(url.database))
+
+
+def _tls(mode: str) -> dict[str, Any]:
+    """PyMySQL's arguments; without any it encrypts when the server can, and checks nothing."""
+    if mode == "false":
+        return {"ssl_disabled": True}
+    if mode == "preferred":
+        return {}
+    context = ssl.create_default_context()
+    if mode == "skip-verify":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return {"ssl": context}
+
+
+def _sqlite(url: URL) -> Engine:
+    if sqlite_file(url):
+        made = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+    else:  # one connection is the whole database: threads take turns
+        arguments = {"check_same_thread": False}
+        made = create_engine(url, connect_args=arguments, poolclass=QueuePool, pool_size=1, max_overflow=0)
+
+    @event.listens_for(made, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")  # a report must survive a power cut
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(made, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # a later upgrade to a writer could fail as busy
+
+    return made

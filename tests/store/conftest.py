@@ -1,0 +1,94 @@
+"""A store on every database that can hold the records, and what tests put into it."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import URL
+
+from backupman.records import Backup, DriveFile, Status, new_id
+from backupman.store import Store
+
+START = datetime(2025, 7, 2, 10, 0, 0, 123456, tzinfo=UTC)
+
+Address = Callable[[], str]
+
+
+def sqlite_address(file: Path) -> str:
+    """The address of a SQLite file."""
+    return URL.create("sqlite", database=str(file)).render_as_string()
+
+
+def server_address(request: pytest.FixtureRequest, kind: str) -> str:
+    """The address of an empty database on a real server, which is dropped after the test."""
+    server = request.getfixturevalue(kind)
+    return URL.create(
+        {"postgres": "postgresql+psycopg", "mariadb": "mysql+pymysql"}[kind],
+        username=server.user,
+        password=server.password,
+        host=server.host,
+        port=server.port,
+        database=request.getfixturevalue(f"{kind}_database"),
+    ).render_as_string(hide_password=False)
+
+
+@pytest.fixture(params=["sqlite", "memory", "postgres", "mariadb"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database of each kind."""
+    if request.param == "sqlite":
+        return sqlite_address(tmp_path / "state" / "records.db")
+    return "sqlite://" if request.param == "memory" else server_address(request, request.param)
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+def shared_address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database of each kind that several processes can open."""
+    if request.param == "sqlite":
+        return sqlite_address(tmp_path / "state" / "records.db")
+    return server_address(request, request.param)
+
+
+@pytest.fixture
+def store(address: str) -> Iterator[Store]:
+    """An open store of each kind."""
+    opened = Store.open(address)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path) -> Iterator[Store]:
+    """An open store in a SQLite file, for what no database does differently."""
+    opened = Store.open(sqlite_address(tmp_path / "records.db"))
+    yield opened
+    opened.close()
+
+
+def a_backup(*drives: str, **fields: Any) -> Backup:
+    """A backup of `shop` that was just begun, with a pending file on each drive."""
+    known: dict[str, Any] = {
+        "id": new_id(),
+        "label": "shop",
+        "job": "nightly",
+        "source": "shop",
+        "database": "shop",
+        "source_provider": "sqlite",
+        "instance": "host1",
+        "object_name": "shop/backup.sqlite.gz",
+    } | fields
+    files = [
+        DriveFile(
+            backup_id=known["id"], position=position, provider="local", label=drive, path=f"/{drive}/{known['id']}"
+        )
+        for position, drive in enumerate(drives or ("disk",))
+    ]
+    return Backup(drive_files=files, **known)
+
+
+def finish(backup: Backup) -> None:
+    """Enter that everything went well."""
+    backup.dump_status = Status.FINISHED
+    for file in backup.drive_files:
+        file.status = Status.FINISHED
