@@ -1,7 +1,7 @@
-"""What every stage writes to, and a stream that is pulled out of a generator of chunks."""
+"""What every stage writes to and reads from: sinks, watched sources, and streams made of a generator of chunks."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import BinaryIO, Protocol, cast
 
 CHUNK = 256 * 1024
@@ -15,10 +15,37 @@ class Sink(Protocol):
         """Take all of `data`; the number of its bytes."""
 
 
+class Watched(io.RawIOBase):
+    """A source as a library reads it, with what the library does not tell: whether it was empty, and its own error."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self.empty = True
+        self.error: Exception | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]  # Buffer has no name in Python 3.11
+        try:
+            data = self._source.read(len(buffer))
+        except Exception as error:
+            self.error = error
+            raise
+        buffer[: len(data)] = data
+        self.empty = self.empty and not data
+        return len(data)
+
+
 class _ChunkStream(io.RawIOBase):
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Generator[bytes, None, None]) -> None:
         self._chunks = chunks
         self._rest = memoryview(b"")
+
+    def close(self) -> None:
+        """Let the generator end too, with whatever it holds."""
+        self._chunks.close()
+        super().close()
 
     def readable(self) -> bool:
         return True
@@ -35,6 +62,6 @@ class _ChunkStream(io.RawIOBase):
         return taken
 
 
-def stream(chunks: Iterator[bytes]) -> BinaryIO:
+def stream(chunks: Generator[bytes, None, None]) -> BinaryIO:
     """A readable stream of the chunks, made as they are asked for."""
     return cast(BinaryIO, io.BufferedReader(_ChunkStream(chunks), CHUNK))

@@ -4,17 +4,17 @@ Measured in docs/performance.md: gzip up to level 3 on ISA-L (ten times zlib's s
 `backports.zstd`, the standard library's own API from Python 3.14 on.
 """
 
+import gzip
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 from pydantic import Field, model_validator
 
 from backupman.errors import PipelineError
-from backupman.pipeline._sink import CHUNK, Sink, stream
+from backupman.pipeline._sink import CHUNK, Sink, Watched, stream
 from backupman.registry import Settings
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -54,7 +54,7 @@ class Compression(Settings):
         """The stream as it was; reading raises PipelineError where the data were cut or altered."""
         if self.method == "none":
             return source
-        return stream(_decompressed(source, _gzip_decompressor if self.method == "gzip" else _zstd_decompressor))
+        return stream(_decompressed(source, _gzip_reader if self.method == "gzip" else _zstd_reader))
 
 
 class _Compressing:
@@ -78,12 +78,6 @@ def _gzip_compressor(level: int) -> Any:
     return zlib_ng.compressobj(level, wbits=_GZIP)
 
 
-def _gzip_decompressor() -> Any:
-    from isal import isal_zlib
-
-    return isal_zlib.decompressobj(wbits=_GZIP)
-
-
 def _zstd() -> Any:
     if sys.version_info >= (3, 14):
         from compression import zstd
@@ -103,24 +97,40 @@ def _zstd_compressor(level: int) -> Any:
     return zstd.ZstdCompressor(options=options)
 
 
-def _zstd_decompressor() -> Any:
-    return _zstd().ZstdDecompressor()
+def _gzip_reader(source: Watched) -> BinaryIO:
+    from isal import igzip
+
+    return cast(BinaryIO, igzip.IGzipFile(fileobj=source))  # type: ignore[no-untyped-call]  # isal's is untyped
 
 
-def _decompressed(source: BinaryIO, new_decompressor: Callable[[], Any]) -> Iterator[bytes]:
-    """The data of all members or frames in turn; an end in the middle of one is an error."""
-    decompressor, pending, seen = new_decompressor(), b"", False
-    for chunk in iter(partial(source.read, CHUNK), b""):
-        pending, seen = pending + chunk, True
-        while pending:
-            if decompressor.eof:
-                decompressor = new_decompressor()
-            try:
-                data = decompressor.decompress(pending)
-            except Exception as error:
-                raise PipelineError(f"the compressed data are damaged: {error}", permanent=True) from error
-            pending = decompressor.unused_data if decompressor.eof else b""
-            if data:
-                yield data
-    if not seen or not decompressor.eof:
-        raise PipelineError("the compressed data end too early: the object is cut off", permanent=True)
+def _zstd_reader(source: Watched) -> BinaryIO:
+    return cast(BinaryIO, _zstd().ZstdFile(source))
+
+
+def _decompressed(source: BinaryIO, reader: Callable[[Watched], BinaryIO]) -> Generator[bytes, None, None]:
+    """The data of all members or frames in turn, a chunk at a time however well they were compressed."""
+    watched = Watched(source)
+    compressed = reader(watched)
+    damage = _damage()
+    while True:
+        try:
+            data = compressed.read(CHUNK)
+        except EOFError as error:
+            raise _cut_off() from error
+        except damage as error:
+            raise PipelineError(f"the compressed data are damaged: {error}", permanent=True) from error
+        if not data:
+            break
+        yield data
+    if watched.empty:  # the library takes an empty file for a stream without data
+        raise _cut_off()
+
+
+def _damage() -> tuple[Any, ...]:
+    from isal import isal_zlib
+
+    return (gzip.BadGzipFile, isal_zlib.error, zlib.error, _zstd().ZstdError)
+
+
+def _cut_off() -> PipelineError:
+    return PipelineError("the compressed data end too early: the object is cut off", permanent=True)

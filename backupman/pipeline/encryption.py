@@ -5,8 +5,8 @@ The format is age 1 (age-encryption.org/v1), written by pyrage: the `age` progra
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Thread
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from pydantic import Field, model_validator
 
 from backupman.errors import PipelineError
-from backupman.pipeline._sink import CHUNK, Sink, stream
+from backupman.pipeline._sink import CHUNK, Sink, Watched, stream
 from backupman.registry import Settings
 
 _PIPE_SIZE = 2**20
@@ -46,44 +46,37 @@ class Encryption(Settings):
         if self.recipients_file:
             try:
                 lines += self.recipients_file.read_text().splitlines()
-            except OSError as error:
+            except (OSError, UnicodeDecodeError) as error:
+                why = getattr(error, "strerror", None) or "it is not text"
                 raise PipelineError(
-                    f"recipients_file {self.recipients_file} cannot be read: {error.strerror}", permanent=True
+                    f"recipients_file {self.recipients_file} cannot be read: {why}", permanent=True
                 ) from error
-        keys = [_recipient(line.strip()) for line in lines if line.strip() and not line.strip().startswith("#")]
+        try:
+            keys = [_recipient(line.strip()) for line in lines if line.strip() and not line.strip().startswith("#")]
+        except ValueError as error:
+            raise PipelineError(f"recipients_file {self.recipients_file}: {error}", permanent=True) from error
         if not keys:
             raise PipelineError(f"recipients_file {self.recipients_file} holds no key", permanent=True)
         return keys
 
     @contextmanager
     def encode(self, out: Sink) -> Iterator[Sink]:
-        """A sink that encrypts into `out`, in a thread of its own because pyrage pulls what it encrypts."""
-        remembering = _Remembering(out)
-        read_end, write_end = os.pipe()
-        fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
-        keys = self._keys
+        """A sink that encrypts into `out`, in a thread of its own because pyrage pulls what it encrypts.
 
-        def encrypt() -> None:
-            import pyrage
-
-            with open(read_end, "rb", CHUNK) as source:  # noqa: PTH123 - a descriptor, not a path
-                try:
-                    pyrage.encrypt_io(source, remembering, keys)
-                except Exception as error:  # noqa: BLE001 - handed to the other thread below
-                    remembering.error = remembering.error or error
-
-        thread = Thread(target=encrypt, name="encryption", daemon=True)
-        thread.start()
+        An error that `out` raises comes out as it was. After an exception the last block, without which nobody can
+        take the output for whole, is not written.
+        """
+        work = _Encrypting(self._keys, out)
         try:
-            with open(write_end, "wb", CHUNK) as sink:  # noqa: PTH123
-                yield sink
-        except BrokenPipeError as error:  # the thread has ended early, and knows why
-            thread.join()
-            raise remembering.failure() or error from error
-        finally:
-            thread.join()
-        if failure := remembering.failure():
-            raise failure
+            yield work.pipe
+            work.pipe.close()
+        except BaseException as error:
+            failure = work.error if isinstance(error, BrokenPipeError) else None  # the thread ended first: it knows why
+            work.give_up()
+            if failure:
+                raise failure from None
+            raise
+        work.finish()
 
     def decode(self, source: BinaryIO, identities: Sequence[str]) -> BinaryIO:
         """The stream as it was; reading raises PipelineError when it was cut, altered or is for another key."""
@@ -92,14 +85,42 @@ class Encryption(Settings):
         return stream(_decrypted(source, [_identity(identity) for identity in identities]))
 
 
-class _Remembering:
-    """Hands bytes on to a sink and remembers the sink's own error, which pyrage would turn into its own."""
+class _Encrypting:
+    """The thread that encrypts what comes out of a pipe: the source that pyrage reads, and the sink that it writes."""
 
-    def __init__(self, out: Sink) -> None:
+    def __init__(self, keys: list[Any], out: Sink) -> None:
+        self._keys = keys
         self._out = out
+        self._given_up = False
         self.error: Exception | None = None
+        read_end, write_end = _pipe()
+        self._source = open(read_end, "rb", CHUNK)  # noqa: PTH123, SIM115 - a descriptor, closed by the thread
+        self.pipe: BinaryIO = open(write_end, "wb", CHUNK)  # noqa: PTH123, SIM115 - closed by `encode` or `give_up`
+        self._thread = Thread(target=self._encrypt, name="encryption", daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Wait until everything is written, after the pipe was closed; raises what went wrong."""
+        self._thread.join()
+        if self.error:
+            raise self.error
+
+    def give_up(self) -> None:
+        """End the thread without the last block."""
+        self._given_up = True
+        with suppress(OSError):
+            self.pipe.close()
+        self._thread.join()
+
+    def read(self, size: int = -1) -> bytes:
+        """For pyrage: more plain bytes."""
+        data = self._source.read(size)
+        if not data and self._given_up:
+            raise PipelineError("the dump was given up")
+        return data
 
     def write(self, data: bytes, /) -> int:
+        """For pyrage: hand encrypted bytes on."""
         try:
             self._out.write(data)
         except Exception as error:
@@ -108,18 +129,30 @@ class _Remembering:
         return len(data)
 
     def flush(self) -> None:
-        """pyrage asks for it; there is nothing to do."""
+        """For pyrage: there is nothing to do."""
 
-    def failure(self) -> PipelineError | None:
-        """Why the thread ended early, if it did."""
-        if self.error is None or isinstance(self.error, PipelineError):
-            return self.error
-        return PipelineError(f"age failed: {self.error}")
+    def _encrypt(self) -> None:
+        import pyrage
+
+        with self._source:
+            try:
+                pyrage.encrypt_io(self, self, self._keys)
+            except Exception as error:  # noqa: BLE001 - handed to the other thread
+                self.error = self.error or PipelineError(f"age failed: {error}")
 
 
-def _decrypted(source: BinaryIO, keys: list[Any]) -> Iterator[bytes]:
-    """The plain bytes; pyrage pushes what it decrypts, so a thread and a pipe turn it round."""
+def _pipe() -> tuple[int, int]:
+    """A pipe with room for a megabyte, where the account may still have one."""
     read_end, write_end = os.pipe()
+    with suppress(OSError):
+        fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+    return read_end, write_end
+
+
+def _decrypted(source: BinaryIO, keys: list[Any]) -> Generator[bytes, None, None]:
+    """The plain bytes; pyrage pushes what it decrypts, so a thread and a pipe turn it round."""
+    read_end, write_end = _pipe()
+    watched = Watched(source)
     errors: list[Exception] = []
 
     def decrypt() -> None:
@@ -127,7 +160,7 @@ def _decrypted(source: BinaryIO, keys: list[Any]) -> Iterator[bytes]:
 
         try:
             with open(write_end, "wb", CHUNK) as sink:  # noqa: PTH123
-                pyrage.decrypt_io(source, sink, keys)
+                pyrage.decrypt_io(watched, sink, keys)
         except Exception as error:  # noqa: BLE001 - handed to the other thread below
             errors.append(error)
 
@@ -138,6 +171,8 @@ def _decrypted(source: BinaryIO, keys: list[Any]) -> Iterator[bytes]:
             yield from iter(partial(plain.read, CHUNK), b"")
     finally:
         thread.join()
+    if watched.error:
+        raise watched.error
     if errors:
         raise PipelineError(f"the object cannot be decrypted: {errors[0]}", permanent=True) from errors[0]
 
@@ -150,7 +185,7 @@ def _recipient(text: str) -> Any:
             return pyrage.ssh.Recipient.from_str(text)
         return pyrage.x25519.Recipient.from_str(text)
     except pyrage.RecipientError as error:
-        raise ValueError(f"{text[:20]!r} is not an age public key: {error}") from error
+        raise ValueError(f"{text[:12]!r}… is not an age public key: {error}") from error
 
 
 def _identity(text: str) -> Any:
