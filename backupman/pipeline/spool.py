@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Condition
 
 from backupman.errors import BackupmanError, PipelineError
+from backupman.pipeline._sink import CHUNK
 
 _CHECK_SPACE_EVERY = 32 * 2**20
 
@@ -35,7 +36,7 @@ class Spool:
         self.committed = False
         self.error: BackupmanError | None = None
         self._changed = Condition()
-        self._digest = hashlib.sha256()
+        self._digest: hashlib._Hash | None = hashlib.sha256()
         self._keep_free = keep_free
         self._max_size = max_size
         self._checked_at = 0
@@ -57,11 +58,17 @@ class Spool:
         spool.path = spool.part = path
         spool.size = os.fstat(spool._fd).st_size
         spool.committed, spool.error, spool._changed = True, None, Condition()
+        spool._digest = None
         return spool
 
     @property
     def sha256(self) -> str:
-        """The hash of what was written so far, in hex."""
+        """The hash of what was written so far, in hex; a kept spool is read for it, once."""
+        if self._digest is None:
+            digest = hashlib.sha256()
+            for position in range(0, self.size, CHUNK):
+                digest.update(self._read(CHUNK, position))
+            self._digest = digest
         return self._digest.hexdigest()
 
     def write(self, data: bytes, /) -> int:
@@ -69,7 +76,12 @@ class Spool:
 
         Raises:
             PipelineError: the disk is full, or a limit is reached.
+            BackupmanError: what the spool was failed with, so that a dump that is given up ends.
         """
+        if self.error:
+            raise self.error
+        if self._max_size is not None and self.size + len(data) > self._max_size:
+            raise PipelineError(f"the dump is larger than spool.max_size ({self._max_size} bytes)", permanent=True)
         if self.size + len(data) - self._checked_at >= _CHECK_SPACE_EVERY:
             self._check_space()
         view = memoryview(data)
@@ -78,6 +90,7 @@ class Spool:
                 view = view[os.write(self._fd, view) :]
         except OSError as error:
             raise self._no_room(error) from error
+        assert self._digest is not None  # noqa: S101 - only a kept spool has none, and nobody writes to it
         self._digest.update(data)
         with self._changed:
             self.size += len(data)
@@ -88,9 +101,9 @@ class Spool:
         """Give the file its name: the dump is good, and uploads may complete."""
         try:
             os.fsync(self._fd)
+            self.part.rename(self.path)
         except OSError as error:
             raise self._no_room(error) from error
-        self.part.rename(self.path)
         with self._changed:
             self.committed = True
             self._changed.notify_all()
@@ -114,7 +127,9 @@ class Spool:
 
     def _make_file(self) -> None:
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in reversed(self.path.parents):  # mkdir(parents=True) would leave the parents readable to all
+                if not folder.exists():
+                    folder.mkdir(mode=0o700, exist_ok=True)
             self._check_space()
             self._fd = os.open(self.part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
@@ -124,8 +139,6 @@ class Spool:
 
     def _check_space(self) -> None:
         self._checked_at = self.size
-        if self._max_size is not None and self.size > self._max_size:
-            raise PipelineError(f"the dump is larger than spool.max_size ({self._max_size} bytes)", permanent=True)
         free = shutil.disk_usage(self.path.parent).free
         if free < self._keep_free:
             raise PipelineError(
@@ -140,13 +153,26 @@ class Spool:
             )
         return PipelineError(f"the spool {self.part} cannot be written: {error.strerror}")
 
-    def _read(self, size: int, position: int) -> bytes:
-        """`size` bytes from `position`, fewer only at the end; waits until they are there."""
+    def _wait(self, end: int | None) -> None:
+        """Wait until there are `end` bytes, or for the commit."""
         with self._changed:
-            self._changed.wait_for(lambda: self.error or self.committed or self.size >= position + size)
+            self._changed.wait_for(
+                lambda: self.error or self.committed or (end is not None and self.size >= end),
+            )
             if self.error:
                 raise self.error
-        return os.pread(self._fd, size, position)
+
+    def _read(self, size: int, position: int) -> bytes:
+        """`size` bytes from `position`, fewer only at the end; waits until they are there."""
+        self._wait(position + size)
+        chunks, left = [], min(size, self.size - position)
+        try:
+            while left > 0 and (chunk := os.pread(self._fd, left, position)):  # the system may give less than asked for
+                chunks.append(chunk)
+                position, left = position + len(chunk), left - len(chunk)
+        except OSError as error:
+            raise PipelineError(f"the spool {self.path} cannot be read: {error.strerror}") from error
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 class SpoolReader(io.RawIOBase):
@@ -172,7 +198,7 @@ class SpoolReader(io.RawIOBase):
 
     def wait_for_the_end(self) -> None:
         """Wait for the commit; raises the dump's error."""
-        self._spool._read(0, 2**62)
+        self._spool._wait(None)
 
     def readable(self) -> bool:
         return True
