@@ -1,8 +1,9 @@
 """Call again unless it is permanent: the one retry policy, backoff by tenacity (kept, plain, sync and async alike)."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tenacity
 from pydantic import BaseModel, ConfigDict
@@ -21,12 +22,22 @@ class RetryPolicy(BaseModel):
     first_wait: float = 1.0
     max_wait: float = 60.0
 
-    def call(self, function: Callable[[], T], *, before_sleep: Callable[[BackupmanError], None] | None = None) -> T:
-        """What `function` returns; a temporary `BackupmanError` is tried again, the last one is raised as it was."""
+    def call(
+        self,
+        function: Callable[[], T],
+        *,
+        before_sleep: Callable[[BackupmanError], None] | None = None,
+        sleep: Callable[[float], Any] = time.sleep,
+    ) -> T:
+        """What `function` returns; a temporary `BackupmanError` is tried again, the last one is raised as it was.
+
+        `sleep` waits so many seconds, or less: `Event().wait` lets another thread end the wait.
+        """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_temporary),
             stop=tenacity.stop_after_attempt(self.attempts),
             wait=self._wait,
+            sleep=sleep,
             before_sleep=(lambda state: before_sleep(_error(state))) if before_sleep else None,
             reraise=True,
         )
