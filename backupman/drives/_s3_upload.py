@@ -1,0 +1,246 @@
+"""How one object gets to S3: in one request, or in parts of our own that several threads send side by side.
+
+The SDK's own transfer manager buffers about ten parts of a stream whatever is configured, and hides the upload's id.
+Every request carries a checksum that the server verifies before it answers; what it then says that it stored is
+compared once more. The ETag is never used: with SSE-KMS it is no hash of the content.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from threading import Event
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from backupman.drives import Opened, Stat
+from backupman.drives._s3_errors import Door, NameTaken, Unsupported, UploadGone
+from backupman.drives._s3_parts import MAX_PARTS, Checksum, Parts, agree, read_part, stored_checksums
+from backupman.errors import BackupmanError, DriveError, ObjectNotFound
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Sends one object. `settings` are the members of the SDK's calls that make it (metadata, class, encryption)."""
+
+    client: "S3Client"
+    door: Door
+    bucket: str
+    key: str
+    checksum: Checksum
+    settings: Mapping[str, Any]
+    head: Callable[[], Stat]
+    _stop: Event = field(default_factory=Event)
+
+    def send(self, reader: BinaryIO, parts: Parts, opened: Opened | None) -> Stat:
+        """Everything that the reader gives: in one request if it is smaller than a part."""
+        first = read_part(reader, parts.size)
+        if len(first) < parts.size:
+            return self._send_whole(first)
+        waiting = [first]
+        del first  # from here on a part is in memory only until it was sent
+        return self._send_parts(waiting, reader, parts, opened)
+
+    def _send_whole(self, data: bytes) -> Stat:
+        digest = self.checksum.digest(data)
+        expected = Stat(len(data), {self.checksum.name: digest.hex()})
+        carried = {"Body": data, **self.checksum.carried(digest), **self.settings}
+        answer = self._create(lambda more: self._client.put_object(**self._object, **carried, **more), expected)
+        self._confirm(expected, answer)
+        return expected
+
+    def _send_parts(self, waiting: list[bytes], reader: BinaryIO, parts: Parts, opened: Opened | None) -> Stat:
+        """A multipart upload, which is aborted whatever goes wrong."""
+        about = {"ChecksumAlgorithm": self.checksum.algorithm} if self.checksum.algorithm else {}
+        upload_id = self._begin(**about)
+        with ThreadPoolExecutor(parts.concurrency, thread_name_prefix=f"s3-{self.door.label}") as pool:
+            try:
+                if opened:
+                    opened(upload_id)
+                sent = self._send_all(pool, upload_id, waiting, reader, parts)
+                return self._complete(upload_id, sent)
+            except BaseException:
+                self._stop.set()
+                pool.shutdown(cancel_futures=True)  # a part that lands after the abort would stay
+                self._abort_after_failure(upload_id)
+                raise
+
+    def _send_all(
+        self, pool: ThreadPoolExecutor, upload_id: str, waiting: list[bytes], reader: BinaryIO, parts: Parts
+    ) -> "list[_Part]":
+        """Read the parts in order and send them side by side; what was sent, in order."""
+        under_way: set[Future[_Part]] = set()
+        sent: list[_Part] = []
+
+        def collect(room: bool) -> None:
+            nonlocal under_way
+            done, under_way = wait(under_way, 0 if room else None, FIRST_COMPLETED)
+            sent.extend(part.result() for part in done)
+
+        for number, size in enumerate(parts.sizes(), start=1):
+            collect(room=True)
+            while len(under_way) >= parts.at_once(size):
+                collect(room=False)
+            if not waiting:
+                waiting.append(read_part(reader, size))
+            if not waiting[0]:
+                break
+            under_way.add(pool.submit(self._send_part, upload_id, number, waiting.pop()))
+        else:
+            if reader.read(1):
+                sentence = f"{self.door.label}: {self.key} needs more than {MAX_PARTS} parts: set a larger part_size"
+                raise DriveError(sentence, permanent=True)
+        while under_way:
+            collect(room=False)
+        return sorted(sent, key=lambda part: part.number)
+
+    def _send_part(self, upload_id: str, number: int, data: bytes) -> "_Part":
+        digest = self.checksum.digest(data)
+        carried = self.checksum.carried(digest)
+
+        def attempt() -> Any:
+            if self._stop.is_set():
+                raise DriveError(f"{self.door.label}: the upload of {self.key} was given up", permanent=True)
+            with self.door.explained(self.key):
+                return self._client.upload_part(
+                    **self._object, UploadId=upload_id, PartNumber=number, Body=data, **carried
+                )
+
+        answer = self.door.retry.call(attempt, sleep=self._stop.wait)
+        return _Part(number, len(data), str(answer["ETag"]), digest, carried)
+
+    def _complete(self, upload_id: str, sent: "list[_Part]") -> Stat:
+        digest = self.checksum.digest(b"".join(part.digest for part in sent))
+        size = sum(part.size for part in sent)
+        expected = Stat(size, {f"{self.checksum.name}-parts": f"{digest.hex()}-{len(sent)}"})
+        listed = [
+            {"PartNumber": part.number, "ETag": part.etag, **(part.carried if self.checksum.algorithm else {})}
+            for part in sent
+        ]
+
+        def complete(more: Mapping[str, str]) -> Any:
+            return self._client.complete_multipart_upload(
+                **self._object, UploadId=upload_id, MultipartUpload={"Parts": listed}, **more
+            )
+
+        self._confirm(expected, self._create(complete, expected))
+        return expected
+
+    def _create(self, send: Callable[[Mapping[str, str]], Any], expected: Stat) -> Mapping[str, Any]:
+        """Make the object visible, never in another's place; what the server answered.
+
+        When an answer gets lost, the next try finds the name taken or the upload gone: it was ours if all that the
+        server tells is equal, as nothing stood there before the first try.
+        """
+        tries = 0
+        unless_taken = {"IfNoneMatch": "*"}
+
+        def attempt() -> Any:
+            nonlocal tries
+            tries += 1
+            try:
+                with self.door.explained(self.key):
+                    return send(unless_taken)
+            except Unsupported:
+                if not unless_taken:
+                    raise
+                unless_taken.clear()
+                with self.door.explained(self.key):
+                    return send({})
+            except (NameTaken, UploadGone):
+                if tries > 1 and self._is_there(expected):
+                    return {}
+                raise
+
+        answer: Mapping[str, Any] = self.door.retry.call(attempt)
+        return answer
+
+    def _is_there(self, expected: Stat) -> bool:
+        try:
+            stat = self.door.retry.call(self.head)
+        except DriveError:
+            return False
+        return stat.size == expected.size and agree(stat.checksums, expected.checksums) is not False
+
+    def _confirm(self, expected: Stat, answer: Mapping[str, Any]) -> None:
+        """Compare what the server says it stored; an object that differs is removed.
+
+        A key that may only put objects cannot ask. The server has verified the checksum of every request by then.
+        """
+        stored = Stat(expected.size, stored_checksums(answer))
+        verdict = agree(stored.checksums, expected.checksums)
+        if verdict is not False:
+            try:
+                stored = self.door.retry.call(self.head)
+            except ObjectNotFound as error:
+                raise DriveError(f"{self.door.label}: {self.key} was stored, and is not there") from error
+            except DriveError as error:
+                if verdict or error.permanent:
+                    return
+                raise
+            verdict = agree(stored.checksums, expected.checksums)
+        if verdict is False or stored.size != expected.size:
+            raise self._removed(expected, stored)
+
+    def _removed(self, expected: Stat, stored: Stat) -> DriveError:
+        """The error of an object that is not what was sent, after it was removed."""
+        why = f"{self.door.label}: {self.key} was stored differently than it was sent: {stored} instead of {expected}"
+        try:
+            self._call(lambda: self._client.delete_object(**self._object))
+        except DriveError as error:
+            return DriveError(f"{why}; it could not be removed: {error.sentence}", permanent=True)
+        return DriveError(f"{why}; it was removed")
+
+    def _begin(self, **about: str) -> str:
+        """Open a multipart upload; its id."""
+        answer = self._call(
+            lambda: self._client.create_multipart_upload(**self._object, **about, **self.settings),
+        )
+        return str(answer["UploadId"])
+
+    def _abort_after_failure(self, upload_id: str) -> None:
+        try:
+            self.abort(upload_id)
+        except BackupmanError as error:
+            log.warning(
+                "%s; the multipart upload %s of %s stays until a lifecycle rule removes it",
+                error.sentence,
+                upload_id,
+                self.key,
+            )
+
+    def begin_and_abort(self) -> None:
+        """A multipart upload without parts, which is aborted at once: may objects be put here?"""
+        self._abort_after_failure(self._begin())
+
+    def abort(self, upload_id: str) -> None:
+        """Remove everything of a multipart upload; one that is gone is fine."""
+        try:
+            self._call(lambda: self._client.abort_multipart_upload(**self._object, UploadId=upload_id))
+        except (UploadGone, ObjectNotFound):
+            return
+
+    @property
+    def _client(self) -> Any:
+        """The client without its types, which know no members that are put together at run time."""
+        return self.client
+
+    @property
+    def _object(self) -> dict[str, str]:
+        return {"Bucket": self.bucket, "Key": self.key}
+
+    def _call(self, function: Callable[[], Any]) -> Any:
+        return self.door.call(function, self.key)
+
+
+@dataclass(frozen=True)
+class _Part:
+    number: int
+    size: int
+    etag: str
+    digest: bytes
+    carried: Mapping[str, str]

@@ -1,0 +1,254 @@
+"""A bucket as a drive: Amazon S3, or anything that speaks its protocol. A ref is the object's key."""
+
+import io
+import logging
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, cast
+from urllib.parse import quote, urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from backupman.drives import Capabilities, Drive, Opened, Stat, Stored, valid_name
+from backupman.drives._s3_errors import Door
+from backupman.drives._s3_parts import CHECKSUMS, MAX_PART, MIN_PART, Parts, stored_checksums
+from backupman.drives._s3_read import ObjectReader
+from backupman.drives._s3_upload import Sender
+from backupman.errors import DriveError, ObjectNotFound
+from backupman.registry import Duration, Size
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_BUFFER = 2**20
+_METADATA_BYTES = 2000
+_CONNECT_SECONDS = 10.0
+
+
+class S3(Drive):
+    """A bucket, or a prefix in one."""
+
+    bucket: str = Field(min_length=1, description="The bucket, which must exist.")
+    region: str | None = Field(default=None, description="Its region; default what the environment says, or us-east-1.")
+    access_key: SecretStr | None = Field(
+        default=None, description="Without it the credentials come from where AWS's own tools look for them."
+    )
+    secret_key: SecretStr | None = Field(default=None, description="The secret that belongs to access_key.")
+    session_token: SecretStr | None = Field(default=None, description="The third part of temporary credentials.")
+    endpoint: str | None = Field(default=None, description="The server's URL where it is not Amazon's.")
+    prefix: str = Field(default="", max_length=120, description="What stands before every object's name, as a folder.")
+    force_path_style: bool | None = Field(
+        default=None, description="The bucket in the path instead of the host name; default true with an endpoint."
+    )
+    part_size: Size = Field(
+        default=8 * 2**20,
+        ge=MIN_PART,
+        le=MAX_PART,
+        description="Larger objects go in parts; the first 1,000 of this size.",
+    )
+    equal_parts: bool | None = Field(
+        default=None,
+        description="All parts of one size, up to 10,000 of them; default true for Cloudflare R2, which wants it.",
+    )
+    concurrency: int = Field(default=4, ge=1, le=64, description="How many parts are in memory and sent at once.")
+    checksum: Literal["sha256", "crc32", "md5"] = Field(
+        default="sha256", description="What the server verifies each part by; `md5` for servers that know no other."
+    )
+    storage_class: str | None = Field(default=None, description="For example STANDARD_IA; default the bucket's.")
+    sse: Literal["AES256", "aws:kms"] | None = Field(default=None, description="Encryption by the server.")
+    sse_kms_key_id: str | None = Field(default=None, description="The key for aws:kms; default the account's.")
+    verify_tls: bool = Field(default=True, description="`false` trusts any certificate.")
+    ca_file: Path | None = Field(default=None, description="Certificates (PEM) to trust instead of the system's.")
+    timeout: Duration = Field(default=timedelta(seconds=60), description="How long the server may stay silent.")
+
+    capabilities: ClassVar[Capabilities] = Capabilities(parts=True)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _a_url(cls, endpoint: str | None) -> str | None:
+        if endpoint and (urlsplit(endpoint).scheme not in ("http", "https") or not urlsplit(endpoint).hostname):
+            raise ValueError("should be a URL such as https://s3.example.com")
+        return endpoint
+
+    @model_validator(mode="after")
+    def _whole(self) -> "S3":
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("access_key and secret_key belong together: set both or none")
+        if self.session_token and not self.access_key:
+            raise ValueError("session_token needs the access_key and secret_key that it came with")
+        if self.sse_kms_key_id and self.sse != "aws:kms":
+            raise ValueError("sse_kms_key_id needs sse: aws:kms")
+        return self
+
+    def warnings(self) -> "list[str]":
+        return [] if self.verify_tls else [f"{self.label}: verify_tls is false, so that anybody can pose as the server"]
+
+    def path(self, name: str) -> str:
+        prefix = self.prefix.strip("/")
+        return f"{prefix}/{valid_name(self.label, name)}" if prefix else valid_name(self.label, name)
+
+    def upload(self, reader: BinaryIO, name: str, metadata: Mapping[str, str], opened: Opened | None = None) -> Stored:
+        key = self.path(name)
+        sender = self._sender(key, metadata)
+        self._refuse_taken(key)
+        stat = sender.send(reader, Parts(self.part_size, self.concurrency, equal=self._wants_equal_parts), opened)
+        return Stored(ref=key, size=stat.size, checksums=stat.checksums)
+
+    def open(self, ref: str) -> BinaryIO:
+        return cast(BinaryIO, io.BufferedReader(ObjectReader(self._client, self._door, self.bucket, ref), _BUFFER))
+
+    def delete(self, ref: str) -> None:
+        self._door.call(lambda: self._client.delete_object(Bucket=self.bucket, Key=ref), ref)
+
+    def stat(self, ref: str) -> Stat:
+        try:
+            return self.retry.call(lambda: self._head(ref))
+        except ObjectNotFound:
+            self.open(ref).close()  # raises too, and can tell a missing bucket from a missing object
+            raise
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        where = self.prefix.strip("/") + "/" if self.prefix.strip("/") else ""
+        more: dict[str, Any] = {}
+        while True:
+            page = self._door.call(
+                lambda: self._client.list_objects_v2(Bucket=self.bucket, Prefix=where + prefix, **more)  # noqa: B023
+            )
+            for entry in page.get("Contents", []):
+                yield entry["Key"]
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def find(self, name: str) -> str | None:
+        key = self.path(name)
+        try:
+            self.stat(key)
+        except ObjectNotFound:
+            return None
+        return key
+
+    def check(self) -> None:
+        """Begin an upload and abort it: that needs the right to put objects and no other, and stores nothing."""
+        sender = self._sender(self.path(f"backupman-check-{uuid.uuid4().hex}"), {})
+        sender.begin_and_abort()
+
+    def abort(self, name: str, session: str | None) -> None:
+        if session:
+            self._sender(self.path(name), {}).abort(session)
+
+    @property
+    def _wants_equal_parts(self) -> bool:
+        if self.equal_parts is None:
+            return (urlsplit(self.endpoint or "").hostname or "").endswith(".r2.cloudflarestorage.com")
+        return self.equal_parts
+
+    @property
+    def _door(self) -> Door:
+        place = {
+            "label": self.label,
+            "bucket": self.bucket,
+            "endpoint": self.endpoint or "Amazon S3",
+            "region": self.region or "the default one",
+        }
+        return Door(place, self.retry, self.redact)
+
+    def _sender(self, key: str, metadata: Mapping[str, str]) -> Sender:
+        settings = {
+            "Metadata": _ascii(metadata),
+            "StorageClass": self.storage_class,
+            "ServerSideEncryption": self.sse,
+            "SSEKMSKeyId": self.sse_kms_key_id,
+        }
+        return Sender(
+            client=self._client,
+            door=self._door,
+            bucket=self.bucket,
+            key=key,
+            checksum=CHECKSUMS[self.checksum],
+            settings={member: value for member, value in settings.items() if value},
+            head=lambda: self._head(key),
+        )
+
+    def _refuse_taken(self, key: str) -> None:
+        """Notice an object of that name before all is sent; the write itself refuses it too, where the server can."""
+        try:
+            self.retry.call(lambda: self._head(key))
+        except DriveError as error:
+            if error.permanent:  # not there, or not ours to ask
+                return
+            raise
+        raise DriveError(f"{self.label}: {key} is already there, and nothing was overwritten", permanent=True)
+
+    def _head(self, key: str) -> Stat:
+        with self._door.explained(key):
+            answer = self._client.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
+        return Stat(answer["ContentLength"], stored_checksums(answer))
+
+    @cached_property
+    def _client(self) -> "S3Client":
+        try:
+            import boto3
+            from botocore.config import Config
+        except ImportError as error:
+            raise DriveError(
+                f"{self.label}: S3 needs a package that is not installed: pip install 'backupman[s3]'", permanent=True
+            ) from error
+        if self.ca_file and not self.ca_file.is_file():
+            raise DriveError(f"{self.label}: there is no ca_file {self.ca_file}", permanent=True)
+        # At DEBUG the SDK logs whole requests, with session tokens in them.
+        logging.getLogger("botocore").setLevel(logging.INFO)
+        styles: dict[bool | None, Literal["path", "virtual", "auto"]] = {
+            True: "path",
+            False: "virtual",
+            None: "path" if self.endpoint else "auto",
+        }
+        config = Config(
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            connect_timeout=min(_CONNECT_SECONDS, self.timeout.total_seconds()),
+            read_timeout=self.timeout.total_seconds(),
+            max_pool_connections=self.concurrency + 1,
+            signature_version="s3v4",
+            # Our requests carry their checksums. TLS protects the rest; without it the payload is signed, hashed again.
+            s3={
+                "addressing_style": styles[self.force_path_style],
+                "payload_signing_enabled": (self.endpoint or "").startswith("http:"),
+            },
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        with self._door.explained():
+            session = boto3.session.Session(
+                aws_access_key_id=_revealed(self.access_key),
+                aws_secret_access_key=_revealed(self.secret_key),
+                aws_session_token=_revealed(self.session_token),
+                region_name=self.region,
+            )
+            return session.client(
+                "s3",
+                region_name=self.region or session.region_name or "us-east-1",
+                endpoint_url=self.endpoint,
+                verify=str(self.ca_file) if self.ca_file else self.verify_tls,
+                config=config,
+            )
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def _ascii(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata as S3 takes it: names of letters, digits and hyphens, values percent-encoded, not above 2 KB in all."""
+    taken: dict[str, str] = {}
+    left = _METADATA_BYTES
+    for name, value in metadata.items():
+        name = re.sub(r"[^a-z0-9]+", "-", name.lower())
+        value = quote(value, safe=" !#$&'()*+,/:;=?@[]")
+        left -= len(name) + len(value)
+        if left >= 0:
+            taken[name] = value
+    return taken

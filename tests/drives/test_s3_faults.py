@@ -1,0 +1,443 @@
+"""The S3 drive when something goes wrong: each fault ends in a sentence, and nothing is left behind."""
+
+import io
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+
+from backupman.drives.s3 import S3
+from backupman.errors import DriveError, DumpError, ObjectNotFound
+from backupman.retry import RetryPolicy
+from tests.contracts.drive import NAME, Reader, content, put
+from tests.drives._proxy import Answer, Forward, Proxy, Request, Rule, error, verifying
+from tests.drives._s3 import PART, objects, s3_drive, s3_of, uploads_open
+from tests.servers.s3 import S3 as Server
+
+pytestmark = pytest.mark.service("s3")
+
+QUICK = RetryPolicy(attempts=3, first_wait=0.01, max_wait=0.05)
+
+
+@pytest.fixture
+def drive(s3: Server, bucket: str, in_front: Proxy) -> S3:
+    """A drive behind the proxy, with three tries of each call."""
+    drive = s3_drive(s3, bucket, endpoint=in_front.endpoint)
+    drive.with_retry(QUICK)
+    return drive
+
+
+Accident = Callable[[Request, Forward], Answer | None]
+
+
+def first_time(kind: str, what: Accident, times: int = 1) -> Rule:
+    """Do something else with the first requests of a kind."""
+    left = [times]
+
+    def rule(request: Request, forward: Forward) -> Answer | None:
+        if kind in (request.kind, f"{request.kind} {request.part}") and left[0]:
+            left[0] -= 1
+            return what(request, forward)
+        return verifying(request, forward)
+
+    return rule
+
+
+def break_half_way(request: Request, _: Forward) -> Answer:
+    request.read(request.length // 2)
+    return error(500, "InternalError", close=True)
+
+
+def drop_half_way(request: Request, _: Forward) -> None:
+    request.read(request.length // 2)
+
+
+def flip_a_bit(request: Request, forward: Forward) -> Answer:
+    body = bytearray(request.body)
+    body[len(body) // 2] ^= 1
+    request._body = bytes(body)
+    return verifying(request, forward)
+
+
+def lose_the_answer(_: Request, forward: Forward) -> None:
+    assert forward().status == 200
+
+
+ACCIDENTS: dict[str, Accident] = {
+    "500": break_half_way,
+    "dropped": drop_half_way,
+    "altered": flip_a_bit,
+    "lost": lose_the_answer,
+    "slow down": lambda *_: error(503, "SlowDown", close=True),
+}
+
+
+@pytest.mark.parametrize("accident", ACCIDENTS.values(), ids=ACCIDENTS.keys())
+@pytest.mark.parametrize("kind", ["UploadPart 3", "PutObject"])
+def test_what_fails_once_is_sent_again(
+    s3: Server,
+    bucket: str,
+    drive: S3,
+    in_front: Proxy,
+    kind: str,
+    accident: Callable[[Request, Forward], Answer | None],
+) -> None:
+    in_front.rule = first_time(kind, accident)
+    data = os.urandom(1000 if kind == "PutObject" else 3 * PART + 1)
+    stored = put(drive, NAME, data)
+    sent = [request for request in in_front.seen if kind in (request.kind, f"{request.kind} {request.part}")]
+    assert len(sent) == 2
+    assert content(drive, stored.ref) == data
+    assert uploads_open(s3, bucket) == []
+
+
+@pytest.mark.parametrize("accident", ["500", "dropped", "altered", "slow down"])
+@pytest.mark.parametrize("kind", ["UploadPart 3", "PutObject"])
+def test_what_always_fails_leaves_nothing(
+    s3: Server, bucket: str, drive: S3, in_front: Proxy, kind: str, accident: str
+) -> None:
+    in_front.rule = first_time(kind, ACCIDENTS[accident], times=99)
+    with pytest.raises(DriveError, match=r"^a bucket: ") as raised:
+        put(drive, NAME, bytes(1000 if kind == "PutObject" else 4 * PART))
+    assert not raised.value.permanent
+    sent = [request for request in in_front.seen if kind in (request.kind, f"{request.kind} {request.part}")]
+    assert len(sent) == QUICK.attempts
+    assert objects(s3, bucket) == []
+    assert uploads_open(s3, bucket) == []
+
+
+@pytest.mark.parametrize("accident", ["500", "dropped", "lost"])
+def test_completing_is_tried_again(s3: Server, bucket: str, drive: S3, in_front: Proxy, accident: str) -> None:
+    in_front.rule = first_time("CompleteMultipartUpload", ACCIDENTS[accident])
+    data = os.urandom(PART + 1)
+    assert content(drive, put(drive, NAME, data).ref) == data
+    assert uploads_open(s3, bucket) == []
+
+
+@pytest.mark.parametrize("size", [1000, PART + 1])
+def test_anothers_object_is_not_taken_for_an_answer_that_got_lost(
+    s3: Server, bucket: str, drive: S3, in_front: Proxy, size: int
+) -> None:
+    def another_was_first(request: Request, _: Forward) -> None:
+        assert request.body
+        with closing(s3.client()) as client:
+            client.put_object(Bucket=bucket, Key=request.key, Body=b"another's")
+
+    kind = "PutObject" if size < PART else "CompleteMultipartUpload"
+    in_front.rule = first_time(kind, another_was_first)
+    with pytest.raises(DriveError, match="is already there, and nothing was overwritten") as raised:
+        put(drive, NAME, bytes(size))
+    assert raised.value.permanent
+    assert content(drive, drive.path(NAME)) == b"another's"
+    assert uploads_open(s3, bucket) == []
+
+
+@pytest.mark.parametrize("size", [1000, PART + 1])
+def test_a_server_that_knows_no_conditions_is_asked_without(drive: S3, in_front: Proxy, size: int) -> None:
+    def rule(request: Request, forward: Forward) -> Answer:
+        if "if-none-match" in request.headers:
+            return error(501, "NotImplemented", "A header you provided implies functionality", close=True)
+        return verifying(request, forward)
+
+    in_front.rule = rule
+    data = os.urandom(size)
+    assert content(drive, put(drive, NAME, data).ref) == data
+    with pytest.raises(DriveError, match="already there"):
+        put(drive, NAME, b"second")
+    assert content(drive, drive.path(NAME)) == data
+
+
+def test_a_server_that_ignores_conditions(drive: S3, in_front: Proxy) -> None:
+    def rule(request: Request, forward: Forward) -> Answer:
+        request.headers.pop("if-none-match", None)
+        return forward()
+
+    in_front.rule = rule
+    ref = put(drive, NAME, b"first").ref
+    with pytest.raises(DriveError, match="already there"):
+        put(drive, NAME, b"second")
+    assert content(drive, ref) == b"first"
+
+
+def only_put(request: Request, forward: Forward) -> Answer:
+    """A key with s3:PutObject alone; whoever began a multipart upload may abort it."""
+    if request.kind in ("HeadObject", "GetObject", "DeleteObject", "ListObjects"):
+        return Answer(403) if request.method == "HEAD" else error(403, "AccessDenied", "Access Denied")
+    return verifying(request, forward)
+
+
+@pytest.mark.parametrize("size", [0, 1000, PART, 2 * PART + 1])
+def test_a_key_that_may_only_put(s3: Server, bucket: str, drive: S3, in_front: Proxy, size: int) -> None:
+    data = os.urandom(size)
+    in_front.rule = only_put
+    drive.check()
+    stored = put(drive, NAME, data)
+    assert stored.size == size
+    with pytest.raises(DriveError, match="already there"):
+        put(drive, NAME, os.urandom(size))
+    for use in (drive.open, drive.stat, drive.delete):
+        with pytest.raises(DriveError, match=r"^a bucket: the key may not do that in bucket .*: give it s3:PutObject"):
+            use(stored.ref)
+    in_front.rule = verifying
+    assert content(drive, stored.ref) == data
+    assert objects(s3, bucket) == [stored.ref]
+    assert uploads_open(s3, bucket) == []
+
+
+def test_a_key_that_may_put_and_not_abort(
+    s3: Server, bucket: str, drive: S3, in_front: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    def rule(request: Request, forward: Forward) -> Answer:
+        return error(403, "AccessDenied") if request.kind == "AbortMultipartUpload" else forward()
+
+    in_front.rule = rule
+    with pytest.raises(DumpError, match="the dump failed"):
+        put(drive, NAME, Reader(bytes(PART), error=DumpError("the dump failed")))  # type: ignore[arg-type]
+    [record] = [record for record in caplog.records if record.name.startswith("backupman")]
+    [upload] = {request.query["uploadId"][0] for request in in_front.seen if request.kind == "AbortMultipartUpload"}
+    assert record.levelno == logging.WARNING
+    assert f"the multipart upload {upload} of back ups/{NAME} stays until a lifecycle rule" in record.getMessage()
+
+
+def altered(kind: str, change: Callable[[Answer], None]) -> Rule:
+    """Change what the server says, once it was asked to store something."""
+    stored = []
+
+    def rule(request: Request, forward: Forward) -> Answer:
+        answer = verifying(request, forward)
+        stored.extend([1] if request.kind in ("PutObject", "CompleteMultipartUpload") else [])
+        if request.kind == kind and stored:
+            change(answer)
+        return answer
+
+    return rule
+
+
+OTHER = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="  # the sha256 of nothing
+
+
+def another_checksum(answer: Answer) -> None:
+    answer.headers["x-amz-checksum-sha256"] = OTHER
+
+
+def another_composite(answer: Answer) -> None:
+    answer.body = answer.body.replace(b"</ETag>", f"</ETag><ChecksumSHA256>{OTHER}-2</ChecksumSHA256>".encode())
+    answer.headers["content-length"] = str(len(answer.body))
+
+
+def another_size(answer: Answer) -> None:
+    answer.headers["content-length"] = "17"
+
+
+@pytest.mark.parametrize(
+    ("size", "kind", "change"),
+    [
+        (1000, "PutObject", another_checksum),
+        (1000, "HeadObject", another_checksum),
+        (1000, "HeadObject", another_size),
+        (PART + 1, "CompleteMultipartUpload", another_composite),
+        (PART + 1, "HeadObject", another_size),
+    ],
+)
+def test_what_the_server_stored_differently_is_removed(
+    s3: Server, bucket: str, drive: S3, in_front: Proxy, size: int, kind: str, change: Callable[[Answer], None]
+) -> None:
+    in_front.rule = altered(kind, change)
+    with pytest.raises(DriveError, match=r"was stored differently than it was sent: .*; it was removed$") as raised:
+        put(drive, NAME, os.urandom(size))
+    assert not raised.value.permanent
+    assert objects(s3, bucket) == []
+    assert uploads_open(s3, bucket) == []
+
+
+def test_an_object_that_is_not_there_after_all(drive: S3, in_front: Proxy) -> None:
+    in_front.rule = lambda request, forward: Answer(404) if request.method == "HEAD" else verifying(request, forward)
+    with pytest.raises(DriveError, match="was stored, and is not there") as raised:
+        put(drive, NAME, b"body")
+    assert not isinstance(raised.value, ObjectNotFound)
+
+
+def test_a_server_that_cannot_be_asked_afterwards(drive: S3, in_front: Proxy) -> None:
+    """Its answer held the checksum: that is enough."""
+
+    def rule(request: Request, forward: Forward) -> Answer:
+        stored = "PutObject" in in_front.kinds()
+        return Answer(503) if request.method == "HEAD" and stored else verifying(request, forward)
+
+    in_front.rule = rule
+    put(drive, NAME, b"body")
+    with pytest.raises(DriveError, match=r"^a bucket: .* cannot answer now"):
+        put(s3_of(drive, checksum="md5"), "another", b"body")
+
+
+SENTENCES = {
+    (403, "InvalidAccessKeyId"): "does not know the access_key: correct it, or make a new pair of keys",
+    (403, "SignatureDoesNotMatch"): "the secret_key does not belong to the access_key: correct it",
+    (403, "AccessDenied"): "the key may not do that in bucket .*: give it s3:PutObject",
+    (403, "UnknownToUs"): "the key may not do that in bucket .*: give it s3:PutObject",
+    (400, "ExpiredToken"): "the session_token has expired: set a fresh one",
+    (403, "RequestTimeTooSkewed"): "the clock of this machine is wrong: set it",
+    (404, "NoSuchBucket"): "there is no bucket .* at .*: make it, or correct bucket, region and endpoint",
+    (400, "AuthorizationHeaderMalformed"): "bucket .* is in another region than us-east-1: set region",
+    (301, "PermanentRedirect"): "bucket .* is in another region than us-east-1: set region",
+    (501, "NotImplemented"): "does not know all that was asked for: try `checksum: md5`",
+    (400, "InvalidStorageClass"): r"refused the call \(InvalidStorageClass said so\)",
+    (500, "InternalError"): r"cannot answer now \(InternalError said so\)",
+    (503, "SlowDown"): "asks for fewer requests: lower concurrency",
+    (503, "ServiceUnavailable"): "cannot answer now",
+    (429, "TooManyRequests"): "cannot answer now",
+    (400, "RequestTimeout"): "cannot answer now",
+    (409, "ConditionalRequestConflict"): "cannot answer now",
+}
+TEMPORARY = {"InternalError", "SlowDown", "ServiceUnavailable", "TooManyRequests", "RequestTimeout"}
+
+
+@pytest.mark.parametrize(("status", "code"), SENTENCES)
+def test_what_the_server_refuses_is_explained(
+    s3: Server, bucket: str, in_front: Proxy, status: int, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    drive = s3_drive(s3, bucket, endpoint=in_front.endpoint)
+    # An answer to HEAD has no body, and so no code.
+    in_front.rule = lambda request, forward: (
+        Answer(404) if request.method == "HEAD" else error(status, code, close=True)
+    )
+    calls: list[Callable[[], object]] = [
+        drive.check,
+        lambda: put(drive, NAME, bytes(PART)),
+        lambda: put(drive, NAME, b"body"),
+        lambda: list(drive.list()),
+        lambda: drive.open(NAME),
+    ]
+    for call in calls:
+        with pytest.raises(DriveError, match=f"^a bucket: .*{SENTENCES[status, code]}") as raised:
+            call()
+        assert raised.value.permanent == (code not in TEMPORARY | {"ConditionalRequestConflict"})
+        for secret in drive.secrets():
+            assert secret not in str(raised.value)
+            assert secret not in caplog.text
+    assert objects(s3, bucket) == []
+
+
+def test_the_servers_own_wish_is_kept(drive: S3, in_front: Proxy) -> None:
+    slow = error(503, "SlowDown", close=True)
+    slow.headers["retry-after"] = "7"
+    in_front.rule = lambda request, forward: slow
+    with pytest.raises(DriveError) as raised:
+        s3_of(drive).check()
+    assert raised.value.retry_after == 7
+
+
+def test_a_missing_bucket_is_no_missing_object(s3: Server, in_front: Proxy) -> None:
+    drive = s3_drive(s3, "no-such-bucket", endpoint=in_front.endpoint)
+    calls: list[Callable[[], object]] = [
+        drive.check,
+        lambda: put(drive, NAME, b"body"),
+        lambda: put(drive, NAME, bytes(PART)),
+        lambda: list(drive.list()),
+        lambda: drive.open(NAME),
+        lambda: drive.stat(NAME),
+        lambda: drive.find(NAME),
+        lambda: drive.delete(NAME),
+    ]
+    for call in calls:
+        with pytest.raises(DriveError, match=r"^a bucket: there is no bucket no-such-bucket at http") as raised:
+            call()
+        assert raised.value.permanent
+        assert not isinstance(raised.value, ObjectNotFound)
+
+
+def test_a_server_that_stays_silent(drive: S3, in_front: Proxy) -> None:
+    def rule(request: Request, forward: Forward) -> Answer:
+        time.sleep(1)
+        return forward()
+
+    in_front.rule = rule
+    with pytest.raises(DriveError, match=r"^a bucket: .* cannot be reached: .*timeout") as raised:
+        s3_of(drive, timeout="200ms").check()
+    assert not raised.value.permanent
+
+
+def test_a_dump_that_fails_does_not_wait_for_a_part_that_is_tried_again(
+    s3: Server, bucket: str, drive: S3, in_front: Proxy
+) -> None:
+    drive.with_retry(RetryPolicy(attempts=5, first_wait=60, max_wait=60))
+    in_front.rule = first_time("UploadPart", ACCIDENTS["500"], times=99)
+
+    class Failing(Reader):
+        def read(self, size: int = -1) -> bytes:
+            deadline = time.monotonic() + 20
+            while self.asked and "UploadPart" not in in_front.kinds() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            return super().read(size)
+
+    started = time.monotonic()
+    with pytest.raises(DumpError):
+        put(drive, NAME, Failing(bytes(PART), error=DumpError("the dump failed")))  # type: ignore[arg-type]
+    assert time.monotonic() - started < 20
+    assert uploads_open(s3, bucket) == []
+
+
+def test_a_download_goes_on_where_it_broke(drive: S3, in_front: Proxy) -> None:
+    data = os.urandom(3_000_000)
+    ref = put(drive, NAME, data).ref
+    ranges: list[str | None] = []
+
+    def rule(request: Request, forward: Forward) -> Answer:
+        ranges.append(request.headers.get("range"))
+        answer = forward()
+        if len(ranges) < 3:
+            answer.body = answer.body[:1_000_000]
+            answer.close = True
+        return answer
+
+    in_front.rule = rule
+    assert content(drive, ref) == data
+    assert ranges[0] is None
+    assert [str(one).startswith("bytes=") for one in ranges] == [False, True, True]
+
+
+def test_a_download_that_keeps_breaking(drive: S3, in_front: Proxy) -> None:
+    ref = put(drive, NAME, bytes(3_000_000)).ref
+
+    def rule(request: Request, forward: Forward) -> Answer:
+        answer = forward()
+        answer.body, answer.close = b"", True
+        return answer
+
+    in_front.rule = rule
+    with drive.open(ref) as stream, pytest.raises(DriveError, match=r"^a bucket: ") as raised:
+        stream.read(2_000_000)
+    assert not raised.value.permanent
+
+
+def test_a_download_notices_another_object(s3: Server, bucket: str, drive: S3) -> None:
+    ref = put(drive, NAME, os.urandom(3_000_000)).ref
+    with drive.open(ref) as stream:
+        stream.read(10)
+        with closing(s3.client()) as client:
+            client.put_object(Bucket=bucket, Key=ref, Body=bytes(3_000_000))
+        stream.seek(2_500_000)
+        with pytest.raises(DriveError, match="was replaced while it was read") as raised:
+            stream.read(10)
+    assert raised.value.permanent
+
+
+def test_a_download_can_be_read_from_anywhere(drive: S3) -> None:
+    data = os.urandom(3_000_000)
+    ref = put(drive, NAME, data).ref
+    with drive.open(ref) as stream:
+        assert stream.seekable()
+        for position, whence in (
+            (2_999_990, io.SEEK_SET),
+            (0, io.SEEK_SET),
+            (-5, io.SEEK_END),
+            (3_000_010, io.SEEK_SET),
+        ):
+            stream.seek(position, whence)
+            at = position if whence == io.SEEK_SET else len(data) + position
+            assert stream.tell() == at
+            assert stream.read(20) == data[at : at + 20]
