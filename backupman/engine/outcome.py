@@ -34,7 +34,7 @@ class Outcome:
         self._backup = backup
         self._observer = observer
         self._started = time.monotonic()
-        self._error: BackupmanError | None = None
+        self._sentence: str | None = None
         self._warnings: list[str] = []
         self.hook_output = ""
         self.begun: set[str] = set()
@@ -93,7 +93,8 @@ class Outcome:
 
     def failed(self, error: BackupmanError) -> None:
         """The backup ended with an error of its own, not only a drive's."""
-        self._error = error
+        label = self._backup.label
+        self._sentence = error.sentence if label in error.sentence else f"{label}: {error.sentence}"
         if isinstance(error, HookError):
             self.hook_output = error.output
 
@@ -103,17 +104,15 @@ class Outcome:
             backup.dump_status = Status.FAILED
         for file in backup.drive_files:
             if file.status == Status.PENDING:
-                file.status, file.error, file.updated_at = Status.FAILED, self._sentence(), now()
+                file.status, file.updated_at = Status.FAILED, now()
+                file.error = self._sentence or "the upload did not end"
             if file.status == Status.FINISHED:
                 file.size, file.sha256 = backup.stored_size, backup.sha256
         backup.warnings = [*backup.warnings, *self._warnings]
         backup.seconds = time.monotonic() - self._started
-        backup.error = self._error.sentence if self._error else _drives_errors(backup)
+        backup.error = self._sentence or _drives_errors(backup)
         if backup.dump_status == Status.FAILED or not _uploads_failed(backup):
             backup.dump_path = None  # the spool goes with a failed dump, and is not needed after the last upload
-
-    def _sentence(self) -> str:
-        return self._error.sentence if self._error else "the upload did not end"
 
 
 def _about(message: Uploaded) -> dict[str, object]:

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import BinaryIO, cast
@@ -15,6 +15,9 @@ from typing import BinaryIO, cast
 from backupman.errors import DumpError, SourceError
 
 _END_GRACE = 10.0
+_LAST_WORDS = 1.0
+"""Seconds to wait for the end of standard error once the tool is gone: a child of its own may hold it open."""
+
 _STDERR_KEPT = 8192
 _PIPE_SIZE = 2**20
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "HOME", "LD_LIBRARY_PATH")
@@ -114,7 +117,7 @@ class Tool:
             DumpError: the tool's exit code is not 0; the sentence holds its last words.
         """
         code = self._process.wait()
-        self._listener.join(timeout=_END_GRACE)
+        self._listener.join(timeout=_LAST_WORDS)
         if code != 0:
             why = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
             raise DumpError(f"{self.label}: {self.name} {why}: {self.stderr() or 'it said nothing'}")
@@ -129,8 +132,8 @@ class Tool:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self._listener.join(timeout=_END_GRACE)
-        with suppress(OSError):
+        self._listener.join(timeout=_LAST_WORDS)
+        if not self._listener.is_alive():
             cast(BinaryIO, self._process.stderr).close()
 
 
