@@ -1,5 +1,6 @@
 """A real HTTP server that records each request and gives the answers that a test has queued."""
 
+import ssl
 import threading
 import time
 from collections import deque
@@ -34,16 +35,18 @@ class Answer:
 
 
 class Receiver:
-    """A server on 127.0.0.1; without a queued answer it says 200."""
+    """A server on 127.0.0.1, over TLS if it is given a context; without a queued answer it says 200."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
         self.answers: deque[Answer] = deque()
         self._closing = threading.Event()
         self._server = _Server(self)
+        if context:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.host = "127.0.0.1"
         self.port: int = self._server.server_address[1]
-        self.url = f"http://{self.host}:{self.port}"
+        self.url = f"{'https' if context else 'http'}://{self.host}:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="receiver")
         self._thread.start()
 
