@@ -1,0 +1,205 @@
+"""The one door to HTTP for notifiers: time-outs, no redirect, a bounded answer, and which failures may be tried again.
+
+A provider subclasses `HttpEndpoint` and writes `request`, a pure function from a message (and the clock) to a request.
+"""
+
+import asyncio
+import base64
+import logging
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+import httpx
+from pydantic import Field
+
+from backupman import __version__
+from backupman.errors import NotifyError
+from backupman.events import EventKind
+from backupman.notifiers import Message
+from backupman.notifiers._network import (
+    Clock,
+    Events,
+    Timeout,
+    TlsSettings,
+    is_tls_failure,
+    refused_certificate,
+    unreachable_because,
+    utc_now,
+)
+from backupman.notifiers._text import one_line
+from backupman.registry import Provider
+
+# They write URLs and headers, which may hold secrets, at the levels INFO and DEBUG.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+_READ = 64 * 1024
+"""Bytes of an answer that are read at most."""
+_SHOWN = 300
+"""Characters of an answer that are kept."""
+_TELLING = 8
+"""Characters from which on a piece of an address is taken for a secret."""
+_LONGEST_WAIT = 86_400.0
+"""Seconds: a `Retry-After` beyond a day is not believed."""
+_TEMPORARY = frozenset({408, 425, 429})
+_HINTS = {
+    401: "check the token or password",
+    403: "check the token or password",
+    404: "check the url",
+    405: "check the url",
+    410: "it is gone for good, so remove the endpoint from the config",
+    413: "the message is too large for the receiver",
+}
+_REDIRECT = "redirects are not followed, so write the final address (often https instead of http) as url"
+
+
+class HttpSettings(TlsSettings):
+    """What every endpoint that is reached by HTTP can be told."""
+
+    timeout: Timeout = Field(default=timedelta(seconds=10), description="How long one attempt may take altogether.")
+    events: Events = Field(default=[EventKind.BACKUP_REPORT], description="The kinds of events to send.")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: `body` is the start of it, `text` a line for people without any secret of ours."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+    text: str
+
+
+@dataclass(frozen=True)
+class HttpEndpoint(ABC):
+    """One address that messages are sent to by HTTP; `provider` is the block that knows every secret."""
+
+    name: str
+    settings: HttpSettings
+    provider: Provider = field(repr=False)
+    clock: Clock = field(default=utc_now, repr=False)
+    transport: httpx.AsyncBaseTransport | None = field(default=None, repr=False)
+
+    @property
+    def events(self) -> Sequence[str]:
+        """The kinds of events that it wants."""
+        return self.settings.events
+
+    @abstractmethod
+    def request(self, message: Message) -> httpx.Request:
+        """The request of one attempt; does nothing else."""
+
+    def judge(self, answer: Answer) -> None:
+        """Raises NotifyError unless the answer means that the message has arrived: here, a status of 2xx."""
+        status = answer.status
+        if 200 <= status < 300:
+            return
+        hint = _REDIRECT if 300 <= status < 400 else _HINTS.get(status)
+        temporary = status in _TEMPORARY or not 300 <= status < 500
+        raise NotifyError(
+            f"{self.name}: the receiver answered {_named(status)}" + (f": {hint}" if hint else ""),
+            permanent=not temporary,
+            retry_after=retry_after(answer.headers.get("Retry-After"), self.clock()) if temporary else None,
+            answer=answer.text,
+        )
+
+    async def send(self, message: Message) -> str:
+        """Make one attempt; a line with the status and the start of the answer.
+
+        Raises:
+            NotifyError: it was not delivered.
+        """
+        request = self.request(message)
+        request.headers["User-Agent"] = f"backupman/{__version__}"
+        request.headers["Accept-Encoding"] = "identity"
+        answer = await self._exchange(request)
+        self.judge(answer)
+        return answer.text
+
+    async def _exchange(self, request: httpx.Request) -> Answer:
+        verify = self.settings.tls_context(self.name) if request.url.scheme == "https" else False
+        deadline = asyncio.get_running_loop().time() + self.settings.timeout.total_seconds()
+        try:
+            async with httpx.AsyncClient(verify=verify, trust_env=False, transport=self.transport) as client:
+                async with asyncio.timeout_at(deadline):
+                    response = await client.send(request, stream=True, follow_redirects=False)
+                try:
+                    body = await _start(response, deadline)
+                finally:
+                    await response.aclose()
+        except (httpx.HTTPError, OSError) as error:
+            # Not chained: the library's own texts hold addresses and headers.
+            raise self._failure(error, request) from None
+        said = one_line(self._redact(body.decode(errors="replace"), request), _SHOWN)
+        return Answer(response.status_code, response.headers, body, f"{_named(response.status_code)} {said}".strip())
+
+    def _failure(self, error: Exception, request: httpx.Request) -> NotifyError:
+        permanent = False
+        if isinstance(error, TimeoutError | httpx.TimeoutException):
+            why = f"no answer within {self.settings.timeout.total_seconds():g} s"
+        elif refused := refused_certificate(error):
+            permanent = True
+            why = (
+                f"the receiver's certificate was refused ({refused.verify_message}): "
+                "if it comes from an authority of your own, name that in ca_file"
+            )
+        elif is_tls_failure(error):
+            why = "no TLS was agreed on: check https:// and the port in url"
+        elif isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
+            permanent = True
+            why = "the request could not be written: check url and headers"
+        elif isinstance(error, httpx.ConnectError):
+            why = f"the receiver cannot be reached: {unreachable_because(error) or 'no connection'}"
+        else:
+            why = "the connection was lost before the receiver answered"
+        return NotifyError(f"{self.name}: {self._redact(why, request)}", permanent=permanent)
+
+    def _redact(self, text: str, request: httpx.Request) -> str:
+        """The text without secrets, also those that stand in the address."""
+        url = request.url
+        whole = [str(url), url.raw_path.decode(), url.path, url.host, url.password]
+        whole.append(base64.b64encode(f"{url.username}:{url.password}".encode()).decode())
+        pieces = [piece for piece in re.split(r"[/?&=]", f"{url.path}?{url.query.decode()}") if len(piece) >= _TELLING]
+        text = self.provider.redact(text)
+        for part in [part for part in whole if len(part) > 3] + pieces:
+            text = text.replace(part, "***")
+        return text
+
+
+async def _start(response: httpx.Response, deadline: float) -> bytes:
+    """The first bytes of the body; the status has arrived, so that losing the rest changes nothing."""
+    body = bytearray()
+    with suppress(httpx.HTTPError, TimeoutError):
+        async with asyncio.timeout_at(deadline):
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) >= _READ:
+                    break
+    return bytes(body[:_READ])
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds to wait by a `Retry-After` header: seconds or a date (RFC 9110, 10.2.3); None where it is neither."""
+    if value is None:
+        return None
+    if re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
+        return min(float(value), _LONGEST_WAIT)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
+    return min(max(seconds, 0.0), _LONGEST_WAIT)
+
+
+def _named(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)

@@ -1,0 +1,73 @@
+"""Text on its way out: values that UTF-8, JSON and a terminal can hold, and numbers that people can read."""
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+
+def clean(value: Any) -> Any:
+    """A JSON value that UTF-8 and JSON can hold: `?` for a lone surrogate, None for a number that is none."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {clean(key): clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [clean(item) for item in value]
+    return value
+
+
+def printable(value: Any) -> Any:
+    """A JSON value, clean, whose texts have `\\n` and tabs but no other control characters."""
+    if isinstance(value, str):
+        return _CONTROLS.sub("\ufffd", clean(value).replace("\r\n", "\n").replace("\r", "\n"))
+    if isinstance(value, dict):
+        return {printable(key): printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [printable(item) for item in value]
+    return clean(value)
+
+
+def one_line(text: str, longest: int) -> str:
+    """The text in one line of at most `longest` characters, with nothing in it that turns what stands around it."""
+    line = " ".join(_DIRECTIONS.sub("", printable(text)).split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def size(count: int | None) -> str:
+    """Bytes in IEC units: `1.4 GiB`."""
+    if count is None:
+        return ""
+    number = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "bytes" or number >= 100 else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"
+
+
+def span(seconds: float | None) -> str:
+    """Seconds as `0.4 s`, `4 min 12 s` or `1 h 3 min`."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (0 if hours else rest, "s")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+def moment(time: str | None) -> str:
+    """An ISO 8601 time as `2025-07-02 10:00:00 UTC`."""
+    return f"{datetime.fromisoformat(time).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if time else ""
+
+
+def listed(words: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

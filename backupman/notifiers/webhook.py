@@ -1,0 +1,227 @@
+"""Webhooks: each event as a POST of the documented JSON, with the original's token and Standard Webhooks headers."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from backupman.events import documented
+from backupman.notifiers import Message, Notifier
+from backupman.notifiers._http import HttpEndpoint, HttpSettings
+from backupman.notifiers._network import is_loopback
+from backupman.notifiers._text import clean
+
+_OURS = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "transfer-encoding",
+        "user-agent",
+        "webhook-id",
+        "webhook-signature",
+        "webhook-timestamp",
+        "x-webhook-token",
+    }
+)
+"""Headers that a user's `headers` may not set: what receivers rely on, and what frames the request."""
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_KEY_SIZES = range(24, 65)
+
+
+class WebhookSettings(HttpSettings):
+    """One endpoint of the webhook notifier."""
+
+    name: str = Field(
+        default="default", min_length=1, max_length=200, description="Its name in records: `webhook/<name>`."
+    )
+    url: SecretStr = Field(default=SecretStr(""), description="Where to POST to: http:// or https://.")
+    token: SecretStr = Field(default=SecretStr(""), description="Sent as `X-Webhook-Token`, without spaces around it.")
+    headers: dict[str, SecretStr] = Field(default={}, description="More headers, for example `Authorization`.")
+    secret: SecretStr | None = Field(default=None, description="`whsec_…`: signs what is sent (Standard Webhooks).")
+    secrets: list[SecretStr] = Field(default=[], description="Instead of `secret`, several while they are rotated.")
+    extended: bool = Field(default=False, description="Sends everything that is known, beside the documented fields.")
+
+    @property
+    def signing_keys(self) -> list[bytes]:
+        """The bytes of every secret, in the config's order."""
+        return [_key(secret) for secret in ([self.secret] if self.secret else self.secrets)]
+
+    @field_validator("name")
+    @classmethod
+    def _is_one_line(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("name holds a line break or another control character")
+        return value
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, value: SecretStr) -> SecretStr:
+        try:
+            url = httpx.URL(value.get_secret_value().strip())
+        except httpx.InvalidURL:
+            url = httpx.URL("")
+        if value.get_secret_value() and not (url.scheme in ("http", "https") and url.host):
+            raise ValueError("url is not an address: write http:// or https://, a host and a path")
+        return SecretStr(str(url))
+
+    @field_validator("token")
+    @classmethod
+    def _is_header_value(cls, value: SecretStr) -> SecretStr:
+        return _header_value(value, "token")
+
+    @field_validator("headers")
+    @classmethod
+    def _are_headers(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name in value:
+            if not _HEADER_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is not the name of a header")
+            if name.lower() in _OURS:
+                hint = ": write token instead" if name.lower() == "x-webhook-token" else ""
+                raise ValueError(f"the header {name} is set by Backupman itself{hint}")
+        return {name: _header_value(item, f"the header {name}") for name, item in value.items()}
+
+    @field_validator("secret", "secrets")
+    @classmethod
+    def _are_secrets(cls, value: SecretStr | list[SecretStr] | None) -> SecretStr | list[SecretStr] | None:
+        for secret in [value] if isinstance(value, SecretStr) else value or []:
+            _key(secret)
+        return value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.secret and self.secrets:
+            raise ValueError("write either secret or secrets, not both")
+        return self
+
+
+class Webhook(Notifier):
+    """Webhook endpoints that get each event as JSON."""
+
+    # The key `endpoints` has another name here because the contract's method has taken its own.
+    model_config = ConfigDict(serialize_by_alias=True, hide_input_in_errors=True)
+
+    endpoint_settings: list[WebhookSettings] = Field(
+        default=[], alias="endpoints", description="Where to send to: a list of endpoints."
+    )
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if not self.enabled:
+            return self
+        if not self.endpoint_settings:
+            raise ValueError("endpoints is required while the webhook notifier is enabled: name at least one")
+        names = [settings.name for settings in self.endpoint_settings]
+        for settings in self.endpoint_settings:
+            if not settings.url.get_secret_value():
+                raise ValueError(f"the endpoint {settings.name!r} needs a url")
+            if names.count(settings.name) > 1:
+                raise ValueError(f"the endpoint name {settings.name!r} is used twice; give each endpoint its own")
+        return self
+
+    def endpoints(self) -> Sequence["WebhookEndpoint"]:
+        """One for each configured endpoint, named `webhook/<name>`."""
+        if not self.enabled:
+            return []
+        return [WebhookEndpoint(f"webhook/{settings.name}", settings, self) for settings in self.endpoint_settings]
+
+    def warnings(self) -> list[str]:
+        """Endpoints that anybody in between can read or forge."""
+        found = []
+        for endpoint in self.endpoints():
+            url = httpx.URL(endpoint.settings.url.get_secret_value())
+            if url.scheme == "http" and not is_loopback(url.host):
+                found.append(f"{endpoint.name}: http:// sends the token and the report in clear; https:// hides them")
+            if not endpoint.settings.verify_tls:
+                found.append(
+                    f"{endpoint.name}: verify_tls is off, so anybody in between can read and change the report"
+                )
+        return found
+
+
+@dataclass(frozen=True)
+class WebhookEndpoint(HttpEndpoint):
+    """One URL."""
+
+    settings: WebhookSettings
+
+    def request(self, message: Message) -> httpx.Request:
+        """The POST of one attempt: the body is serialised once, and exactly these bytes are signed."""
+        body = body_of(message, extended=self.settings.extended)
+        timestamp = str(int(self.clock().timestamp()))
+        headers = {name: value.get_secret_value() for name, value in self.settings.headers.items()} | {
+            "Content-Type": "application/json",
+            "X-Webhook-Token": self.settings.token.get_secret_value(),
+            "webhook-id": message.id,
+            "webhook-timestamp": timestamp,
+        }
+        if keys := self.settings.signing_keys:
+            signed = f"{message.id}.{timestamp}.".encode() + body
+            headers["webhook-signature"] = " ".join(signature(key, signed) for key in keys)
+        return httpx.Request(
+            "POST",
+            self.settings.url.get_secret_value(),
+            headers=[(name.encode(), value.encode()) for name, value in headers.items()],
+            content=body,
+        )
+
+
+def body_of(message: Message, *, extended: bool) -> bytes:
+    """The documented JSON, compact and in UTF-8; `extended` adds every other known field behind the documented ones."""
+    known = clean(message.payload)
+    document = {"Event": message.event, "Payload": _payload(known, extended=extended)}
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _payload(known: dict[str, Any], *, extended: bool) -> dict[str, Any]:
+    try:
+        payload = documented(known)
+    except ValidationError:
+        return known  # of an event that is not about one backup: all of it is documented
+    if not extended:
+        return payload
+    files = zip(payload["DriveFiles"] or [], known["DriveFiles"] or [], strict=True)
+    payload["DriveFiles"] = payload["DriveFiles"] and [_extended(*pair) for pair in files]
+    return _extended(payload, known)
+
+
+def _extended(item: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    return item | {key: value for key, value in known.items() if key not in item}
+
+
+def signature(key: bytes, signed: bytes) -> str:
+    """`v1,…` over `id.timestamp.body`, as Standard Webhooks 1.0.0 defines it."""
+    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+def _key(secret: SecretStr) -> bytes:
+    text = secret.get_secret_value().strip()
+    try:
+        key = base64.b64decode(
+            text.removeprefix("whsec_") + "=" * (-len(text.removeprefix("whsec_")) % 4), validate=True
+        )
+    except (binascii.Error, ValueError):
+        key = b""
+    if not text.startswith("whsec_") or len(key) not in _KEY_SIZES:
+        raise ValueError(
+            "a secret is whsec_ and 24 to 64 bytes in base64; `backupman key new --kind webhook` makes one"
+        )
+    return key
+
+
+def _header_value(value: SecretStr, what: str) -> SecretStr:
+    text = value.get_secret_value().strip()
+    if _CONTROLS.search(text):
+        raise ValueError(f"{what} holds a line break or another control character, which no header can carry")
+    return SecretStr(text)
