@@ -1,0 +1,150 @@
+"""An event as people read it: subject, plain text and HTML, by the packaged templates or a user's own.
+
+What a template may use is listed in docs/notifiers/mail.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any
+
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PackageLoader,
+    PrefixLoader,
+    StrictUndefined,
+    TemplateSyntaxError,
+)
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic.alias_generators import to_snake
+
+from backupman import __version__
+from backupman.errors import NotifyError
+from backupman.events import BackupExtended, DriveFileExtended
+from backupman.notifiers import Message
+from backupman.notifiers._text import listed, moment, one_line, printable, size, span
+
+_SUBJECT_LENGTH = 200
+_ERROR_LENGTH = 50_000
+"""Characters of one error; servers refuse mails beyond some megabytes, and then nobody would be told."""
+_KEYS = [info.alias or name for name, info in BackupExtended.model_fields.items()]
+_DRIVE_FILE_KEYS = [info.alias or name for name, info in DriveFileExtended.model_fields.items()]
+_TITLES = {"finished": "finished", "failed": "FAILED", "pending": "started"}
+_OUTCOMES = frozenset({"backup_start", "backup_report", "backup_success", "backup_failure"})
+"""The kinds whose title is the backup's status; any other kind is its own title."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A message for people; `subject` is one line."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def render(message: Message, folder: Path | None, label: str) -> Report:
+    """The report of an event; templates in `folder` come before the packaged ones.
+
+    Raises:
+        NotifyError: a template of the user's is broken; the sentence names its file and line.
+    """
+    if folder and not folder.is_dir():
+        raise NotifyError(f"{label}: templates: there is no folder {folder}", permanent=True)
+    context = context_of(message)
+    subject = one_line(_rendered(message.event, "subject", folder, context, label), _SUBJECT_LENGTH)
+    context["subject"] = subject
+    text = _rendered(message.event, "txt", folder, context, label)
+    html = _rendered(message.event, "html", folder, context, label)
+    return Report(subject, text, html)
+
+
+def context_of(message: Message) -> dict[str, Any]:
+    """What templates see: every known key of the payload, None where its value is unknown."""
+    payload = printable(message.payload)
+    files = [
+        {**dict.fromkeys(_DRIVE_FILE_KEYS), **file, "Error": _bounded(file.get("Error"))}
+        for file in payload.get("DriveFiles") or []
+    ]
+    backup = {
+        **dict.fromkeys(_KEYS),
+        **payload,
+        "DriveFiles": files,
+        "Warnings": payload.get("Warnings") or [],
+        "Tags": payload.get("Tags") or {},
+        "Error": _bounded(payload.get("Error")),
+    }
+    words = message.event.replace("_", " ")
+    return {
+        "event": message.event,
+        "event_id": message.id,
+        "backup": backup,
+        "more": _more(payload),
+        "status": backup["Status"],
+        "title": _TITLES.get(backup["Status"], words) if message.event in _OUTCOMES else words,
+        "label": backup["Label"] or backup["Job"] or words,
+        "summary": summary(backup) if backup["Label"] else "",
+        "version": __version__,
+    }
+
+
+def summary(backup: dict[str, Any]) -> str:
+    """One sentence on where the dump is and where it is not; nothing where the event is about no certain backup."""
+    label = backup["Label"]
+    kept = [file["Label"] for file in backup["DriveFiles"] if file["Status"] == "finished"]
+    lost = [file["Label"] for file in backup["DriveFiles"] if file["Status"] == "failed"]
+    if backup["Status"] == "pending":
+        return f"The backup of {label} is under way."
+    if kept:
+        return f"{label} is stored on {listed(kept)}" + (f", but not on {listed(lost)}." if lost else ".")
+    return f"{label} is not backed up: no drive holds this dump." if backup["Status"] == "failed" else ""
+
+
+def _more(payload: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a payload of another kind holds: `DeviceName` becomes `Device name`."""
+    names = {key: to_snake(key).replace("_", " ").capitalize() for key in payload if key not in _KEYS}
+    return [(name, str(payload[key])) for key, name in names.items() if isinstance(payload[key], str | int | float)]
+
+
+def _bounded(error: str | None) -> str | None:
+    if error is None or len(error) <= _ERROR_LENGTH:
+        return error
+    return f"… {len(error) - _ERROR_LENGTH} characters are left out here …\n{error[-_ERROR_LENGTH:]}"
+
+
+def _rendered(event: str, part: str, folder: Path | None, context: dict[str, Any], label: str) -> str:
+    names = [f"{event}.{part}.j2", f"backup_report.{part}.j2"]
+    try:
+        return _environment(folder).select_template(names).render(context)
+    except Exception as error:  # a user's template may raise anything
+        raise NotifyError(f"{label}: {_place(error, names)}: {one_line(str(error), 300)}", permanent=True) from error
+
+
+def _place(error: Exception, names: Sequence[str]) -> str:
+    """The template's file and the line in it where the error arose."""
+    if isinstance(error, TemplateSyntaxError):
+        return f"{error.filename or error.name}:{error.lineno}"
+    lines = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    places = [f"{file}:{line}" for file, line in lines if file.endswith(".j2")]
+    return places[-1] if places else names[-1]
+
+
+@lru_cache(maxsize=8)
+def _environment(folder: Path | None) -> Environment:
+    packaged = PackageLoader("backupman.notifiers")
+    # A user's backup_report.html.j2 can extend the one that it replaces, as packaged/backup_report.html.j2.
+    loaders: list[BaseLoader] = [packaged, PrefixLoader({"packaged": packaged})]
+    environment = ImmutableSandboxedEnvironment(
+        loader=ChoiceLoader([FileSystemLoader(folder), *loaders] if folder else loaders),
+        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(size=size, duration=span, time=moment, listed=listed)
+    return environment
