@@ -131,3 +131,20 @@ def end(process: "subprocess.Popen[str]", sign: signal.Signals = signal.SIGINT, 
     process.send_signal(sign)
     out, err = process.communicate(timeout=timeout)
     return Ended(process.returncode, out, err)
+
+
+def assert_failed(world: World, ended: Ended, *words: str) -> dict[str, Any]:
+    """The backup has failed, said so everywhere in one sentence with these words, and left nothing."""
+    assert ended.code == 1, ended.err
+    (backup,) = world.backups()
+    assert backup["Status"] == "failed"
+    assert backup["Error"].startswith(f"{backup['Label']}: ") or backup["Label"] in backup["Error"]
+    for word in words:
+        assert word.lower() in backup["Error"].lower()
+    assert "Traceback" not in ended.err
+    assert backup["Error"].split("\n")[0] in " ".join(ended.err.split()) or backup["Error"] in ended.err
+    (report,) = world.reports()
+    assert (report["Id"], report["Status"], report["DumpPath"]) == (backup["Id"], "failed", None)
+    assert {file["Status"] for file in report["DriveFiles"]} == {"failed"}
+    world.assert_clean()
+    return backup
