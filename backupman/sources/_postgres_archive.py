@@ -59,13 +59,16 @@ class Toc:
     def __init__(self, label: str, pg_restore: Path) -> None:
         self._label = label
         self._said = b""
-        self._process = subprocess.Popen(
-            [pg_restore, "--list"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment(),
-        )
+        try:
+            self._process = subprocess.Popen(
+                [pg_restore, "--list"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment(),
+            )
+        except OSError as error:
+            raise DumpError(f"{label}: {pg_restore} cannot be started: {error.strerror}", permanent=True) from error
         self._stdin = cast(BinaryIO, self._process.stdin)
         # It prints the list before it stops reading, so somebody has to listen all the time.
         self._listener = Thread(target=self._listen, name="toc", daemon=True)
