@@ -1,19 +1,18 @@
 """A store on every database that can hold the records, and what tests put into it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, event
 
 from backupman.records import Backup, DriveFile, Status, new_id
 from backupman.store import Store
 
 START = datetime(2025, 7, 2, 10, 0, 0, 123456, tzinfo=UTC)
-
-Address = Callable[[], str]
 
 
 def sqlite_address(file: Path) -> str:
@@ -92,3 +91,21 @@ def finish(backup: Backup) -> None:
     backup.dump_status = Status.FINISHED
     for file in backup.drive_files:
         file.status = Status.FINISHED
+
+
+@contextmanager
+def statements(store: Store) -> Iterator[list[tuple[str, Any]]]:
+    """Every statement that the store executes meanwhile, with its parameters."""
+    seen: list[tuple[str, Any]] = []
+
+    def see(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        seen.append((statement, parameters))
+
+    event.listen(store._engine, "before_cursor_execute", see)
+    yield seen
+    event.remove(store._engine, "before_cursor_execute", see)
+
+
+def ids(backups: Sequence[Backup]) -> list[str]:
+    """The ids of some backups."""
+    return [backup.id for backup in backups]

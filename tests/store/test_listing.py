@@ -1,0 +1,114 @@
+"""Backups are found by their names, and listed in pages that stay quick when there are many."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert
+
+from backupman.errors import NotFoundError
+from backupman.records import Backup
+from backupman.store import Store
+from backupman.store.backups import BackupFilter
+from tests.store.conftest import START, a_backup, ids, statements
+
+
+def test_a_backup_is_found_by_its_id_a_unique_beginning_of_it_or_as_the_latest(store: Store) -> None:
+    older = store.backups.begin(a_backup(id="aaaa1111-0000-4000-8000-000000000000", created_at=START), [])
+    newer = store.backups.begin(
+        a_backup(id="aaaa2222-0000-4000-8000-000000000000", created_at=START + timedelta(microseconds=1)), []
+    )
+    assert store.backups.get(older.id).id == older.id
+    assert store.backups.get("aaaa1").id == older.id
+    assert store.backups.get("AAAA2").id == newer.id
+    assert store.backups.get("latest").id == newer.id
+
+
+@pytest.mark.parametrize("name", ["aaaa", "a"])
+def test_a_beginning_that_fits_several_is_refused(store: Store, name: str) -> None:
+    for number in (1, 2):
+        store.backups.begin(a_backup(id=f"aaaa{number}111-0000-4000-8000-000000000000"), [])
+    with pytest.raises(NotFoundError, match=f"several backups begin with '{name}'; write more of the id") as refused:
+        store.backups.get(name)
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["", "%", "_", "a%", "aaaa_111", "a*", "\\", "/", "b", "'", "aaaa1111-x"])
+def test_what_names_no_backup_is_refused(store: Store, name: str) -> None:
+    store.backups.begin(a_backup(id="aaaa1111-0000-4000-8000-000000000000"), [])
+    with pytest.raises(NotFoundError):
+        store.backups.get(name)
+
+
+def test_the_latest_of_none_says_how_to_make_one(store: Store) -> None:
+    with pytest.raises(NotFoundError, match="there is no backup yet; make one with `backupman run`"):
+        store.backups.get("latest")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "labels"),
+    [
+        (BackupFilter(), ["d", "c", "b", "a"]),
+        (BackupFilter(label="b"), ["b"]),
+        (BackupFilter(status="failed"), ["c"]),
+        (BackupFilter(job="weekly"), ["d", "b"]),
+        (BackupFilter(source="blog"), ["d"]),
+        (BackupFilter(database="posts"), ["d"]),
+        (BackupFilter(job="weekly", source="shop"), ["b"]),
+        (BackupFilter(since=START + timedelta(minutes=2)), ["d", "c"]),
+        (BackupFilter(status="nonsense"), []),
+    ],
+)
+def test_the_list_can_be_narrowed_down(store: Store, wanted: BackupFilter, labels: list[str]) -> None:
+    for number, (label, fields) in enumerate(
+        {
+            "a": {},
+            "b": {"job": "weekly"},
+            "c": {"status": "failed"},
+            "d": {"job": "weekly", "source": "blog", "database": "posts"},
+        }.items()
+    ):
+        store.backups.begin(a_backup(label=label, created_at=START + timedelta(minutes=number), **fields), [])
+    assert [backup.label for backup in store.backups.list(wanted)] == labels
+    assert [backup.label for backup in store.backups.list(wanted, limit=1)] == labels[:1]
+
+
+def test_pages_follow_each_other_without_gap_or_repetition_even_at_one_time(store: Store) -> None:
+    for number in range(23):
+        store.backups.begin(a_backup(created_at=START + timedelta(microseconds=number // 8)), [])
+    everything = ids(store.backups.list())
+    pages: list[str] = []
+    while page := ids(store.backups.list(BackupFilter(after=pages[-1] if pages else None), limit=5)):
+        pages += page
+    assert pages == everything
+    assert len(set(pages)) == 23
+
+
+def test_the_page_after_an_unknown_backup_is_refused(store: Store) -> None:
+    with pytest.raises(NotFoundError):
+        store.backups.list(BackupFilter(after="nope"))
+
+
+def test_the_first_page_does_not_read_everything(shared_address: str) -> None:
+    store = Store.open(shared_address)
+    is_sqlite = shared_address.startswith("sqlite")
+    sample = a_backup().model_dump()
+    many = [
+        sample | {"id": f"{n:036}", "created_at": START + timedelta(seconds=n)}
+        for n in range(100_000 if is_sqlite else 5_000)
+    ]
+    with store._engine.begin() as connection:
+        connection.execute(insert(Backup), many)
+        connection.exec_driver_sql("ANALYZE TABLE backupman_backups" if "mysql" in shared_address else "ANALYZE")
+    with statements(store) as seen:
+        page = store.backups.list(limit=50)
+    assert ids(page) == [row["id"] for row in many[:-51:-1]]
+    statement, parameters = next((text, values) for text, values in seen if "FROM backupman_backups" in text)
+    assert "LIMIT" in statement
+    explain = "EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN "
+    with store._engine.connect() as connection:
+        plan = str(connection.exec_driver_sql(explain + statement, parameters).all())
+    store.close()
+    assert "ix_backupman_backups_created_at" in plan
+    assert "TEMP B-TREE" not in plan
+    assert "Sort" not in plan
+    assert "filesort" not in plan
