@@ -107,8 +107,9 @@ class S3(Drive):
     def stat(self, ref: str) -> Stat:
         try:
             return self.retry.call(lambda: self._head(ref))
-        except ObjectNotFound:
-            self.open(ref).close()  # raises too, and can tell a missing bucket from a missing object
+        except DriveError as error:
+            if error.permanent:  # an answer to HEAD has no body: this says whether it is the bucket, or the key
+                self.open(ref).close()
             raise
 
     def list(self, prefix: str = "") -> Iterator[str]:
