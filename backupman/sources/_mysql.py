@@ -1,0 +1,159 @@
+"""What the sources `mysql` and `mariadb` share: what is dumped, by which program, and when it is whole."""
+
+import io
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from backupman.errors import DumpError, SourceError
+from backupman.sources import GLOBALS, Dump
+from backupman.sources._mysql_accounts import accounts_script
+from backupman.sources._mysql_client import (
+    ENVIRONMENT,
+    Client,
+    dump_arguments,
+    find_client,
+    login,
+    must_be_harmless,
+    system_arguments,
+)
+from backupman.sources._mysql_grants import Grants, account
+from backupman.sources._mysql_locks import LockWatch
+from backupman.sources._mysql_preflight import Preflight
+from backupman.sources._mysql_server import MysqlServer, Session
+from backupman.sources._process import descriptor, environment, running, secret_file
+
+_SYSTEM = ("information_schema", "performance_schema", "sys", "mysql", "ndbinfo", "#mysql50#lost+found")
+"""What SHOW DATABASES lists besides the users' databases."""
+
+
+class MysqlSource(MysqlServer):
+    """One, some or all databases of a MySQL or MariaDB server; the server decides which program dumps them."""
+
+    db_name: str | None = Field(default=None, min_length=1, description="The one database to dump.")
+    databases: Literal["all"] | Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="Instead of `db_name`: several databases, or `all` with the server's accounts."
+    )
+    exclude: list[str] = Field(
+        default_factory=list,
+        description="With `databases: all`: the names to leave out; `*` and `?` are wildcards, `_globals` is the "
+        "accounts.",
+    )
+    tables: list[str] = Field(
+        default_factory=list, description="Only these tables and views, with their triggers; no routines, no events."
+    )
+    exclude_tables: list[str] = Field(
+        default_factory=list, description="Not these tables and views, by their name without a database."
+    )
+    options: Annotated[list[str], AfterValidator(must_be_harmless)] = Field(
+        default_factory=list, description="More arguments for the dump program, each as `--name` or `--name=value`."
+    )
+    tool_path: Path | None = Field(
+        default=None, description="The dump program, or the folder that holds it; default: the PATH is searched."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        rules = {
+            "give either db_name or databases": (self.db_name is None) == (self.databases is None),
+            "exclude goes with databases: all": self.exclude and self.databases != "all",
+            "tables goes with db_name": self.tables and self.db_name is None,
+            "tls_cert and tls_key go together": (self.tls_cert is None) != (self.tls_key is None),
+            "tls: custom needs tls_ca, or tls_cert and tls_key": self.tls == "custom"
+            and not (self.tls_ca or self.tls_cert),
+            "tls_ca verifies nothing with tls: false, preferred or skip-verify": self.tls_ca
+            and self.tls in ("false", "preferred", "skip-verify"),
+        }
+        for rule, broken in rules.items():
+            if broken:
+                raise ValueError(rule)
+        return self
+
+    @property
+    def many(self) -> bool:
+        return self.databases is not None
+
+    def suffix_of(self, database: str) -> str:
+        return ".sql"
+
+    def trailers_of(self, database: str) -> tuple[bytes, ...]:
+        return (b"-- Dump completed",)
+
+    def list_databases(self) -> list[str]:
+        if self.databases is None:
+            return [self.db_name or ""]
+        if self.databases != "all":
+            return sorted(dict.fromkeys(self.databases), key=lambda name: name == GLOBALS)
+        with self.session() as session:
+            self._must_see_all(session)
+            there = sorted(set(session.column("SHOW DATABASES")) - set(_SYSTEM))
+        kept = [name for name in [*there, GLOBALS] if not any(fnmatchcase(name, out) for out in self.exclude)]
+        if not kept:
+            raise SourceError(f"{self.label}: exclude leaves none of the databases {', '.join(there)}", permanent=True)
+        return kept
+
+    @contextmanager
+    def dump(self, database: str, folder: Path) -> Iterator[Dump]:
+        with self.session(database) as session:
+            if database != GLOBALS:
+                opened = self._database(session, database)
+            elif session.flavour == "MariaDB":
+                opened = self._accounts(session)
+            else:
+                script = accounts_script(session).encode()
+                opened = nullcontext(Dump(io.BytesIO(script), facts={"tool": "backupman"}))
+            with opened as dump:
+                dump.facts |= {"server": session.flavour, "server_version": session.version}
+                yield dump
+
+    def _database(self, session: Session, database: str) -> AbstractContextManager[Dump]:
+        client = find_client(self, self.tool_path, session)
+        look = Preflight(self.label, session, client, database, self.tables, self.exclude_tables, self.options)
+        warnings = look.warnings()
+        arguments = dump_arguments(client, database, self.tables, self.exclude_tables, self.options)
+        return self._streamed(session, client, database, arguments, warnings)
+
+    def _accounts(self, session: Session) -> AbstractContextManager[Dump]:
+        client = find_client(self, self.tool_path, session)
+        return self._streamed(session, client, "", system_arguments(self, client), [])
+
+    @contextmanager
+    def _streamed(
+        self, session: Session, client: Client, database: str, arguments: list[str], warnings: list[str]
+    ) -> Iterator[Dump]:
+        """The tool's own stream; from here on the session belongs to the watch."""
+        facts = {"tool": client.path.name, "tool_version": f"{client.flavour} {client.version}"}
+        watch = LockWatch(session, database, self.lock_timeout.total_seconds())
+        with secret_file(login(self, client)) as path:
+            argv = [str(client.path), f"--defaults-file={path}", *arguments]
+            fds = (descriptor(path),)
+            try:
+                with watch, running(self.label, argv, env=environment(ENVIRONMENT), pass_fds=fds) as tool:
+                    dump = Dump(tool.stdout, warnings, facts)
+                    yield dump
+            except DumpError as error:
+                if not watch.overdue:
+                    raise
+                seconds = self.lock_timeout.total_seconds()
+                raise DumpError(
+                    f"{self.label}: the dump of {database} waited {seconds:g} s for a lock of another session (in "
+                    f"{watch.overdue}) and was ended: end that session's transaction or schema change, or raise "
+                    "lock_timeout"
+                ) from error
+        dump.warnings += [
+            f"{self.label}: {client.path.name} said: {line}" for line in tool.stderr().splitlines() if line
+        ]
+
+    def _must_see_all(self, session: Session) -> None:
+        grants = Grants(session.column("SHOW GRANTS"))
+        if not any(grants.has(privilege) for privilege in ("SHOW DATABASES", "SELECT")):
+            whom = account(session.column("SELECT CURRENT_USER()")[0])
+            raise SourceError(
+                f"{self.label}: databases: all would leave out databases that the account may not see; let an "
+                f"administrator run: GRANT SHOW DATABASES ON *.* TO {whom}; or list the databases by name",
+                permanent=True,
+            )

@@ -1,0 +1,106 @@
+"""What an error of a MySQL or MariaDB server, or of its client, means to the user."""
+
+import re
+from dataclasses import dataclass
+
+import pymysql
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What to do about an error, and whether another try cannot help."""
+
+    advice: str
+    permanent: bool = True
+
+
+_DENIED = Meaning("the server refuses the account {user}: correct user and password, or let it in from this host")
+_UNREACHABLE = Meaning(
+    "there is no server at {place}: start it, correct host, port or socket, or open the firewall", permanent=False
+)
+_LOST = Meaning(
+    "the connection to {place} was lost: look into the server's log, and raise its net_write_timeout if it gave up",
+    permanent=False,
+)
+_LOCKED = Meaning(
+    "another session held a lock for longer than {lock_timeout:g} s: end its transaction or schema change, or raise "
+    "lock_timeout",
+    permanent=False,
+)
+_FORBIDDEN = Meaning("the account {user} may not read all of it: grant it what the server names")
+_BROKEN_VIEW = Meaning("a view cannot be read: repair or drop it, or name it in exclude_tables")
+_TLS = Meaning("TLS to {place} failed: correct tls, tls_ca, tls_cert or tls_key, or the server's certificate")
+_DAMAGED = Meaning("a table is damaged: repair it with CHECK TABLE and REPAIR TABLE, then back up again")
+_PLUGIN = Meaning("the client cannot log in as {user}: install the client of the server's own make and version")
+_BUSY = Meaning("the server has no connection left: raise its max_connections, or end idle ones", permanent=False)
+
+_MEANINGS = {
+    1040: _BUSY,
+    1203: _BUSY,
+    1226: _BUSY,
+    1045: _DENIED,
+    1130: _DENIED,
+    1251: _PLUGIN,
+    1698: _DENIED,
+    3118: _DENIED,
+    4151: _DENIED,
+    1044: _FORBIDDEN,
+    1142: _FORBIDDEN,
+    1143: _FORBIDDEN,
+    1227: _FORBIDDEN,
+    1370: _FORBIDDEN,
+    1049: Meaning("there is no database {database}: correct db_name or databases"),
+    1133: Meaning(
+        "the server ignores an account whose host is a name, for it runs with skip_name_resolve, and its tool stops "
+        "there: drop that account, which nobody can use, or add _globals to exclude"
+    ),
+    1129: Meaning("the server blocks this host after many failed logins: run FLUSH HOSTS there"),
+    1194: _DAMAGED,
+    1195: _DAMAGED,
+    145: _DAMAGED,
+    1205: _LOCKED,
+    1356: _BROKEN_VIEW,
+    1449: _BROKEN_VIEW,
+    1412: Meaning("a table was altered while it was dumped: back up again", permanent=False),
+    1053: _LOST,
+    1927: _LOST,
+    2006: _LOST,
+    2013: _LOST,
+    2055: _LOST,
+    1317: _LOST,
+    1969: Meaning("the server ended a query that took too long: raise its max_statement_time for this account"),
+    3024: Meaning("the server ended a query that took too long: raise its max_execution_time for this account"),
+    2002: _UNREACHABLE,
+    2003: _UNREACHABLE,
+    2005: _UNREACHABLE,
+    2020: Meaning("a row is larger than the server's max_allowed_packet: raise it"),
+    2026: _TLS,
+    3159: Meaning("the server demands TLS: set tls"),
+    2059: _PLUGIN,
+    2061: _PLUGIN,
+}
+"""By the error's number (https://mariadb.com/kb/en/mariadb-error-codes/; shared with MySQL up to 1899)."""
+
+BROKEN_VIEW = (1356, 1449)
+"""What a view is refused with that refers to something, or belongs to an account, which is no longer there."""
+
+_NUMBER = re.compile(r"\berror:? (\d{3,4})\b|\((\d{3,4})\)(?:\s|$)", re.IGNORECASE)
+
+
+def number_of(said: str | pymysql.Error) -> int:
+    """The number of an error that PyMySQL raised or that a client printed; 0 without one."""
+    if isinstance(said, pymysql.Error):
+        return next((argument for argument in said.args if isinstance(argument, int)), 0)
+    found = _NUMBER.search(said)
+    return int(found[1] or found[2]) if found else 0
+
+
+def meaning_of(number: int) -> Meaning | None:
+    """What the error of that number means; None when there is no more to say than the server said."""
+    return _MEANINGS.get(number)
+
+
+def text_of(error: pymysql.Error) -> str:
+    """The words of an error that PyMySQL raised, with its number."""
+    words = [str(argument) for argument in error.args if isinstance(argument, str)]
+    return f"{' '.join(words) or type(error).__name__} ({number_of(error)})"
