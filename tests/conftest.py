@@ -9,6 +9,7 @@ from tests.servers import MUST_RUN, SERVICES, program
 
 pytest_plugins = [
     "tests.servers.mariadb",
+    "tests.servers.mysql",
     "tests.servers.postgres",
     "tests.servers.receiver",
     "tests.servers.s3",
@@ -16,7 +17,7 @@ pytest_plugins = [
 ]
 
 # The services that are nothing but a program: the marker alone asks for them, the others have a fixture.
-PROGRAMS = SERVICES - {"postgres", "mariadb", "s3", "smtp"}
+PROGRAMS = SERVICES - {"postgres", "mariadb", "mysql", "s3", "smtp"}
 # Settings of the machine that programs of ours, their libraries or the tools they run would obey.
 FOREIGN = ("BACKUPMAN_", "AWS_", "PG", "MYSQL", "MARIADB", "XDG_", "SMTP")
 FOREIGN_PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
