@@ -39,8 +39,9 @@ class BackupmanError(Exception):
     exit_code = ExitCode.FAILED
 
     def __init__(self, sentence: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+        clean = sentence.encode(errors="replace").decode()  # a file's name may hold what is no text
+        super().__init__(clean)
+        self.sentence = clean
         self.permanent = permanent
         self.retry_after = retry_after
 

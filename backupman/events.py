@@ -19,6 +19,12 @@ class EventKind(StrEnum):
     BACKUP_REPORT = "backup_report"
     BACKUP_SUCCESS = "backup_success"
     BACKUP_FAILURE = "backup_failure"
+    BACKUP_LATE = "backup_late"
+    BACKUP_MISSED = "backup_missed"
+    BACKUP_STUCK = "backup_stuck"
+    BACKUP_RECOVERED = "backup_recovered"
+    SIZE_ANOMALY = "size_anomaly"
+    NOTIFICATION = "notification"
 
 
 def iso(time: datetime) -> str:

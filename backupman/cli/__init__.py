@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 
 from backupman import __version__
-from backupman.cli import config, deliveries, events, health, init, keys, records, run
+from backupman.cli import config, deliveries, events, health, init, keys, records, run, serve
 from backupman.cli.call import Call, with_common_options
 from backupman.errors import BackupmanError, ExitCode
 
@@ -55,6 +55,7 @@ _Commands = dict[str, Callable[..., None]]
 _COMMANDS: _Commands = {
     "run": run.run,
     "retry": run.retry,
+    "serve": serve.serve,
     "list": records.list_backups,
     "show": records.show,
     "health": health.health,

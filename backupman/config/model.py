@@ -11,19 +11,19 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    SecretStr,
     SerializeAsAny,
     field_validator,
     model_validator,
 )
 
 from backupman.config.database import Database
-from backupman.config.schedule import check_cron, check_timezone
+from backupman.config.http import Http
 from backupman.drives import Drive
 from backupman.notifiers import Notifier
 from backupman.pipeline import Compression, Encryption, Pipeline
 from backupman.registry import Duration, Settings, Size
 from backupman.retry import RetryPolicy
+from backupman.schedule import check_cron, check_timezone
 from backupman.sources import Source
 
 
@@ -44,7 +44,6 @@ def _positive(value: timedelta) -> timedelta:
 
 
 Positive = Annotated[Duration, AfterValidator(_positive)]
-Port = Annotated[int, Field(ge=1, le=65535)]
 Labels = Annotated[list[str], Field(min_length=1)]
 
 
@@ -91,31 +90,6 @@ class Hooks(Settings):
     timeout: Positive = Field(default=timedelta(minutes=10), description="A command that takes longer is ended.")
 
 
-class BackupJob(Settings):
-    """The original program's one schedule for everything."""
-
-    enabled: bool = Field(default=False, description="Whether the schedule is on.")
-    cron: str | None = Field(default=None, description="5 fields, or 6 with leading seconds.")
-
-    _check_cron = field_validator("cron")(check_cron)
-
-    @model_validator(mode="after")
-    def _is_complete(self) -> Self:
-        if self.enabled and not self.cron:
-            raise ValueError("is enabled and needs a cron")
-        return self
-
-
-class Http(Settings):
-    """The daemon's HTTP server."""
-
-    app_url: str = Field(default="http://localhost:8080", description="The address that links are made with.")
-    host: str | None = Field(default=None, description="The address to listen on.")
-    port: Port = Field(default=8080, description="The port to listen on.")
-    api_keys: list[Annotated[SecretStr, Field(min_length=1)]] = Field(default=[], description="Keys for `X-Api-Key`.")
-    backup_job: BackupJob = Field(default_factory=BackupJob, description="One schedule for all sources.")
-
-
 class Spool(Settings):
     """The local folder that dumps pass through."""
 
@@ -157,6 +131,12 @@ class Job(Settings):
     every: Positive | None = Field(default=None, description="Or: how often it runs.")
     timezone: str | None = Field(default=None, description="The zone of `cron`; default the host's.")
     jitter: Duration | None = Field(default=None, description="A random delay up to this long.")
+    misfire_grace: Duration | None = Field(
+        default=None, description="How late a missed run is caught up; default half the interval, at most a day."
+    )
+    max_age: Positive | None = Field(
+        default=None, description="How old the newest good backup may be; default the schedule's interval and `grace`."
+    )
     data_sources: Labels | None = Field(default=None, description="Labels of sources; default all.")
     drives: Labels | None = Field(default=None, description="Labels of drives; default all.")
     notifiers: list[str] | None = Field(
@@ -175,6 +155,40 @@ class Job(Settings):
         if self.cron and self.every:
             raise ValueError("a job has either cron or every, not both")
         return self
+
+
+class Deadlines(Settings):
+    """When somebody is told that a backup is late, and how often."""
+
+    grace: Duration = Field(default=timedelta(hours=1), description="How long after its due time a backup is late.")
+    remind_every: Positive = Field(default=timedelta(days=1), description="How often a lasting incident is told again.")
+    size_window: int = Field(default=10, ge=3, description="With how many earlier backups a size is compared.")
+    size_drop: float = Field(default=0.5, gt=0, lt=1, description="Under this share of their median it is an anomaly.")
+    size_growth: float = Field(default=3.0, gt=1, description="Over this multiple of their median it is an anomaly.")
+
+
+class IngestedJob(Settings):
+    """A job of another machine whose results are expected at the ingest API."""
+
+    sender: str = Field(default="unknown@ingest", description="As the script sends it.")
+    device: str = Field(min_length=1, description="As the script sends it.")
+    job: str = Field(min_length=1, description="As the script sends it.")
+    max_age: Positive = Field(description="How old its newest good result may be.")
+
+
+class Ingest(Settings):
+    """What other machines may report."""
+
+    rate: int = Field(default=120, ge=1, description="Requests a minute and key.")
+    jobs: list[IngestedJob] = Field(default=[], description="Whose results are expected, and how often.")
+
+
+class History(Settings):
+    """How long records are kept that hold no good copy."""
+
+    keep: Positive = Field(
+        default=timedelta(days=400), description="Events, deliveries, failed and ingested records older than this go."
+    )
 
 
 class Config(Settings):
@@ -200,6 +214,12 @@ class Config(Settings):
     spool: Spool = Field(default_factory=Spool, description="Where dumps pass through.")
     retry: Retries = Field(default_factory=Retries, description="Failing uploads.")
     deliveries: Deliveries = Field(default_factory=Deliveries, description="Failing messages.")
+    deadlines: Deadlines = Field(default_factory=Deadlines, description="Late, missed and odd backups.")
+    ingest: Ingest = Field(default_factory=Ingest, description="What other machines may report.")
+    history: History = Field(default_factory=History, description="How long records are kept.")
+    shutdown_grace: Duration = Field(
+        default=timedelta(minutes=1), description="How long running backups may go on when the daemon is stopped."
+    )
     max_parallel: int = Field(default=2, ge=1, description="How many backups are under way at once.")
 
     def source(self, label: str) -> Source | None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from backupman.config.model import Config, Hooks, Job, Retention
 from backupman.drives import Drive
 from backupman.notifiers import Endpoint
 from backupman.pipeline import Pipeline
+from backupman.schedule import Schedule, zone_of
 from backupman.sources import Source
 
 DEFAULT_JOB = "default"
@@ -18,13 +20,21 @@ class JobPlan:
     """A job with its sources, drives and endpoints themselves instead of their labels."""
 
     label: str
-    cron: str | None
+    schedule: Schedule | None
+    jitter: timedelta | None
+    misfire_grace: timedelta | None
+    max_age: timedelta | None
     sources: Sequence[Source]
     drives: Sequence[Drive]
     endpoints: Sequence[Endpoint]
     pipeline: Pipeline
     retention: Retention | None
     hooks: Hooks
+
+    @property
+    def schedule_text(self) -> str:
+        """The schedule with its zone, as the store compares it; nothing without one."""
+        return f"{self.schedule} ({self.schedule.zone})" if self.schedule else ""
 
 
 def plans(config: Config) -> list[JobPlan]:
@@ -38,7 +48,10 @@ def _plan(config: Config, job: Job) -> JobPlan:
     retention = job.retention or config.retention
     return JobPlan(
         label=job.label,
-        cron=job.cron,
+        schedule=Schedule(job.cron, job.every, zone_of(job.timezone)) if job.cron or job.every else None,
+        jitter=job.jitter,
+        misfire_grace=job.misfire_grace,
+        max_age=job.max_age,
         sources=[source for source in config.data_sources if _chosen(source.label, job.data_sources)],
         drives=[drive for drive in config.drives if _chosen(drive.label, job.drives)],
         endpoints=_endpoints(config, job.notifiers),

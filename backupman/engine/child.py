@@ -13,7 +13,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from threading import Lock, Thread, Timer
 from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import Any, BinaryIO, NoReturn, TextIO
 
 from pydantic import BaseModel
 
@@ -29,12 +29,14 @@ from backupman.engine.protocol import (
     Deleted,
     DeleteTask,
     Done,
+    DownloadTask,
     Failed,
     SessionOpened,
     Task,
     UploadTask,
 )
 from backupman.errors import BackupmanError, Interrupted
+from backupman.pipeline._sink import CHUNK
 from backupman.registry import provider_class
 from backupman.sources import Source
 
@@ -112,6 +114,8 @@ def _do(task: Task, channel: Channel) -> None:
             _delete(task, channel)
         case AbortTask():
             uploading.abort(task)
+        case DownloadTask():
+            _download(task)
 
 
 def _opener(channel: Channel) -> Callable[[str, str], None]:
@@ -128,6 +132,26 @@ def _delete(task: DeleteTask, channel: Channel) -> None:
             channel.tell(Deleted(index=index, error=error.sentence))
         else:
             channel.tell(Deleted(index=index))
+
+
+def _download(task: DownloadTask) -> None:
+    left = task.length
+    with (
+        open(task.fd, "wb", CHUNK) as pipe,  # noqa: PTH123 - an inherited descriptor
+        uploading.drive_of(task.drive, task.retry).open(task.ref) as source,
+    ):
+        if task.start and source.seekable():
+            source.seek(task.start)
+        elif task.start:
+            _discard(source, task.start)
+        while chunk := source.read(CHUNK if left is None else min(CHUNK, left)):
+            pipe.write(chunk)
+            left = None if left is None else left - len(chunk)
+
+
+def _discard(source: BinaryIO, count: int) -> None:
+    while count and (chunk := source.read(min(CHUNK, count))):
+        count -= len(chunk)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

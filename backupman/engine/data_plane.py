@@ -34,10 +34,12 @@ class DataPlane:
         handle: Callable[[Message], None] = lambda message: None,
         *,
         keep_fds: Sequence[int] = (),
+        started: Callable[[], None] = lambda: None,
     ) -> None:
         """Do the task in a child of its own session; `handle` is given every message, in this thread.
 
-        `keep_fds` stay open in the child: the source's lock lasts as long as the child does.
+        `keep_fds` stay open in the child: the source's lock lasts as long as the child does. `started` is called once
+        the child has them.
 
         Raises:
             BackupmanError: the task failed, was cancelled (with the reason given then), or the child died.
@@ -46,6 +48,7 @@ class DataPlane:
             with self._lock:
                 self.check()
                 self._process = _start(stderr, keep_fds)
+            started()
             try:
                 last = self._converse(self._process, task, handle)
             finally:

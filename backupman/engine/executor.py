@@ -83,6 +83,22 @@ class Call:
         """Whether nothing of the call is under way any more."""
         return all(future.done() for future in self._pending)
 
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        """Call back once nothing of the call is under way any more; at once if that is so already."""
+        left = set(self._pending)
+
+        def one(future: Future[Result]) -> None:
+            with self._changed:
+                left.discard(future)
+                last = not left
+            if last:
+                callback()
+
+        if not left:
+            callback()
+        for future in list(left):
+            future.add_done_callback(one)
+
     def result(self) -> Result:
         """Wait for the end; Ctrl-C ends everything that is under way and is part of the result."""
         result, pending = Result(), self._pending
@@ -115,7 +131,7 @@ class Executor:
         """Back up the sources of the plans (only those of the labels in `sources`); one's failure stops no other."""
         return self.start(plans, sources, order, wait=wait).result()
 
-    def start(self, plans: Sequence[JobPlan], sources: Sequence[str] | None, order: Order, *, wait: bool) -> "Call":
+    def start(self, plans: Sequence[JobPlan], sources: Sequence[str] | None, order: Order, *, wait: bool) -> Call:
         """The same without waiting for the end."""
         work: dict[str, list[tuple[JobPlan, Source]]] = {}
         for plan in plans:
@@ -134,6 +150,10 @@ class Executor:
 
     def retry(self, plans: Sequence[JobPlan], backups: Sequence[Backup], *, wait: bool) -> Result:
         """Go on from the failed drives of backups; a backup whose dump failed is made anew."""
+        return self.start_retry(plans, backups, wait=wait).result()
+
+    def start_retry(self, plans: Sequence[JobPlan], backups: Sequence[Backup], *, wait: bool) -> Call:
+        """The same without waiting for the end."""
         by_label = {plan.label: plan for plan in plans}
 
         def one(backup: Backup, begun: Begun) -> Result:
@@ -148,7 +168,7 @@ class Executor:
                 )
             return self._guarded(source, wait, lambda lock: self._retry(plan, backup, lock))
 
-        return Call(self, {backup.id: partial(one, backup) for backup in backups}).result()
+        return Call(self, {backup.id: partial(one, backup) for backup in backups})
 
     def cancel(self, backup_id: str, reason: str) -> bool:
         """End one backup; whether it was under way here."""

@@ -81,8 +81,20 @@ class AbortTask(BaseModel):
     retry: RetryPolicy
 
 
+class DownloadTask(BaseModel):
+    """Write `length` bytes of an object from `start` (all of the rest when None) to the inherited descriptor `fd`."""
+
+    kind: Literal["download"] = "download"
+    drive: DriveTask
+    ref: str
+    fd: int
+    start: int
+    length: int | None
+    retry: RetryPolicy
+
+
 Task = Annotated[
-    BackupTask | UploadTask | DatabasesTask | CheckTask | DeleteTask | AbortTask,
+    BackupTask | UploadTask | DatabasesTask | CheckTask | DeleteTask | AbortTask | DownloadTask,
     Field(discriminator="kind"),
 ]
 TASK: TypeAdapter[Task] = TypeAdapter(Task)

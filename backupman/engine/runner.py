@@ -105,6 +105,14 @@ class Runner:
         outcome.failed(error)
         return self._conclude(plan, backup, outcome)
 
+    def settle_dead(self, plan: JobPlan, backup: Backup, error: BackupmanError) -> Backup:
+        """The settled record of a backup whose process died; exactly what it had begun on the drives is removed."""
+        outcome = Outcome(self._store, backup, self._observer)
+        outcome.failed(error)
+        if backup.phase is not None:
+            outcome.begun = {file.label for file in backup.drive_files if file.status == Status.PENDING}
+        return self._conclude(plan, backup, outcome)
+
     def on_error(self, plan: JobPlan, label: str, error: BackupmanError) -> None:
         """Fire the error hooks for what failed beside a backup, for example retention."""
         values = {"label": label, "error": error.sentence, "configuration_filename": str(self._config_file)}

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy import select as sa_select
 from sqlalchemy.orm import contains_eager
 from sqlmodel import Session, col, select
 
@@ -46,6 +47,17 @@ class Newest:
     created_at: datetime
     stored_size: int | None
     seconds: float | None
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How many backups of a database had a status, and the bytes that they stored."""
+
+    source: str
+    database: str
+    status: str
+    count: int
+    stored_size: int
 
 
 class Backups:
@@ -154,17 +166,16 @@ class Backups:
                 for b, label in session.exec(query).all()
             ]
 
-    def outcomes(self) -> Sequence[tuple[str, str, str, int, int]]:
+    def outcomes(self) -> Sequence[Outcomes]:
         """How many backups of every (source, database) had which status, and the bytes that they stored."""
+        stored = func.coalesce(func.sum(Backup.stored_size), 0)
+        columns = (Backup.source, Backup.database, Backup.status)
         with self._sessions() as session:
-            query = select(
-                Backup.source,
-                Backup.database,
-                Backup.status,
-                func.count(),
-                func.coalesce(func.sum(Backup.stored_size), 0),
-            ).group_by(Backup.source, Backup.database, Backup.status)
-            return [(*row[:4], int(row[4])) for row in session.exec(query).all()]
+            query = sa_select(*columns, func.count(), stored).group_by(*columns)  # type: ignore[call-overload]  # SQLModel's columns are typed as their values
+            return [
+                Outcomes(of, db, status, n, int(size))
+                for of, db, status, n, size in session.connection().execute(query)
+            ]
 
     def finished_files(self, job: str, source: str, databases: Collection[str]) -> Sequence[DriveFile]:
         """Every copy of a source's databases that a job has made, each with its backup, the newest first."""

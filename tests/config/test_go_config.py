@@ -37,12 +37,13 @@ def test_every_documented_key_is_taken_over() -> None:
     ]
     assert config.retention and (config.retention.enabled, config.retention.value) == (True, 30)
     assert config.http.app_url == "http://localhost:8080"
-    assert [key.get_secret_value() for key in config.http.api_keys] == ["first-api-key"]
+    assert [key.key.get_secret_value() if key.key else None for key in config.http.api_keys] == ["first-api-key"]
 
 
 def test_one_job_holds_everything_and_tells_everybody() -> None:
     (plan,) = plans(load(ORIGINAL).config)
-    assert plan.cron == "* * * * * *"
+    assert plan.schedule
+    assert plan.schedule.line == "* * * * * *"
     assert [source.label for source in plan.sources] == ["MySQL shop", "Postgres billing", "SQLite wiki"]
     assert [drive.label for drive in plan.drives] == ["Local folder", "Shared drive", "Object store"]
     names = [endpoint.name for endpoint in plan.endpoints]
@@ -97,7 +98,7 @@ http:
     cron: "0 0 * * *"
 """
     (plan,) = plans(loaded(WHOLE + text).config)
-    assert (plan.cron, plan.endpoints) == (None, [])
+    assert (plan.schedule, plan.endpoints) == (None, [])
 
 
 def test_the_documented_notifiers_are_taken(loaded: Load) -> None:

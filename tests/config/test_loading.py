@@ -151,7 +151,7 @@ def test_text_becomes_what_a_field_asks_for(loaded: Load) -> None:
     text = "http: {port: '8081', api_keys: [012345, yes]}\nretention: {enabled: yes, value: 7}\nspool: {keep: 90}\n"
     config = loaded(WHOLE + text).config
     assert config.http.port == 8081
-    assert [key.get_secret_value() for key in config.http.api_keys] == ["012345", "yes"]
+    assert [key.key.get_secret_value() if key.key else None for key in config.http.api_keys] == ["012345", "yes"]
     assert config.retention and config.retention.enabled and config.retention.value == 7
     assert config.spool.keep == timedelta(seconds=90)
 

@@ -1,0 +1,82 @@
+"""The HTTP server's section: where it listens, who may do what, and what scripts may tell it."""
+
+import hashlib
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+
+from backupman.registry import Settings
+from backupman.schedule import check_cron
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    READ = "read"
+    RUN = "run"
+    DOWNLOAD = "download"
+    RESTORE = "restore"
+    INGEST = "ingest"
+    ADMIN = "admin"
+
+
+class ApiKey(Settings):
+    """A key for `X-Api-Key`: the key itself, or its sha256 in hex, so that the config holds no secret."""
+
+    name: str = Field(min_length=1, description="Whose key it is, for the log and the records.")
+    key: Annotated[SecretStr, Field(min_length=1)] | None = Field(default=None, description="The key.")
+    key_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$", description="Its sha256 instead.")
+    scopes: list[Scope] = Field(
+        default=[Scope.READ], min_length=1, description="What it may do; `admin` is everything."
+    )
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        if (self.key is None) == (self.key_sha256 is None):
+            raise ValueError("needs either key or key_sha256")
+        return self
+
+    def digest(self) -> str:
+        """The sha256 of the key, in lower-case hex."""
+        if self.key_sha256:
+            return self.key_sha256.lower()
+        return hashlib.sha256(self.key.get_secret_value().encode() if self.key else b"").hexdigest()
+
+
+def _plain_key(value: object) -> object:
+    """A plain string is a key with every scope, as the original program had them."""
+    return {"name": "api key", "key": value, "scopes": list(Scope)} if isinstance(value, str) else value
+
+
+class BackupJob(Settings):
+    """The original program's one schedule for everything."""
+
+    enabled: bool = Field(default=False, description="Whether the schedule is on.")
+    cron: str | None = Field(default=None, description="5 fields, or 6 with leading seconds.")
+
+    _check_cron = field_validator("cron")(check_cron)
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.enabled and not self.cron:
+            raise ValueError("is enabled and needs a cron")
+        return self
+
+
+class Http(Settings):
+    """The daemon's HTTP server."""
+
+    app_url: str = Field(default="http://localhost:8080", description="The address that links are made with.")
+    host: str | None = Field(default=None, description="The address to listen on; default all, without keys loopback.")
+    port: Port = Field(default=8080, description="The port to listen on.")
+    api_keys: list[Annotated[ApiKey, BeforeValidator(_plain_key)]] = Field(
+        default=[], description="Keys for `X-Api-Key`."
+    )
+    backup_job: BackupJob = Field(default_factory=BackupJob, description="One schedule for all sources.")
+
+    def address(self) -> str:
+        """Where to listen: without any key nobody but this machine may talk to the API."""
+        return self.host or ("0.0.0.0" if self.api_keys else "127.0.0.1")  # noqa: S104 - a service with keys

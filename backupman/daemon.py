@@ -1,0 +1,145 @@
+"""The service: recovers, schedules, delivers and watches; on SIGHUP it takes a new config and keeps what is running."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import Any
+
+from backupman.app import App, endpoints
+from backupman.config import JobPlan
+from backupman.engine.executor import Call
+from backupman.engine.health import Health, check
+from backupman.engine.live import Live
+from backupman.engine.recovery import Recovery
+from backupman.engine.runner import Order
+from backupman.engine.scheduler import Scheduler
+from backupman.errors import BackupmanError, BusyError
+from backupman.events import EventKind
+from backupman.records import now
+
+log = logging.getLogger(__name__)
+
+_IDLE_POLL = 1.0
+_HEALTH_KEPT = 30.0
+
+
+class Daemon:
+    """Everything that `backupman serve` keeps going, apart from HTTP.
+
+    Raises:
+        ConfigError: the config is wrong.
+        StoreError: the store cannot be used.
+        BusyError: another daemon works in the same state folder.
+    """
+
+    def __init__(self, config_file: Path, clock: Callable[[], datetime] = now) -> None:
+        self._config_file = config_file
+        self._clock = clock
+        self._stopping = Event()
+        self._old: list[App] = []
+        self._checking = Lock()
+        self._health: Health | None = None
+        self._checked = 0.0
+        self.live = Live()
+        self.app = App.from_config(config_file, self.live)
+        self._lock = _own(self.app.config.state_folder)
+        self.scheduler = Scheduler(self.app.store, self.app.config.instance, self.run, self.report, clock)
+        self._dispatcher = Thread(target=self._dispatch, name="dispatcher", daemon=True)
+
+    def start(self) -> None:
+        """Settle what a crash left, then schedule and deliver."""
+        app = self.app
+        recovery = Recovery(app.config, app.plans, list(endpoints(app.config).values()), app.store, app.runner)
+        resumable = recovery.settle()
+        app.spools.expire()
+        if resumable:
+            app.executor.start_retry(app.plans, resumable, wait=True)
+        self._dispatcher.start()
+        self.scheduler.start(app.plans)
+
+    def run(self, plan: JobPlan, order: Order, sources: list[str] | None = None) -> Call:
+        """Start a job; a source that another job is dumping is waited for."""
+        return self.app.executor.start([plan], sources, order, wait=order.trigger == "schedule")
+
+    def report(self, plan: JobPlan, kind: EventKind, payload: dict[str, Any]) -> None:
+        """Tell the endpoints of a job of something that is not about one backup."""
+        wanted = [endpoint.name for endpoint in plan.endpoints if kind in endpoint.events]
+        self.app.store.outbox.announce(kind, plan.label, self.app.config.instance, payload, wanted)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the service is about to end."""
+        return self._stopping.is_set()
+
+    def upcoming(self, plan: JobPlan, count: int) -> list[datetime]:
+        """The next due times of a job."""
+        return self.scheduler.upcoming(plan, self._clock(), count)
+
+    def health(self, timeout: timedelta) -> Health:
+        """What the checks found; asked again after a while, so that callers cannot wear out the drives."""
+        with self._checking:
+            if self._health is None or time.monotonic() - self._checked > _HEALTH_KEPT:
+                self._health, self._checked = check(self.app.config, timeout), time.monotonic()
+            return self._health
+
+    def reload(self) -> None:
+        """Take the config anew; a wrong one changes nothing and is reported in the log."""
+        try:
+            fresh = App.from_config(self._config_file, self.live)
+        except BackupmanError as error:
+            log.error("the config was not taken, the old one stays: %s", error.sentence)
+            return
+        self._old.append(self.app)
+        self.app = fresh
+        self.scheduler.reschedule(fresh.plans)
+        log.info("the config was read anew: %d jobs", len(fresh.plans))
+
+    def stop(self, grace: timedelta) -> None:
+        """Take no more work, give what is running a while, end the rest and record it."""
+        self.scheduler.stop()
+        apps = [*self._old, self.app]
+        deadline = self._clock() + grace
+        while self.live.running() and self._clock() < deadline and not self._stopping.wait(0.2):
+            pass
+        for app in apps:
+            app.executor.stop("backupman was stopped")
+        while self.live.running():
+            if self._stopping.wait(0.1):
+                break
+        self._stopping.set()
+        with suppress(RuntimeError):
+            self._dispatcher.join(timeout=5)
+        for app in apps:
+            app.close()
+        os.close(self._lock)
+
+    def _dispatch(self) -> None:
+        asyncio.run(self._deliver())
+
+    async def _deliver(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                sent = await self.app.dispatcher.deliver_due()
+            except BackupmanError as error:  # the store has a bad moment: nothing is lost, the rows are still there
+                log.error("deliveries wait: %s", error.sentence)
+                sent = 0
+            if not sent:
+                await asyncio.sleep(_IDLE_POLL)
+
+
+def _own(state_folder: Path) -> int:
+    """The held lock of a state folder; one daemon works in it at a time."""
+    fd = os.open(state_folder / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(fd)
+        raise BusyError(f"another backupman serves from {state_folder} already; stop it first") from error
+    return fd
