@@ -1,22 +1,26 @@
 """The names of objects, spools and locks: safe on every drive, never two alike."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 
 
 def slug(text: str) -> str:
-    """The text as a folder name: lower case, `[a-z0-9._-]`; a hash is added when more than case and spaces was lost."""
+    """The text as a folder name of at most 87 bytes: lower case, `[a-z0-9._-]`, no dot or hyphen at its ends.
+
+    A hash is added when more than case and spaces was lost: two texts that share a name differ in nothing else.
+    """
     safe = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-.")[:80]
     if safe and safe == re.sub(r"\s+", "-", text.lower()):
         return safe
-    return f"{safe}-{sha256(text.encode()).hexdigest()[:6]}".strip("-")
+    mark = sha256(text.encode(errors="replace")).hexdigest()[:6]
+    return f"{safe}-{mark}".strip("-")
 
 
 def object_name(source: str, database: str | None, backup_id: str, time: datetime, suffix: str) -> str:
     """`<source>[/<database>]/backup-<YYYYMMDDHHMMSS>-<first 8 of the id><suffix>`, the time in UTC."""
     folders = [slug(source)] + ([slug(database)] if database is not None else [])
-    return f"{'/'.join(folders)}/backup-{time:%Y%m%d%H%M%S}-{backup_id[:8]}{suffix}"
+    return f"{'/'.join(folders)}/backup-{time.astimezone(UTC):%Y%m%d%H%M%S}-{backup_id[:8]}{suffix}"
 
 
 def sidecar_name(name: str) -> str:
