@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from typing import Any, BinaryIO
 
 MIN_PART, MAX_PART, MAX_PARTS = 5 * 2**20, 5 * 2**30, 10_000
 """S3's own limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html."""
+
+MAX_OBJECT = 5.5 * 2**40
+"""What parts are made to hold: the 5 TiB that servers take, and some more for rounding."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,22 @@ class Parts:
     def sizes(self) -> Iterator[int]:
         """The size of each part in turn.
 
-        It grows every 1,000 parts (1, 2, 9, 28, … times the first), so that 10,000 parts of 5 MiB at first hold 9 TiB,
-        and an object of ordinary size costs no more memory than `size` says.
+        The size of the object is not known before its end. So parts stay as small as `size` says at first, and then
+        are the same share of all that was sent, the smallest with which MAX_PARTS of them hold MAX_OBJECT.
         """
-        for number in range(MAX_PARTS):
-            yield self.size if self.equal else min(self.size * (1 + (number // 1000) ** 3), MAX_PART)
+        sent, share = 0, self._share()
+        for _ in range(MAX_PARTS):
+            size = self.size if self.equal else min(max(self.size, sent // share), MAX_PART)
+            yield size
+            sent += size
+
+    def _share(self) -> int:
+        """How many parts of the first size are sent before they grow.
+
+        Growing by 1/n of what was sent, n (1 + ln(object / (n size))) parts hold the object.
+        """
+        grown = (n for n in range(MAX_PARTS, 0, -10) if n * (1 + math.log(MAX_OBJECT / (n * self.size))) <= MAX_PARTS)
+        return next(grown, 1)
 
     def at_once(self, size: int) -> int:
         """How many parts of that size may be in memory: fewer of the grown ones, but two if there may be two."""

@@ -194,6 +194,7 @@ class S3(Drive):
     def _client(self) -> "S3Client":
         try:
             import boto3
+            import urllib3
             from botocore.config import Config
         except ImportError as error:
             raise DriveError(
@@ -203,6 +204,8 @@ class S3(Drive):
             raise DriveError(f"{self.label}: there is no ca_file {self.ca_file}", permanent=True)
         # At DEBUG the SDK logs whole requests, with session tokens in them.
         logging.getLogger("botocore").setLevel(logging.INFO)
+        if not self.verify_tls:  # `config check` has said so, once is enough
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         styles: dict[bool | None, Literal["path", "virtual", "auto"]] = {
             True: "path",
             False: "virtual",

@@ -1,6 +1,7 @@
 """The S3 drive against moto's server: the contract, its settings, and what arrives at the server."""
 
 import hashlib
+import itertools
 import json
 import os
 import ssl
@@ -176,7 +177,7 @@ def test_parts_are_sent_side_by_side_within_bounds(drive: S3, in_front: Proxy) -
     assert most == 3
 
 
-@pytest.mark.parametrize("first", [PART, 8 * MIB, 100 * MIB])
+@pytest.mark.parametrize("first", [PART, 8 * MIB, 100 * MIB, 500 * MIB, 600 * MIB, MAX_PART])
 def test_ten_thousand_parts_hold_five_tebibytes(first: int) -> None:
     sizes = list(Parts(first, 4, equal=False).sizes())
     assert len(sizes) == 10_000
@@ -184,6 +185,8 @@ def test_ten_thousand_parts_hold_five_tebibytes(first: int) -> None:
     assert sizes == sorted(sizes)
     assert max(sizes) <= MAX_PART
     assert sum(sizes) >= 5 * 2**40
+    large = sum(itertools.takewhile(lambda size: size <= 2 * first, sizes))
+    assert large >= 2000 * first, "an object of ordinary size never needs large parts"
 
 
 def test_parts_may_all_be_equal() -> None:
@@ -269,6 +272,13 @@ def test_tls_is_verified(s3: Server, bucket: str, tmp_path: Path) -> None:
         bodies = [request for request in secure.seen if request.kind == "UploadPart"]
         assert {request.headers["x-amz-content-sha256"] for request in bodies} == {"UNSIGNED-PAYLOAD"}
         assert all("x-amz-checksum-sha256" in request.headers["authorization"] for request in bodies)
+
+
+def test_tls_may_trust_anybody(s3: Server, bucket: str) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with proxy(s3.endpoint, context) as secure:
+        put(s3_drive(s3, bucket, endpoint=secure.endpoint, verify_tls=False), NAME, b"body")
 
 
 def test_without_tls_the_payload_is_signed(drive: S3, in_front: Proxy) -> None:
