@@ -1,24 +1,28 @@
 """In the child: a source's dump through the pipeline into the spool, past the gate, while the uploads follow."""
 
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from pydantic import BaseModel
 
 from backupman.engine.protocol import BackupTask, Dumped, Phase, Progress
 from backupman.engine.uploading import Uploads, drive_of
-from backupman.errors import BackupmanError, Interrupted
+from backupman.errors import BackupmanError, Interrupted, PipelineError
 from backupman.pipeline import Pipeline
 from backupman.pipeline._sink import CHUNK
-from backupman.pipeline.spool import Spool
+from backupman.pipeline.spool import Spool, check_room
 from backupman.registry import provider_class
 from backupman.sources import Dump, Source
 
 _TELL_EVERY = 0.25
+_LOOK_EVERY = 0.5
 
 Tell = Callable[[BaseModel], None]
 
@@ -44,7 +48,7 @@ def back_up(task: BackupTask, tell: Tell, opened: Callable[[str, str], None]) ->
     try:
         tell(Phase(phase="dumping"))  # first, so that the parent knows of uploads that it may have to abort
         uploads.start()
-        dumped = _dump(source, task.database, pipeline, spool, progress, tell)
+        dumped = _dump(source, task.database, pipeline, spool, task.keep_free, progress, tell)
         tell(dumped)
         uploads.may_complete(task.sidecar | _sidecar(dumped, encrypted=pipeline.encryption is not None))
         tell(Phase(phase="uploading"))
@@ -58,9 +62,11 @@ def back_up(task: BackupTask, tell: Tell, opened: Callable[[str, str], None]) ->
         spool.close()
 
 
-def _dump(source: Source, database: str, pipeline: Pipeline, spool: Spool, progress: "_Progress", tell: Tell) -> Dumped:
+def _dump(
+    source: Source, database: str, pipeline: Pipeline, spool: Spool, keep_free: int, progress: "_Progress", tell: Tell
+) -> Dumped:
     started = time.monotonic()
-    with _workspace(spool.path) as folder:
+    with _workspace(spool.path) as folder, _Room(folder, keep_free):
         with source.dump(database, folder) as dump, pipeline.encode(spool) as sink:
             while chunk := dump.stream.read(CHUNK):
                 dump.saw(chunk)
@@ -88,6 +94,39 @@ def _workspace(spool: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Room:
+    """Sees to it that what a source writes into its folder (a copy, a directory) leaves enough of the disk free.
+
+    Raises:
+        PipelineError: it did not; the dump is ended by the signal that ends any backup.
+    """
+
+    def __init__(self, folder: Path, keep_free: int) -> None:
+        self._folder = folder
+        self._keep_free = keep_free
+        self._short: PipelineError | None = None
+        self._over = Event()
+        self._watcher = Thread(target=self._watch, name="room", daemon=True)
+
+    def __enter__(self) -> None:
+        if self._keep_free:
+            self._watcher.start()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._over.set()
+        if self._short and isinstance(error, Interrupted):
+            raise self._short from error
+
+    def _watch(self) -> None:
+        while not self._over.wait(_LOOK_EVERY):
+            try:
+                check_room(self._folder, self._keep_free)
+            except PipelineError as error:
+                self._short = error
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
 
 
 def _sidecar(dumped: Dumped, *, encrypted: bool) -> dict[str, Any]:

@@ -20,6 +20,16 @@ from backupman.pipeline._sink import CHUNK
 _CHECK_SPACE_EVERY = 32 * 2**20
 
 
+def check_room(folder: Path, keep_free: int) -> None:
+    """Raise PipelineError when less than `keep_free` bytes are free where the folder is."""
+    free = shutil.disk_usage(folder).free
+    if free < keep_free:
+        raise PipelineError(
+            f"only {free // 2**20} MiB are free for the spool in {folder}, and spool.min_free wants "
+            f"{keep_free // 2**20} MiB to stay free: make room, or set spool.folder to a larger disk"
+        )
+
+
 class Spool:
     """One dump on its way: a sink for the pipeline, and the source of any number of readers.
 
@@ -139,12 +149,7 @@ class Spool:
 
     def _check_space(self) -> None:
         self._checked_at = self.size
-        free = shutil.disk_usage(self.path.parent).free
-        if free < self._keep_free:
-            raise PipelineError(
-                f"only {free // 2**20} MiB are free for the spool in {self.path.parent}, and spool.min_free wants "
-                f"{self._keep_free // 2**20} MiB to stay free: make room, or set spool.folder to a larger disk"
-            )
+        check_room(self.path.parent, self._keep_free)
 
     def _no_room(self, error: OSError) -> PipelineError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -175,3 +175,11 @@ def test_a_wrong_config(text: str, words: list[str], world: World) -> None:
         for word in words:
             assert word.replace("config.yml", "broken.yml") in ended.err
         assert "Traceback" not in ended.err
+
+
+def test_a_source_s_own_copy_leaves_room_too(world: World, small_disk: Path) -> None:
+    world.config["spool"] = {"folder": str(small_disk), "min_free": "4MiB"}
+    big = "import pathlib, time; pathlib.Path('dump/x').write_bytes(bytes(6000000)); time.sleep(600)"
+    script = f'cd "$(dirname "$(find {small_disk} -name "*.work")")"/*.work && mkdir dump && python3 -c "{big}"'
+    world.config["data_sources"] = [{"provider": "command", "label": "Copy", "argv": ["bash", "-c", script]}]
+    assert_failed(world, world.run("run"), "min_free")
