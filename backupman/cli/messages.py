@@ -56,8 +56,8 @@ class DeliveryDocument(View):
     def of(cls, record: object) -> "DeliveryDocument":
         """The document of a Delivery."""
         assert isinstance(record, Delivery)  # noqa: S101 - nothing else is shown so
-        about: dict[str, Any] = {name: getattr(record, name) for name in cls.model_fields if name != "event_id"}
-        about |= {"event_id": record.event.id, "event": record.event.kind, "backup_id": record.event.backup_id}
+        of_event = {"event_id": record.event.id, "event": record.event.kind, "backup_id": record.event.backup_id}
+        about = {name: getattr(record, name) for name in cls.model_fields.keys() - of_event.keys()} | of_event
         about["next_attempt_at"] = record.next_attempt_at if record.state == DeliveryState.OWED else None
         about["history"] = [AttemptDocument.of(attempt) for attempt in record.history]
         return cls.model_validate(about)
