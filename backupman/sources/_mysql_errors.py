@@ -1,6 +1,7 @@
 """What an error of a MySQL or MariaDB server, or of its client, means to the user."""
 
 import re
+import ssl
 from dataclasses import dataclass
 
 import pymysql
@@ -33,6 +34,8 @@ _TLS = Meaning("TLS to {place} failed: correct tls, tls_ca, tls_cert or tls_key,
 _DAMAGED = Meaning("a table is damaged: repair it with CHECK TABLE and REPAIR TABLE, then back up again")
 _PLUGIN = Meaning("the client cannot log in as {user}: install the client of the server's own make and version")
 _BUSY = Meaning("the server has no connection left: raise its max_connections, or end idle ones", permanent=False)
+
+_TLS_FAILED = 2026
 
 _MEANINGS = {
     1040: _BUSY,
@@ -74,7 +77,7 @@ _MEANINGS = {
     2003: _UNREACHABLE,
     2005: _UNREACHABLE,
     2020: Meaning("a row is larger than the server's max_allowed_packet: raise it"),
-    2026: _TLS,
+    _TLS_FAILED: _TLS,
     3159: Meaning("the server demands TLS: set tls"),
     2059: _PLUGIN,
     2061: _PLUGIN,
@@ -90,6 +93,8 @@ _NUMBER = re.compile(r"\berror:? (\d{3,4})\b|\((\d{3,4})\)(?:\s|$)", re.IGNORECA
 def number_of(said: str | pymysql.Error) -> int:
     """The number of an error that PyMySQL raised or that a client printed; 0 without one."""
     if isinstance(said, pymysql.Error):
+        if isinstance(getattr(said, "original_exception", None), ssl.SSLError):
+            return _TLS_FAILED  # which PyMySQL calls a server that is not there
         return next((argument for argument in said.args if isinstance(argument, int)), 0)
     found = _NUMBER.search(said)
     return int(found[1] or found[2]) if found else 0

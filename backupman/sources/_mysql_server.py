@@ -140,7 +140,9 @@ class MysqlServer(Source, ABC):
         except SourceError as error:
             number = number_of(error.sentence)
             if meaning_of(number) is None:
-                raise
+                if isinstance(error, DumpError):
+                    raise
+                raise DumpError(error.sentence, permanent=error.permanent) from error
             raise self._refusal(number, error.sentence.removeprefix(f"{self.label}: "), database) from error
 
     def _refusal(self, number: int, said: str, database: str) -> DumpError:
@@ -190,6 +192,8 @@ class MysqlServer(Source, ABC):
         if mode in ("false", "preferred"):
             return {"ssl_disabled": mode == "false"}
         try:
+            for path in filter(None, (self.tls_ca, self.tls_cert, self.tls_key)):
+                path.read_bytes()  # whose error names the file, which that of the TLS library does not
             context = ssl.create_default_context(cafile=self.tls_ca)
             # Many private authorities break the strictest rules, which MySQL's own clients do not ask for either.
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT

@@ -1,5 +1,7 @@
 """MySQL: provider `mysql` on a server of MariaDB as many have it, and on one of MySQL's own where there is one."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from pydantic import ValidationError
 
 from backupman.errors import DumpError
 from backupman.sources import GLOBALS
-from backupman.sources._mysql_client import Client, dump_arguments, login
+from backupman.sources._mysql_client import Client, dump_arguments, login, system_arguments
 from backupman.sources.mysql import Mysql as MysqlSource
 from tests.contracts._children import children
 from tests.contracts.source import ToolContract, dumped
@@ -204,6 +206,18 @@ def test_tls_in_the_words_of_each_client(tls: dict[str, object], mysql: str, mar
         lines = login(source, client).splitlines()
         after = lines[next(number for number, line in enumerate(lines) if line.startswith("password")) + 1 :]
         assert " ".join(after).replace('"', "") == expected
+
+
+def test_a_client_that_cannot_dump_accounts_is_too_old() -> None:
+    source = MysqlSource.model_validate({**BASE, "databases": "all"})
+    with pytest.raises(DumpError, match="install a newer mariadb-client, or add _globals to exclude"):
+        system_arguments(source, MARIADB)
+
+
+def test_the_package_that_is_missing_is_named() -> None:
+    script = "import sys; sys.modules['pymysql'] = None; import backupman.sources.mysql"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "ConfigError: MySQL and MariaDB need the package pymysql: pip install 'backupman[mysql]'" in done.stderr
 
 
 def test_tls_verified_needs_authorities() -> None:
