@@ -7,6 +7,7 @@ from backupman.config import Config, JobPlan, load, plans
 from backupman.engine.dispatcher import Dispatcher
 from backupman.engine.executor import Executor
 from backupman.engine.outcome import Observer
+from backupman.engine.recovery import Recovery
 from backupman.engine.retention import Pruner
 from backupman.engine.runner import Runner
 from backupman.engine.spools import Spools
@@ -36,7 +37,7 @@ class App:
     plans: list[JobPlan]
     store: Store
     spools: Spools
-    runner: Runner
+    recovery: Recovery
     executor: Executor
     dispatcher: Dispatcher
 
@@ -50,17 +51,17 @@ class App:
         """
         config = load(config_file).config
         store = Store.open(config.database.address(config.state_folder))
-        spools = Spools(config, store)
+        spools, jobs, told = Spools(config, store), plans(config), endpoints(config)
         runner = Runner(config, store, spools, observer or Unobserved(), config_file)
         return cls(
             config=config,
             config_file=config_file,
-            plans=plans(config),
+            plans=jobs,
             store=store,
             spools=spools,
-            runner=runner,
+            recovery=Recovery(config, jobs, list(told.values()), store, runner),
             executor=Executor(config, runner, Pruner(config, store)),
-            dispatcher=Dispatcher(config.deliveries, endpoints(config), store, config.instance),
+            dispatcher=Dispatcher(config.deliveries, told, store, config.instance),
         )
 
     def close(self) -> None:

@@ -12,12 +12,11 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
 
-from backupman.app import App, endpoints
+from backupman.app import App
 from backupman.config import JobPlan
 from backupman.engine.executor import Call
 from backupman.engine.health import Health, check
 from backupman.engine.live import Live
-from backupman.engine.recovery import Recovery
 from backupman.engine.runner import Order
 from backupman.engine.scheduler import Scheduler
 from backupman.errors import BackupmanError, BusyError
@@ -28,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _IDLE_POLL = 1.0
 _HEALTH_KEPT = 30.0
+_RECOVER_EVERY = timedelta(seconds=10)
 
 
 class Daemon:
@@ -55,14 +55,17 @@ class Daemon:
 
     def start(self) -> None:
         """Settle what a crash left, then schedule and deliver."""
-        app = self.app
-        recovery = Recovery(app.config, app.plans, list(endpoints(app.config).values()), app.store, app.runner)
-        resumable = recovery.settle()
-        app.spools.expire()
-        if resumable:
-            app.executor.start_retry(app.plans, resumable, wait=True)
+        self.recover()
+        self.app.spools.expire()
         self._dispatcher.start()
-        self.scheduler.start(app.plans)
+        self.scheduler.start(self.app.plans)
+        self.scheduler.every(_RECOVER_EVERY, self.recover)
+
+    def recover(self) -> None:
+        """Settle what a crash left; again and again, because a child that outlived its parent takes a while to end."""
+        app = self.app
+        if resumable := app.recovery.settle():
+            app.executor.start_retry(app.plans, resumable, wait=True)
 
     def run(self, plan: JobPlan, order: Order, sources: list[str] | None = None) -> Call:
         """Start a job; a source that another job is dumping is waited for."""

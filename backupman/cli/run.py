@@ -56,6 +56,9 @@ def run(
     def work(app: "App") -> "Result":
         chosen = _chosen(app, job or [], source or [])
         app.spools.expire()
+        interrupted = app.recovery.settle()  # of a run that was killed; where there is no daemon nobody else looks
+        if interrupted:
+            app.executor.retry(app.plans, interrupted, wait=wait)
         return app.executor.run(chosen, source or None, order, wait=wait)
 
     _do(call, work, duration("--drain-timeout", drain_timeout), as_json=as_json)
