@@ -1,16 +1,21 @@
-"""Commands around a backup. A string goes to the shell with its placeholders quoted; a list of words is run as it is.
+"""Commands around a backup. A string goes to the shell, a list of words is run as it is; both with placeholders.
 
-Source of the placeholders: borgmatic's `on_error` (seed 002) and our own.
+Source of the placeholders: borgmatic's `on_error` (seed 002) and our own. In a string a placeholder becomes a variable
+of the shell, never text of the command: whatever stands in an error, and whatever quotes the user has put around it,
+it is not executed.
 """
 
 import logging
 import os
 import re
-import shlex
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
+from threading import Thread
+from typing import IO
 
 from backupman.errors import HookError
 
@@ -25,27 +30,49 @@ PLACEHOLDERS = (
     "configuration_filename",
     "repository",
 )
-_KEPT = 4000
-_PATTERN = re.compile("{(" + "|".join(PLACEHOLDERS) + ")}")
+_PATTERN = re.compile(r"(?<!\$)\{(" + "|".join(PLACEHOLDERS) + r")\}")
+_LONGEST_VALUE = 30_000  # Linux allows 128 KiB for one word or variable
+_KEPT_OUTPUT = 4000
+_POLL = 0.1
+_GRACE = 5.0
+_LAST_WORDS = 1.0
 
 log = logging.getLogger(__name__)
 
 
-def run_hooks(commands: Sequence[str | Sequence[str]], values: Mapping[str, str], timeout: timedelta) -> None:
-    """Run the commands in turn.
+def run_hooks(
+    commands: Sequence[str | Sequence[str]],
+    values: Mapping[str, str],
+    timeout: timedelta,
+    stopped: Callable[[], bool] = lambda: False,
+) -> None:
+    """Run the commands in turn; each finds the values of the placeholders as `BACKUPMAN_ERROR` and so on, too.
 
     Raises:
-        HookError: one cannot be started, fails or takes longer than `timeout`; those after it are not run.
+        HookError: one cannot be started, fails, or is ended because it takes longer than `timeout` or `stopped` says
+            so; those after it are not run.
     """
     for command in commands:
-        _run(command, values, timeout.total_seconds())
+        _run(command, {name: _word(values.get(name, "")) for name in PLACEHOLDERS}, timeout.total_seconds(), stopped)
 
 
-def _run(command: str | Sequence[str], values: Mapping[str, str], timeout: float) -> None:
+def fill(text: str, values: Mapping[str, str], *, quote: bool) -> str:
+    """The text with its placeholders filled in; with `quote`, by references to the shell's variables of their names.
+
+    `${label}` and other braces stay as they are.
+    """
+    if quote:
+        return _PATTERN.sub(lambda match: f'"${{{_variable(match[1])}}}"', text)
+    return _PATTERN.sub(lambda match: values.get(match[1], ""), text)
+
+
+def _run(command: str | Sequence[str], values: Mapping[str, str], timeout: float, stopped: Callable[[], bool]) -> None:
     if isinstance(command, str):
-        argv, name = ["/bin/sh", "-c", fill(command, values, quote=True)], command
+        argv = ["/bin/sh", "-c", fill(command, values, quote=True)]
     else:
-        argv, name = [fill(word, values, quote=False) for word in command], shlex.join(command)
+        argv = [fill(word, values, quote=False) for word in command]
+    hook = f"the hook {_program(command)!r}"
+    environment = os.environ | {_variable(name): value for name, value in values.items()}
     try:
         process = subprocess.Popen(
             argv,
@@ -53,27 +80,66 @@ def _run(command: str | Sequence[str], values: Mapping[str, str], timeout: float
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env=environment,
         )
     except (OSError, ValueError) as error:
-        raise HookError(f"the hook {name!r} cannot be started: {error}") from error
-    try:
-        output, _ = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise HookError(f"the hook {name!r} took longer than {timeout:g} s and was ended") from error
-    text = output.decode(errors="replace").strip()[-_KEPT:]
-    log.info("hook %r ended with exit code %d", name, process.returncode)
-    if process.returncode != 0:
-        said = f": {text}" if text else ""
-        raise HookError(f"the hook {name!r} failed with exit code {process.returncode}{said}", output=text)
+        reason = error.strerror if isinstance(error, OSError) else "it holds a character that no command can hold"
+        raise HookError(f"{hook} cannot be started: {reason}") from error
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    output = bytearray()
+    reader = Thread(target=_read, args=(process.stdout, output), name="hook output", daemon=True)
+    reader.start()
+    reason = _wait(process, timeout, stopped)
+    reader.join(_LAST_WORDS)  # what the hook left running in the background may hold its output open
+    said = output[-_KEPT_OUTPUT:].decode(errors="replace").strip()
+    log.info("%s ended with exit code %d", hook, process.returncode)
+    if reason or process.returncode != 0:
+        reason = reason or f"failed with exit code {process.returncode}"
+        raise HookError(f"{hook} {reason}{': ' + said if said else ''}", output=said)
 
 
-def fill(text: str, values: Mapping[str, str], *, quote: bool) -> str:
-    """The text with its placeholders filled in, each one shell word when `quote`d; other braces stay as they are."""
+def _wait(process: subprocess.Popen[bytes], timeout: float, stopped: Callable[[], bool]) -> str | None:
+    """Wait for the end, or bring it about; why it was ended."""
+    deadline = time.monotonic() + timeout
+    while process.poll() is None:
+        if stopped():
+            _end(process)
+            return "was interrupted"
+        if time.monotonic() > deadline:
+            _end(process)
+            return f"took longer than {timeout:g} s and was ended"
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(min(_POLL, timeout))
+    return None
 
-    def value(match: re.Match[str]) -> str:
-        found = values.get(match[1], "").replace("\0", "")
-        return shlex.quote(found) if quote else found
 
-    return _PATTERN.sub(value, text)
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the command and everything that it has started in its session's process group."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE)
+
+
+def _read(stream: IO[bytes], output: bytearray) -> None:
+    """Keep the end of what is said, until nobody can say any more."""
+    with stream:
+        while chunk := os.read(stream.fileno(), 65536):
+            output += chunk
+            del output[:-_KEPT_OUTPUT]
+
+
+def _word(value: str) -> str:
+    """A value as one word or variable of a command can hold it."""
+    return value[:_LONGEST_VALUE].replace("\0", "").encode(errors="replace").decode()
+
+
+def _variable(name: str) -> str:
+    return f"BACKUPMAN_{name.upper()}"
+
+
+def _program(command: str | Sequence[str]) -> str:
+    """The program's name alone: what stands behind it may be a secret."""
+    words = command.split() if isinstance(command, str) else command
+    return next((word for word in words if "=" not in word), "sh")[:80]
