@@ -21,19 +21,16 @@ def source_lock(
 
     Raises:
         BusyError: the source is being dumped already, and `wait` is false or `stop` asked to end the waiting.
-        StoreError: the lock file cannot be made.
+        StoreError: the lock file cannot be made or locked.
     """
     folder = state_folder / "locks"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(folder / slug(label), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StoreError(
-            f"the lock of {label} cannot be made in {folder}: {error.strerror}; give the user that runs backupman "
-            "write access, or set state_folder"
-        ) from error
+        raise _unusable(label, folder, error) from error
     try:
-        while not _taken(fd):
+        while not _taken(fd, label, folder):
             if not wait or stop():
                 raise BusyError(f"{label} is being backed up already; wait for it, or use --wait")
             time.sleep(_POLL)
@@ -42,9 +39,18 @@ def source_lock(
         os.close(fd)
 
 
-def _taken(fd: int) -> bool:
+def _taken(fd: int, label: str, folder: Path) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise _unusable(label, folder, error) from error
     return True
+
+
+def _unusable(label: str, folder: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"the lock of {label} cannot be made in {folder}: {error.strerror}; give the user that runs backupman write "
+        "access, or set state_folder to a local folder"
+    )
