@@ -64,10 +64,8 @@ def _error(state: tenacity.RetryCallState) -> BackupmanError:
 
 
 def backoff(attempt: int, *, first: timedelta, longest: timedelta) -> timedelta:
-    """How long to wait after the given attempt (1, 2, …): doubled each time, up to `longest`, with full jitter."""
+    """How long to wait after the given attempt (1, 2, …): doubled each time up to `longest`, a fifth left to chance."""
     state = tenacity.RetryCallState(retry_object=tenacity.Retrying(), fn=None, args=(), kwargs={})
     state.attempt_number = attempt
-    wait = tenacity.wait_exponential_jitter(
-        initial=first.total_seconds(), max=longest.total_seconds(), jitter=first.total_seconds()
-    )
-    return timedelta(seconds=wait(state))
+    most = tenacity.wait_exponential(multiplier=first.total_seconds(), max=longest.total_seconds())(state)
+    return timedelta(seconds=tenacity.wait_random(0.8 * most, most)(state))

@@ -1,16 +1,20 @@
 """Fakes that obey the real contracts, for the tests of this package and of programs around it."""
 
+import asyncio
 import io
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from threading import Lock
 from typing import BinaryIO
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from backupman.drives import Drive, Opened, Stat, Stored, valid_name
 from backupman.errors import DriveError, ObjectNotFound
+from backupman.events import EventKind
+from backupman.notifiers import Endpoint, Message, Notifier
 
 _PLACES: dict[str, dict[str, bytes]] = defaultdict(dict)
 _GUARD = Lock()
@@ -59,3 +63,49 @@ class MemoryDrive(Drive):
             if ref not in self._objects:
                 raise ObjectNotFound(f"{self.label}: there is no {ref}", permanent=True)
             return self._objects[ref]
+
+
+class RecordingNotifier(Notifier):
+    """A notifier that keeps what it is sent in `sent`, and answers each attempt with what stands next in `answers`."""
+
+    name: str = Field(default="recording", description="Its name in records.")
+    wanted: list[EventKind] = Field(default=[EventKind.BACKUP_REPORT], description="The kinds of events to send.")
+
+    _sent: list[Message] = PrivateAttr(default_factory=list)
+    _answers: deque[str | Exception | float] = PrivateAttr(default_factory=deque)
+
+    @property
+    def sent(self) -> list[Message]:
+        """Every attempt, in order."""
+        return self._sent
+
+    @property
+    def answers(self) -> deque[str | Exception | float]:
+        """Texts to answer, errors to raise, seconds to wait first; without any, everything is delivered at once."""
+        return self._answers
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return [_RecordingEndpoint(self)] if self.enabled else []
+
+
+@dataclass(frozen=True)
+class _RecordingEndpoint:
+    notifier: RecordingNotifier
+
+    @property
+    def name(self) -> str:
+        return self.notifier.name
+
+    @property
+    def events(self) -> Sequence[str]:
+        return self.notifier.wanted
+
+    async def send(self, message: Message) -> str:
+        self.notifier.sent.append(message)
+        answer: str | Exception | float = self.notifier.answers.popleft() if self.notifier.answers else "200 OK"
+        if isinstance(answer, float):
+            await asyncio.sleep(answer)
+            return "200 OK"
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
