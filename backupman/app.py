@@ -59,7 +59,7 @@ class App:
             plans=jobs,
             store=store,
             spools=spools,
-            recovery=Recovery(config, jobs, list(told.values()), store, runner),
+            recovery=Recovery(config, jobs, list(told.values()), store, spools, runner),
             executor=Executor(config, runner, Pruner(config, store)),
             dispatcher=Dispatcher(config.deliveries, told, store, config.instance),
         )

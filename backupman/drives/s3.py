@@ -4,7 +4,7 @@ import io
 import logging
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -139,8 +139,15 @@ class S3(Drive):
         sender.begin_and_abort()
 
     def abort(self, name: str, session: str | None) -> None:
-        if session:
-            self._sender(self.path(name), {}).abort(session)
+        sender = self._sender(self.path(name), {})
+        for upload_id in [session] if session else self._sessions(self.path(name)):
+            sender.abort(upload_id)
+
+    def _sessions(self, key: str) -> Sequence[str]:
+        """The uploads that were begun for exactly this key and not ended: of one that died before it told its id."""
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=key)
+        found = self._door.call(lambda: [upload for page in pages for upload in page.get("Uploads", [])], key)
+        return [upload["UploadId"] for upload in found if upload["Key"] == key]
 
     @property
     def _wants_equal_parts(self) -> bool:

@@ -52,7 +52,7 @@ class Channel:
         self._controls = controls
         self._writing = Lock()
         self._asking = Lock()
-        self._acknowledged: SimpleQueue[str] = SimpleQueue()
+        self._acknowledged: SimpleQueue[str | None] = SimpleQueue()
 
     def watch(self) -> None:
         """Take acknowledgements until the parent is gone; then end the session."""
@@ -61,6 +61,7 @@ class Channel:
     def _watch(self) -> None:
         for line in self._controls:
             self._acknowledged.put(line)
+        self._acknowledged.put(None)
         _end_session_soon()
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -71,10 +72,16 @@ class Channel:
             self._out.flush()
 
     def ask(self, message: BaseModel) -> None:
-        """Send a message and wait until the parent has recorded it."""
+        """Send a message and wait until the parent has recorded it.
+
+        Raises:
+            Interrupted: the parent is gone.
+        """
         with self._asking:
             self.tell(message)
-            self._acknowledged.get()
+            if self._acknowledged.get() is None:
+                self._acknowledged.put(None)
+                raise Interrupted("backupman ended before it could record the upload")
 
 
 def main() -> int:

@@ -1,13 +1,15 @@
 """After a crash: every run of this instance that nobody works on any more is settled, or goes on from its spool."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from backupman.config import Config, JobPlan
 from backupman.engine.locks import source_lock
 from backupman.engine.runner import Runner
+from backupman.engine.spools import Spools
 from backupman.errors import BackupmanError, BusyError
 from backupman.notifiers import Endpoint
 from backupman.records import Backup, Status
@@ -26,30 +28,56 @@ class Recovery:
     """
 
     def __init__(
-        self, config: Config, plans: Sequence[JobPlan], endpoints: Sequence[Endpoint], store: Store, runner: Runner
+        self,
+        config: Config,
+        plans: Sequence[JobPlan],
+        endpoints: Sequence[Endpoint],
+        store: Store,
+        spools: Spools,
+        runner: Runner,
     ) -> None:
         self._config = config
         self._plans = plans
         self._endpoints = endpoints
         self._store = store
+        self._spools = spools
         self._runner = runner
 
     def settle(self) -> list[Backup]:
         """Settle the dead runs; those whose dump waits in the spool come back, for their uploads to go on."""
         resumable = []
         for backup in self._store.backups.pending(self._config.instance):
-            try:
-                with source_lock(self._config.state_folder, backup.source, wait=False):
-                    if self._can_go_on(backup):
-                        resumable.append(self._prepared(backup))
-                    else:
-                        sentence = f"{backup.label}: {_REASON}"
-                        log.warning("backup %s: %s", backup.id[:8], sentence)
-                        self._runner.settle_dead(self._plan(backup), backup, BackupmanError(sentence))
-            except BusyError:
-                log.info("%s: backup %s is under way in another process", backup.label, backup.id[:8])
+            with self._free(backup) as free:
+                if free and (unsettled := self._settled(backup)):
+                    resumable.append(unsettled)
+        for backup in self._store.backups.untidied(self._config.instance):
+            with self._free(backup) as free:
+                if free:
+                    self._spools.tidy(backup)
         self._store.jobs.end_dead_runs(self._config.instance)
         return resumable
+
+    @contextmanager
+    def _free(self, backup: Backup) -> Iterator[bool]:
+        """Whether nobody works on the backup's source; while it lasts nobody begins to."""
+        try:
+            with source_lock(self._config.state_folder, backup.source, wait=False):
+                yield True
+        except BusyError:
+            yield False
+
+    def _settled(self, backup: Backup) -> Backup | None:
+        """Nothing when the backup is settled now, else the backup for its uploads to go on."""
+        backup = self._store.backups.get(backup.id)  # as it is now that we hold the lock
+        if backup.status != Status.PENDING:
+            return None
+        if backup.dump_status == Status.FINISHED and all(f.status == Status.FINISHED for f in backup.drive_files):
+            self._runner.settle_dead(self._plan(backup), backup, None)
+        elif self._can_go_on(backup):
+            return self._prepared(backup)
+        else:
+            self._runner.settle_dead(self._plan(backup), backup, BackupmanError(f"{backup.label}: {_REASON}"))
+        return None
 
     def _can_go_on(self, backup: Backup) -> bool:
         known = {plan.label: plan for plan in self._plans}.get(backup.job)

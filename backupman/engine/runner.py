@@ -105,10 +105,15 @@ class Runner:
         outcome.failed(error)
         return self._conclude(plan, backup, outcome)
 
-    def settle_dead(self, plan: JobPlan, backup: Backup, error: BackupmanError) -> Backup:
-        """The settled record of a backup whose process died; exactly what it had begun on the drives is removed."""
+    def settle_dead(self, plan: JobPlan, backup: Backup, error: BackupmanError | None) -> Backup:
+        """The settled record of a backup whose process died; exactly what it had begun on the drives is removed.
+
+        Without an error it died after its last upload, and only the record was missing.
+        """
         outcome = Outcome(self._store, backup, self._observer)
-        outcome.failed(error)
+        if error:
+            log.warning("backup %s: %s", backup.id[:8], error.sentence)
+            outcome.failed(error)
         if backup.phase is not None:
             outcome.begun = {file.label for file in backup.drive_files if file.status == Status.PENDING}
         return self._conclude(plan, backup, outcome)

@@ -43,6 +43,8 @@ class Spools:
             _remove(spool)
         _remove(spool.with_name(spool.name + ".part"))  # a child that died leaves it
         shutil.rmtree(spool.with_name(spool.name + ".work"), ignore_errors=True)
+        if backup.dump_path is None:
+            self._store.backups.forget_spool(backup.id)
         if backup.dump_status != Status.FINISHED:
             return
         for older in self._store.backups.kept_spools(backup.source, backup.database):

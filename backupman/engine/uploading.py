@@ -156,15 +156,19 @@ def upload_kept(task: UploadTask, tell: Tell, opened: Callable[[str, str], None]
 
 
 def abort(task: AbortTask) -> None:
-    """Remove what dead uploads left, on every drive.
+    """Remove what dead uploads left, on every drive: a session, a part, or an object that nobody recorded.
 
     Raises:
         DriveError: what went wrong on one or more of the drives, after all were tried.
     """
     errors = []
     for about in task.drives:
+        drive = drive_of(about, task.retry)
         try:
-            drive_of(about, task.retry).abort(task.object_name, about.leftover_session)
+            drive.abort(task.object_name, about.leftover_session)
+            for name in (task.object_name, sidecar_name(task.object_name)):
+                if ref := drive.find(name):
+                    drive.delete(ref)
         except BackupmanError as error:
             errors.append(error.sentence)
     if errors:

@@ -177,6 +177,17 @@ class Backups:
                 for of, db, status, n, size in session.connection().execute(query)
             ]
 
+    def untidied(self, instance: str) -> Sequence[Backup]:
+        """An instance's settled backups whose spool may still be there although nothing needs it."""
+        with self._sessions() as session:
+            query = select(Backup).where(Backup.instance == instance, Backup.status != Status.PENDING)
+            return session.exec(query.where(col(Backup.spool_path).is_not(None), col(Backup.dump_path).is_(None))).all()
+
+    def forget_spool(self, backup_id: str) -> None:
+        """Nothing of the backup is spooled any more; its times stay as they were reported."""
+        with self._sessions() as session:
+            _existing(session, backup_id).spool_path = None
+
     def finished_files(self, job: str, source: str, databases: Collection[str]) -> Sequence[DriveFile]:
         """Every copy of a source's databases that a job has made, each with its backup, the newest first."""
         with self._sessions() as session:
