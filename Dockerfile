@@ -37,7 +37,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 # /var/lib/backupman holds the records, the locks and the spool; /backups is there for a local drive.
-RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/backupman --shell /usr/sbin/nologin backupman \
+RUN useradd --no-log-init --no-create-home --uid 10001 --user-group --home-dir /var/lib/backupman --shell /usr/sbin/nologin backupman \
     && install --directory --owner=backupman --group=backupman --mode=0700 /var/lib/backupman /backups \
     && install --directory /etc/backupman
 COPY --from=build /opt/backupman /opt/backupman
