@@ -19,6 +19,8 @@ from backupman.errors import ConfigError
 Location = tuple[str | int, ...]
 
 _MOST_VALUES = 100_000
+_COMMANDS = frozenset({"hooks", "on_error"})
+_SHORTEST_SECRET = 4
 _UNPRINTABLE = re.compile("[\0\ud800-\udfff]")
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = frozenset(_TAG + name for name in ("str", "null", "bool", "int", "float", "timestamp"))
@@ -48,6 +50,8 @@ class Document:
     data: dict[str, Any] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     lines: dict[Location, int] = field(default_factory=dict)
+    secrets: set[str] = field(default_factory=set)
+    """What came from files, and what the environment put into commands: nobody knows that it is none."""
 
     def line(self, location: Sequence[str | int]) -> int | None:
         """The line (from 1) of a value, or of the nearest one around it."""
@@ -167,12 +171,15 @@ class _Reading:
             return None
         if node.tag == _TAG + "null":
             return None
-        text, complaints = fill(node.value)
-        if _UNPRINTABLE.search(text):
-            complaints.append("holds a NUL character or half of a surrogate pair")
-        for complaint in complaints:
+        filled = fill(node.value)
+        if _UNPRINTABLE.search(filled.text):
+            filled.complaints.append("holds a NUL character or half of a surrogate pair")
+        for complaint in filled.complaints:
             self._problem(location, complaint)
-        return None if complaints else text
+        is_command = not _COMMANDS.isdisjoint(location)
+        found = filled.from_files + (filled.from_environment if is_command else [])
+        self._document.secrets.update(text for text in found if len(text) >= _SHORTEST_SECRET)
+        return None if filled.complaints else filled.text
 
     def _problem(self, location: Location, sentence: str) -> None:
         self._document.problems.append(Problem(location, sentence))

@@ -5,6 +5,7 @@
 
 import os
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from backupman.errors import ConfigError
@@ -19,18 +20,31 @@ _MALFORMED = (
 )
 
 
-def fill(text: str) -> tuple[str, list[str]]:
-    """The text with its references filled in, and a sentence for each that cannot be."""
-    complaints: list[str] = []
+@dataclass
+class Filled:
+    """A text with its references filled in: a sentence for each that cannot be, and the texts that were brought in."""
+
+    text: str = ""
+    complaints: list[str] = field(default_factory=list)
+    from_files: list[str] = field(default_factory=list)
+    from_environment: list[str] = field(default_factory=list)
+
+
+def fill(text: str) -> Filled:
+    """The text with its references filled in."""
+    filled = Filled()
 
     def value(match: re.Match[str]) -> str:
         try:
-            return _referred(match)
+            found = _referred(match)
         except ConfigError as error:
-            complaints.append(error.sentence)
+            filled.complaints.append(error.sentence)
             return ""
+        (filled.from_files if match[1] else filled.from_environment).append(found)
+        return found
 
-    return _REFERENCE.sub(value, text), complaints
+    filled.text = _REFERENCE.sub(value, text)
+    return filled
 
 
 def _referred(match: re.Match[str]) -> str:

@@ -45,7 +45,7 @@ def load(path: Path) -> Loaded:
     config = _Loading(document).config()
     if document.problems or not config:
         raise ConfigError("\n".join(map(document.describe, _in_order(document))))
-    return Loaded(config, path, warnings(config))
+    return Loaded(config.hiding(document.secrets), path, warnings(config))
 
 
 def _in_order(document: Document) -> list[Problem]:

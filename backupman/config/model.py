@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -11,6 +12,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PrivateAttr,
     SerializeAsAny,
     field_validator,
     model_validator,
@@ -221,6 +223,7 @@ class Config(Settings):
         default=timedelta(minutes=1), description="How long running backups may go on when the daemon is stopped."
     )
     max_parallel: int = Field(default=2, ge=1, description="How many backups are under way at once.")
+    _hidden: tuple[str, ...] = PrivateAttr(default=())
 
     def source(self, label: str) -> Source | None:
         """The source of that label."""
@@ -234,6 +237,25 @@ class Config(Settings):
         """Every notifier block, in the order of the file."""
         return [notifier for blocks in self.notifiers.values() for notifier in blocks]
 
+    def hiding(self, secrets: Iterable[str]) -> "Config":
+        """This config, which shows none of these texts wherever they stand: what its file took from elsewhere."""
+        self._hidden = tuple(sorted(secrets, key=len, reverse=True))
+        return self
+
     def masked(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values under the config's own keys, with every secret masked."""
-        return self.model_dump(mode="json", exclude_defaults=True, by_alias=True)
+        shown: dict[str, Any] = _without(
+            self._hidden, self.model_dump(mode="json", exclude_defaults=True, by_alias=True)
+        )
+        return shown
+
+
+def _without(secrets: Iterable[str], value: Any) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "***")
+    elif isinstance(value, dict):
+        return {key: _without(secrets, item) for key, item in value.items()}
+    elif isinstance(value, list):
+        return [_without(secrets, item) for item in value]
+    return value

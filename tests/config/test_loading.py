@@ -1,17 +1,13 @@
 """A config as a whole: every mistake at once, every default, and no secret in anything that is shown."""
 
-import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import yaml
 
 from backupman.config import load
-from backupman.config.model import Config, Hooks, default_state_folder
+from backupman.config.model import Config, Hooks
 from tests.config.conftest import DRIVES, SOURCES, WHOLE, Load, Mistakes
-
-SECRET = "S3cret p'w\"$%ß"
 
 
 def test_the_smallest_config_has_every_default(loaded: Load, own_environment: Path) -> None:
@@ -126,6 +122,16 @@ def test_a_mistake_is_a_sentence_at_its_place(mistakes: Mistakes, text: str, mis
     assert "S3cret" not in found
 
 
+def test_a_value_that_fits_no_alternative_is_one_mistake(mistakes: Mistakes) -> None:
+    source = "{provider: postgres, label: a, host: h, user: u, databases: %s}"
+    assert mistakes(f"{DRIVES}data_sources: [{source % 'some'}]\n") == [
+        "config.yml:3: data_sources[0].databases: should be 'all' or a list"
+    ]
+    assert mistakes(f"{DRIVES}data_sources: [{source % '[a, {b: c}]'}]\n") == [
+        "config.yml:3: data_sources[0].databases[1]: should be text"
+    ]
+
+
 def test_a_section_that_is_missing_or_empty_is_required(mistakes: Mistakes) -> None:
     assert mistakes("instance: x\n") == ["config.yml: data_sources: is required", "config.yml: drives: is required"]
     assert mistakes("data_sources:\ndrives: []\n") == [
@@ -166,99 +172,6 @@ def test_a_config_cannot_be_changed(loaded: Load) -> None:
     config = loaded(WHOLE).config
     with pytest.raises(ValueError, match="frozen"):
         config.max_parallel = 9  # type: ignore[misc]  # that it cannot be done is the point
-
-
-SECRETIVE = yaml.safe_dump(
-    {
-        "database": {"provider": "postgres", "user": "me", "password": SECRET},
-        "http": {"api_keys": [SECRET], "port": 8081},
-        "notifiers": {
-            "webhook": {"endpoints": [{"name": "Ops", "url": "https://example.org/S3cret", "token": "S3cret-token"}]}
-        },
-        "spool": {"keep": "2d", "max_size": "1GiB"},
-    }
-)
-
-
-def test_no_secret_shows_in_what_is_printed(loaded: Load) -> None:
-    config = loaded(WHOLE + SECRETIVE).config
-    shown = [repr(config), str(config), config.model_dump_json(), json.dumps(config.masked()), repr(config.database)]
-    assert [text for text in shown if "S3cret" in text] == []
-    assert config.database.password and config.database.password.get_secret_value() == SECRET
-
-
-def test_no_secret_shows_in_a_mistake(mistakes: Mistakes) -> None:
-    blocks = yaml.safe_load(SECRETIVE)
-    blocks["database"] |= {"passwort": SECRET, "port": SECRET, "tls": SECRET}
-    blocks["http"] = {"api_key": [SECRET], "api_keys": [{"a": SECRET}], "port": SECRET}
-    blocks["notifiers"]["webhook"]["endpoints"][0] |= {"tokn": SECRET, "extended": SECRET, "timeout": [SECRET]}
-    assert "S3cret" not in "\n".join(mistakes(WHOLE + yaml.safe_dump(blocks, allow_unicode=True)))
-
-
-def test_the_masked_config_is_yaml_that_loads_again(loaded: Load) -> None:
-    text = "jobs: [{label: a, every: 90m, jitter: 1500ms, hooks: {on_error: [[a, b], c d]}}]\n"
-    config = loaded(WHOLE + SECRETIVE + text).config
-    masked = yaml.safe_dump(config.masked(), sort_keys=False)
-    assert yaml.safe_load(masked) == config.masked()
-    assert config.masked()["database"] == {"provider": "postgres", "user": "me", "password": "**********"}
-    assert config.masked()["spool"] == {"keep": "2d", "max_size": 2**30}
-    assert config.masked()["jobs"][0]["every"] == "90m"
-    assert config.masked()["notifiers"]["webhook"][0]["endpoints"][0]["name"] == "Ops"
-    masked = masked.replace("url: '**********'", "url: https://example.org/")
-    again = loaded(masked).config
-    assert again.jobs == config.jobs
-    assert again.masked() == config.masked()
-
-
-@pytest.mark.parametrize(
-    ("variables", "folder"),
-    [
-        ({"XDG_STATE_HOME": "/x", "STATE_DIRECTORY": "/s", "HOME": "/h"}, "/x/backupman"),
-        ({"XDG_STATE_HOME": "relative", "STATE_DIRECTORY": "/s:/t", "HOME": "/h"}, "/s"),
-        ({"HOME": "/h"}, "/var/lib/backupman"),
-        ({}, "/var/lib/backupman"),
-    ],
-)
-def test_the_state_folder_of_root_and_services(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], folder: str
-) -> None:
-    for name in ("XDG_STATE_HOME", "STATE_DIRECTORY", "HOME"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    assert default_state_folder() == Path(folder)
-
-
-def test_the_state_folder_of_an_ordinary_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("XDG_STATE_HOME")
-    monkeypatch.setenv("HOME", "/home/me")
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert default_state_folder() == Path("/home/me/.local/state/backupman")
-
-
-@pytest.mark.parametrize(
-    ("database", "address"),
-    [
-        ("{db_path: my records.db}", "sqlite:///my records.db"),
-        ("{db_path: '/var/a?b#c%d.db'}", "sqlite:////var/a%3Fb%23c%25d.db"),
-        ("{provider: memory}", "sqlite://"),
-        ("{provider: mysql, user: me}", "mysql+pymysql://me@127.0.0.1:3306/backupman?tls=false"),
-        (
-            "{provider: mysql, host: '::1', port: 3307, db_name: a/b, user: 'm@', password: 'p:@/ ?%ß', tls: off}",
-            "mysql+pymysql://m%40:p%3A%40%2F %3F%25%C3%9F@[::1]:3307/a/b?tls=false",
-        ),
-        ("{provider: postgres, tls: on}", "postgresql+psycopg://127.0.0.1:5432/backupman?sslmode=require"),
-        (
-            "{url: 'postgres://me:p%40ss@db/x?sslmode=verify-full'}",
-            "postgresql+psycopg://me:p%40ss@db/x?sslmode=verify-full",
-        ),
-        ("{url: 'mariadb://me@db/x'}", "mysql+pymysql://me@db/x"),
-        ("{url: 'sqlite:////var/x.db'}", "sqlite:////var/x.db"),
-    ],
-)
-def test_the_database_section_becomes_an_address(loaded: Load, database: str, address: str) -> None:
-    assert loaded(WHOLE + f"database: {database}\n").config.database.address(Path("/state")) == address
 
 
 def test_what_is_probably_not_meant_is_a_warning(loaded: Load) -> None:
