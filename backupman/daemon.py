@@ -56,6 +56,7 @@ class Daemon:
     def start(self) -> None:
         """Settle what a crash left, then schedule and deliver."""
         self.recover()
+        self.app.store.outbox.release(self.app.config.instance)  # a `run` beside us may send twice, with the same id
         self.app.spools.expire()
         self._dispatcher.start()
         self.scheduler.start(self.app.plans)

@@ -104,6 +104,15 @@ class Outbox:
             else:
                 delivery.settled_at = attempt.at
 
+    def release(self, instance: str) -> None:
+        """Let go of every lease of an instance: its process has died, and another attempt is due now."""
+        with self._sessions() as session:
+            session.connection().execute(
+                update(Delivery)
+                .where(col(Delivery.instance) == instance, col(Delivery.state) == DeliveryState.OWED)
+                .values(lease_until=None)
+            )
+
     def next_due(self, instance: str) -> datetime | None:
         """When the next owed delivery can be claimed: it is due, first in its lane and not under way."""
         leased = col(Delivery.lease_until) > col(Delivery.next_attempt_at)
