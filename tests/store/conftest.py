@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import URL, event
+from sqlmodel import SQLModel
 
 from backupman.records import Backup, DriveFile, Status, new_id
 from backupman.store import Store
@@ -20,8 +21,8 @@ def sqlite_address(file: Path) -> str:
     return URL.create("sqlite", database=str(file)).render_as_string()
 
 
-def server_address(request: pytest.FixtureRequest, kind: str) -> str:
-    """The address of an empty database on a real server, which is dropped after the test."""
+def server_address(request: pytest.FixtureRequest, kind: str, database: str = "") -> str:
+    """The address of a database on a real server; unless one is named, of an empty one that goes after the test."""
     server = request.getfixturevalue(kind)
     return URL.create(
         {"postgres": "postgresql+psycopg", "mariadb": "mysql+pymysql"}[kind],
@@ -29,16 +30,8 @@ def server_address(request: pytest.FixtureRequest, kind: str) -> str:
         password=server.password,
         host=server.host,
         port=server.port,
-        database=request.getfixturevalue(f"{kind}_database"),
+        database=database or request.getfixturevalue(f"{kind}_database"),
     ).render_as_string(hide_password=False)
-
-
-@pytest.fixture(params=["sqlite", "memory", "postgres", "mariadb"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database of each kind."""
-    if request.param == "sqlite":
-        return sqlite_address(tmp_path / "state" / "records.db")
-    return "sqlite://" if request.param == "memory" else server_address(request, request.param)
 
 
 @pytest.fixture(params=["sqlite", "postgres", "mariadb"])
@@ -49,11 +42,29 @@ def shared_address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return server_address(request, request.param)
 
 
-@pytest.fixture
-def store(address: str) -> Iterator[Store]:
-    """An open store of each kind."""
+@pytest.fixture(scope="session")
+def migrated() -> dict[str, str]:
+    """The names of the databases on servers that have their tables already: making these takes a second each time."""
+    return {}
+
+
+@pytest.fixture(params=["sqlite", "memory", "postgres", "mariadb"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, migrated: dict[str, str]) -> Iterator[Store]:
+    """An open store of each kind, with nothing in it."""
+    kind: str = request.param
+    if kind == "sqlite":
+        address = sqlite_address(tmp_path / "state" / "records.db")
+    elif kind == "memory":
+        address = "sqlite://"
+    else:
+        if kind not in migrated:
+            migrated[kind] = request.getfixturevalue(kind).create_database()
+        address = server_address(request, kind, migrated[kind])
     opened = Store.open(address)
     yield opened
+    with opened._engine.begin() as connection:
+        for table in reversed(SQLModel.metadata.sorted_tables):
+            connection.execute(table.delete())
     opened.close()
 
 
