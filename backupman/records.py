@@ -10,20 +10,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Column,
-    DateTime,
-    Dialect,
-    Double,
-    Index,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-)
-from sqlalchemy.dialects import mysql
+from sqlalchemy import BigInteger, Double, Index, UniqueConstraint
 from sqlmodel import Field, Relationship, SQLModel
+
+from backupman.columns import Utc, document_column, text_column
 
 
 class Status(StrEnum):
@@ -59,28 +49,6 @@ class RunState(StrEnum):
     MISSED = "missed"
 
 
-class Utc(TypeDecorator[datetime]):
-    """An aware UTC time; databases without zones keep it as UTC, with microseconds everywhere."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> Any:
-        if dialect.name in ("mysql", "mariadb"):
-            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
-        return dialect.type_descriptor(DateTime())
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time in the store has a zone")
-        return value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value else None
-
-
 def now() -> datetime:
     """The time that records are stamped with."""
     return datetime.now(UTC)
@@ -89,48 +57,6 @@ def now() -> datetime:
 def new_id() -> str:
     """A fresh id for a record."""
     return str(uuid.uuid4())
-
-
-def storable(value: Any) -> Any:
-    """A text, or a JSON value of texts, that every database and UTF-8 can hold: tools may print anything."""
-    if isinstance(value, str):
-        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {storable(key): storable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [storable(item) for item in value]
-    return value
-
-
-class LongText(TypeDecorator[str]):
-    """Text of any length, from anywhere."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> Any:
-        return mysql.LONGTEXT() if dialect.name in ("mysql", "mariadb") else self.impl
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else str(storable(value))
-
-
-class Document(TypeDecorator[Any]):
-    """A JSON value whose texts come from anywhere."""
-
-    impl = JSON
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        return storable(value)
-
-
-def _text() -> Column[str | None]:
-    return Column(LongText, nullable=True)
-
-
-def _document() -> Column[Any]:
-    return Column(Document, nullable=False)
 
 
 class Backup(SQLModel, table=True):
@@ -161,18 +87,18 @@ class Backup(SQLModel, table=True):
     sender: str | None = Field(default=None, max_length=255)
     said_status: str | None = Field(default=None, max_length=255)
     warning: bool = False
-    message: str | None = Field(default=None, sa_column=_text())
-    comment: str | None = Field(default=None, sa_column=_text())
-    tags: dict[str, str] = Field(default_factory=dict, sa_column=_document())
+    message: str | None = Field(default=None, sa_column=text_column())
+    comment: str | None = Field(default=None, sa_column=text_column())
+    tags: dict[str, str] = Field(default_factory=dict, sa_column=document_column())
     object_name: str = Field(max_length=1024)
-    spool_path: str | None = Field(default=None, sa_column=_text())
-    dump_path: str | None = Field(default=None, sa_column=_text())
+    spool_path: str | None = Field(default=None, sa_column=text_column())
+    dump_path: str | None = Field(default=None, sa_column=text_column())
     size: int | None = Field(default=None, sa_type=BigInteger)
     stored_size: int | None = Field(default=None, sa_type=BigInteger)
     sha256: str | None = Field(default=None, max_length=64)
-    warnings: list[str] = Field(default_factory=list, sa_column=_document())
-    facts: dict[str, str] = Field(default_factory=dict, sa_column=_document())
-    error: str | None = Field(default=None, sa_column=_text())
+    warnings: list[str] = Field(default_factory=list, sa_column=document_column())
+    facts: dict[str, str] = Field(default_factory=dict, sa_column=document_column())
+    error: str | None = Field(default=None, sa_column=text_column())
     dump_seconds: float | None = Field(default=None, sa_type=Double)
     seconds: float | None = Field(default=None, sa_type=Double)
     created_at: datetime = Field(default_factory=now, sa_type=Utc)
@@ -198,16 +124,16 @@ class DriveFile(SQLModel, table=True):
     label: str = Field(max_length=255)
     required: bool = True
     status: str = Field(default=Status.PENDING, max_length=16)
-    path: str | None = Field(default=None, sa_column=_text())
-    ref: str | None = Field(default=None, sa_column=_text())
-    sidecar_ref: str | None = Field(default=None, sa_column=_text())
-    session: str | None = Field(default=None, sa_column=_text())
+    path: str | None = Field(default=None, sa_column=text_column())
+    ref: str | None = Field(default=None, sa_column=text_column())
+    sidecar_ref: str | None = Field(default=None, sa_column=text_column())
+    session: str | None = Field(default=None, sa_column=text_column())
     size: int | None = Field(default=None, sa_type=BigInteger)
     sha256: str | None = Field(default=None, max_length=64)
-    checksums: dict[str, str] = Field(default_factory=dict, sa_column=_document())
+    checksums: dict[str, str] = Field(default_factory=dict, sa_column=document_column())
     attempts: int = 0
     seconds: float | None = Field(default=None, sa_type=Double)
-    error: str | None = Field(default=None, sa_column=_text())
+    error: str | None = Field(default=None, sa_column=text_column())
     created_at: datetime = Field(default_factory=now, sa_type=Utc)
     updated_at: datetime | None = Field(default=None, sa_type=Utc)
 
@@ -227,7 +153,7 @@ class Event(SQLModel, table=True):
     instance: str = Field(max_length=255)
     job: str = Field(max_length=255)
     backup_id: str | None = Field(default=None, max_length=36, index=True)
-    payload: dict[str, Any] = Field(sa_column=_document())
+    payload: dict[str, Any] = Field(sa_column=document_column())
 
 
 class Delivery(SQLModel, table=True):
@@ -251,8 +177,8 @@ class Delivery(SQLModel, table=True):
     next_attempt_at: datetime = Field(default_factory=now, sa_type=Utc)
     lease_until: datetime | None = Field(default=None, sa_type=Utc)
     settled_at: datetime | None = Field(default=None, sa_type=Utc)
-    answer: str | None = Field(default=None, sa_column=_text())
-    error: str | None = Field(default=None, sa_column=_text())
+    answer: str | None = Field(default=None, sa_column=text_column())
+    error: str | None = Field(default=None, sa_column=text_column())
     created_at: datetime = Field(default_factory=now, sa_type=Utc)
 
     event: Event = Relationship(sa_relationship_kwargs={"lazy": "joined"})
@@ -271,8 +197,8 @@ class DeliveryAttempt(SQLModel, table=True):
     at: datetime = Field(default_factory=now, sa_type=Utc)
     seconds: float = Field(sa_type=Double)
     delivered: bool
-    answer: str | None = Field(default=None, sa_column=_text())
-    error: str | None = Field(default=None, sa_column=_text())
+    answer: str | None = Field(default=None, sa_column=text_column())
+    error: str | None = Field(default=None, sa_column=text_column())
 
 
 class Schedule(SQLModel, table=True):
@@ -296,7 +222,7 @@ class Run(SQLModel, table=True):
     due_at: datetime = Field(sa_type=Utc)
     state: str = Field(max_length=16)
     instance: str = Field(max_length=255)
-    reason: str | None = Field(default=None, sa_column=_text())
+    reason: str | None = Field(default=None, sa_column=text_column())
     started_at: datetime | None = Field(default=None, sa_type=Utc)
     ended_at: datetime | None = Field(default=None, sa_type=Utc)
 
@@ -329,7 +255,7 @@ class Notification(SQLModel, table=True):
     job: str | None = Field(default=None, max_length=255)
     type: str = Field(max_length=255)
     severity: str = Field(max_length=16)
-    message: str | None = Field(default=None, sa_column=_text())
+    message: str | None = Field(default=None, sa_column=text_column())
     time: datetime = Field(sa_type=Utc)
     created_at: datetime = Field(default_factory=now, sa_type=Utc)
 
