@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from backupman.config.model import Config, Hooks, Job, Retention
 from backupman.drives import Drive
+from backupman.events import EventKind
 from backupman.notifiers import Endpoint
 from backupman.pipeline import Pipeline
 from backupman.schedule import Schedule, zone_of
@@ -33,8 +34,12 @@ class JobPlan:
 
     @property
     def schedule_text(self) -> str:
-        """The schedule with its zone, as the store compares it; nothing without one."""
-        return f"{self.schedule} ({self.schedule.zone})" if self.schedule else ""
+        """The schedule as the store compares it and people read it; nothing without one."""
+        return str(self.schedule) if self.schedule else ""
+
+    def wanting(self, kind: EventKind) -> list[str]:
+        """The names of the endpoints that are told of such events."""
+        return [endpoint.name for endpoint in self.endpoints if kind in endpoint.events]
 
 
 def plans(config: Config) -> list[JobPlan]:
