@@ -107,6 +107,27 @@ class BackupExtended(BackupReport):
     seconds: float | None
     warnings: list[str]
     error: str | None
+    kind: str = Field(default="own", description="`ingested`: made elsewhere, and told to us by a script.")
+    device: str | None = Field(default=None, description="Where an ingested one was made.")
+    sender: str | None = Field(default=None, description="Who told us of an ingested one.")
+    said_status: str | None = Field(default=None, description="The status of an ingested one, as it was sent.")
+    warning: bool = Field(default=False, description="An ingested one that finished with a warning.")
+    message: str | None = Field(default=None, description="What was sent with an ingested one.")
+
+
+class NotificationReport(View):
+    """The payload of a `notification`: what somebody's script sent to the ingest API."""
+
+    id: str
+    label: str = Field(description="Device and type in one, for a subject.")
+    device: str
+    sender: str
+    job: str | None
+    type: str
+    severity: str
+    message: str | None
+    time: Time
+    instance: str
 
 
 def documented(payload: dict[str, Any]) -> dict[str, Any]:

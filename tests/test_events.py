@@ -35,6 +35,7 @@ EXAMPLE: dict[str, Any] = {
 MORE = [
     *("Job", "Source", "Database", "SourceProvider", "Instance", "Trigger", "Operator", "Comment", "Tags", "Phase"),
     *("Size", "StoredSize", "Sha256", "DumpSeconds", "Seconds", "Warnings", "Error"),
+    *("Kind", "Device", "Sender", "SaidStatus", "Warning", "Message"),
 ]
 MORE_OF_A_FILE = ["Size", "Sha256", "Required", "Attempts", "Seconds", "Error"]
 

@@ -52,9 +52,14 @@ def owe(session: Session, backup: Backup, announcements: Sequence[Announcement])
             backup_id=backup.id,
             payload=BackupExtended.of(backup).document(),
         )
-        session.add(event)
-        session.flush()
-        session.add_all(_delivery(event, endpoint) for endpoint in announcement.endpoints)
+        owe_event(session, event, announcement.endpoints)
+
+
+def owe_event(session: Session, event: Event, endpoints: Sequence[str]) -> None:
+    """Write an event and its deliveries into the session's transaction."""
+    session.add(event)
+    session.flush()
+    session.add_all(_delivery(event, endpoint) for endpoint in endpoints)
 
 
 def _delivery(event: Event, endpoint: str) -> Delivery:
@@ -173,10 +178,7 @@ class Outbox:
     ) -> None:
         """Write an event that is not about one backup, and owe it."""
         with self._sessions() as session:
-            event = Event(kind=kind, instance=instance, job=job, payload=payload)
-            session.add(event)
-            session.flush()
-            session.add_all(_delivery(event, endpoint) for endpoint in endpoints)
+            owe_event(session, Event(kind=kind, instance=instance, job=job, payload=payload), endpoints)
 
     def events_after(self, seq: int, limit: int) -> Sequence[Event]:
         """Events after a sequence number, the oldest first."""
