@@ -96,6 +96,9 @@ def context_of(message: Message) -> dict[str, Any]:
 def summary(backup: dict[str, Any]) -> str:
     """One sentence on where the dump is and where it is not; nothing where the event is about no certain backup."""
     label = backup["Label"]
+    if backup["Kind"] == "ingested":
+        outcome = "has finished with a warning" if backup["Warning"] else f"has {backup['Status']}"
+        return f"{label} on {backup['Device']} {outcome}, says {backup['Sender']}."
     kept = [file["Label"] for file in backup["DriveFiles"] if file["Status"] == "finished"]
     lost = [file["Label"] for file in backup["DriveFiles"] if file["Status"] == "failed"]
     if backup["Status"] == "pending":
