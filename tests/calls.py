@@ -11,8 +11,10 @@ from backupman.cli import app
 _OF_THE_PROGRAM = {"--help", "-h", "--install-completion", "--show-completion"}
 
 
-def must_be_a_call(words: Sequence[str]) -> None:
+def must_be_a_call(words: Sequence[str], *, whole: bool = True) -> None:
     """The name of the command, its options and the number of its arguments: whoever parses calls parses this one.
+
+    One that is not `whole` may be the bare name of a command.
 
     Raises:
         AssertionError: there is no such command.
@@ -27,5 +29,5 @@ def must_be_a_call(words: Sequence[str]) -> None:
             return
         left.remove(name)  # the options before it are those that stand behind it too
         found = found.commands[name]
-    if not {"--help", "-h"} & set(left):
+    if (left or whole) and not {"--help", "-h"} & set(left):
         found.make_context(found.name, left)

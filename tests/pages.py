@@ -33,10 +33,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Command:
-    """The words behind `backupman`, and where they stand."""
+    """The words behind `backupman`, where they stand, and whether as something to type or within a sentence."""
 
     where: str
     words: tuple[str, ...]
+    typed: bool
 
     def __str__(self) -> str:
         return f"{self.where}: {shlex.join(['backupman', *self.words])}"
@@ -94,11 +95,11 @@ class Page:
         for block in self.blocks(*_SHELLS):
             for number, line in _whole_lines(block.text):
                 for words in _calls(line):
-                    yield Command(f"{self}:{block.line + number}", words)
+                    yield Command(f"{self}:{block.line + number}", words, typed=True)
         for code in _CODE.findall(self.prose):
             for words in _calls(code):
                 if words:
-                    yield Command(str(self), words)
+                    yield Command(str(self), words, typed=False)
 
 
 def pages() -> list[Page]:
