@@ -149,8 +149,17 @@ def test_abort_ends_exactly_that_session(s3: Server, bucket: str, drive: S3) -> 
         sessions = [client.create_multipart_upload(Bucket=bucket, Key=drive.path(name)) for name in ("a", "b")]
     for _ in range(2):
         drive.abort("a", sessions[0]["UploadId"])
-    drive.abort("b", None)
     assert uploads_open(s3, bucket) == [drive.path("b")]
+
+
+def test_abort_finds_the_sessions_that_nobody_recorded_and_no_neighbour_s(
+    s3: Server, bucket: str, drive: S3
+) -> None:
+    with closing(s3.client()) as client:
+        for name in ("a", "a", "a.json", "aa"):
+            client.create_multipart_upload(Bucket=bucket, Key=drive.path(name))
+    drive.abort("a", None)
+    assert sorted(uploads_open(s3, bucket)) == [drive.path("a.json"), drive.path("aa")]
 
 
 def test_parts_are_sent_side_by_side_within_bounds(drive: S3, in_front: Proxy) -> None:
