@@ -10,7 +10,6 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Any
 
 from backupman.app import App
 from backupman.config import JobPlan
@@ -18,10 +17,10 @@ from backupman.engine.executor import Call
 from backupman.engine.health import Health, check
 from backupman.engine.live import Live
 from backupman.engine.runner import Order
-from backupman.engine.scheduler import Scheduler
+from backupman.engine.scheduler import Missed, Scheduler
 from backupman.errors import BackupmanError, BusyError
-from backupman.events import EventKind
 from backupman.records import now
+from backupman.store.jobs import Changes
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +49,8 @@ class Daemon:
         self.live = Live()
         self.app = App.from_config(config_file, self.live)
         self._lock = _own(self.app.config.state_folder)
-        self.scheduler = Scheduler(self.app.store, self.app.config.instance, self.run, self.report, clock)
+        config = self.app.config
+        self.scheduler = Scheduler(self.app.store, config.instance, config.state_folder, self.run, self._missed, clock)
         self._dispatcher = Thread(target=self._dispatch, name="dispatcher", daemon=True)
 
     def start(self) -> None:
@@ -60,7 +60,7 @@ class Daemon:
         self.app.spools.expire()
         self._dispatcher.start()
         self.scheduler.start(self.app.plans)
-        self.scheduler.every(_RECOVER_EVERY, self.recover)
+        self.scheduler.every(_RECOVER_EVERY, "recovery", self.recover)
 
     def recover(self) -> None:
         """Settle what a crash left; again and again, because a child that outlived its parent takes a while to end."""
@@ -72,10 +72,8 @@ class Daemon:
         """Start a job; a source that another job is dumping is waited for."""
         return self.app.executor.start([plan], sources, order, wait=order.trigger == "schedule")
 
-    def report(self, plan: JobPlan, kind: EventKind, payload: dict[str, Any]) -> None:
-        """Tell the endpoints of a job of something that is not about one backup."""
-        wanted = [endpoint.name for endpoint in plan.endpoints if kind in endpoint.events]
-        self.app.store.outbox.announce(kind, plan.label, self.app.config.instance, payload, wanted)
+    def _missed(self, plan: JobPlan, missed: Missed) -> None:
+        self.app.store.jobs.miss(self.app.config.instance, plan.label, missed.due, "missed", Changes(), missed.noticed)
 
     @property
     def stopping(self) -> bool:

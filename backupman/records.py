@@ -41,10 +41,14 @@ class Kind(StrEnum):
 
 
 class RunState(StrEnum):
-    """Of a Run: `skipped` because the job was still running, `missed` because nobody was there to run it."""
+    """Of a Run: `skipped` because the job was still running, `missed` because nobody was there to run it.
+
+    `interrupted` is a run some of whose sources have not begun: they are begun as long as the run is not too old.
+    """
 
     RUNNING = "running"
     DONE = "done"
+    INTERRUPTED = "interrupted"
     SKIPPED = "skipped"
     MISSED = "missed"
 
@@ -66,6 +70,7 @@ class Backup(SQLModel, table=True):
     __table_args__ = (
         Index("ix_backupman_backups_created_at", "created_at", "id"),
         Index("ix_backupman_backups_of", "source", "database", "created_at"),
+        Index("ix_backupman_backups_by", "job", "source", "created_at"),
         Index("ix_backupman_backups_status", "status"),
         Index("ix_backupman_backups_kind", "kind", "created_at", "id"),
     )
@@ -99,6 +104,8 @@ class Backup(SQLModel, table=True):
     warnings: list[str] = Field(default_factory=list, sa_column=document_column())
     facts: dict[str, str] = Field(default_factory=dict, sa_column=document_column())
     error: str | None = Field(default=None, sa_column=text_column())
+    timed_out: bool = False
+    """Whether it was ended because its dump took longer than the source's `timeout`."""
     dump_seconds: float | None = Field(default=None, sa_type=Double)
     seconds: float | None = Field(default=None, sa_type=Double)
     created_at: datetime = Field(default_factory=now, sa_type=Utc)
@@ -202,42 +209,56 @@ class DeliveryAttempt(SQLModel, table=True):
 
 
 class Schedule(SQLModel, table=True):
-    """The schedule that a job had when it was last seen; a new or changed one has no past to catch up."""
+    """Since when an installation has promised something: a job its schedule, or a source of a job its backups.
+
+    The schedule of a job has neither `source` nor `database`. A new or changed one has no past to catch up.
+    """
 
     __tablename__ = "backupman_schedules"
+    __table_args__ = (Index("ix_backupman_schedules_instance", "instance"),)
 
-    job: str = Field(primary_key=True, max_length=255)
-    schedule: str = Field(max_length=255)
+    id: int | None = Field(default=None, primary_key=True)
+    instance: str = Field(max_length=255)
+    job: str = Field(max_length=255)
+    source: str = Field(default="", max_length=255)
+    database: str = Field(default="", max_length=255)
+    schedule: str = Field(sa_column=text_column())
     since: datetime = Field(sa_type=Utc)
 
 
 class Run(SQLModel, table=True):
-    """One due time of a job and what came of it; never two for the same due time."""
+    """One due time of an installation's job and what came of it; never two for the same due time."""
 
     __tablename__ = "backupman_runs"
-    __table_args__ = (UniqueConstraint("job", "due_at", name="uq_backupman_runs_due"),)
+    __table_args__ = (UniqueConstraint("instance", "job", "due_at", name="uq_backupman_runs_due"),)
 
     id: int | None = Field(default=None, primary_key=True)
+    instance: str = Field(max_length=255)
     job: str = Field(max_length=255)
     due_at: datetime = Field(sa_type=Utc)
     state: str = Field(max_length=16)
-    instance: str = Field(max_length=255)
     reason: str | None = Field(default=None, sa_column=text_column())
     started_at: datetime | None = Field(default=None, sa_type=Utc)
     ended_at: datetime | None = Field(default=None, sa_type=Utc)
 
 
 class Incident(SQLModel, table=True):
-    """A deadline that does not hold (`kind` is the event's), from the first alarm to the recovery."""
+    """A deadline that does not hold (`kind` is the event's), from the first alarm to the recovery.
+
+    Of an ingested job `source` is the device and `database` the sender. A good backup begun at `due_at` or later ends
+    it, if no other is due by then.
+    """
 
     __tablename__ = "backupman_incidents"
-    __table_args__ = (Index("ix_backupman_incidents_open", "closed_at", "job"),)
+    __table_args__ = (Index("ix_backupman_incidents_open", "instance", "closed_at"),)
 
     id: int | None = Field(default=None, primary_key=True)
+    instance: str = Field(max_length=255)
     kind: str = Field(max_length=64)
     job: str = Field(max_length=255)
     source: str = Field(max_length=255)
     database: str = Field(max_length=255)
+    due_at: datetime = Field(sa_type=Utc)
     opened_at: datetime = Field(sa_type=Utc)
     reminded_at: datetime = Field(sa_type=Utc)
     closed_at: datetime | None = Field(default=None, sa_type=Utc)

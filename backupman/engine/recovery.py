@@ -54,7 +54,6 @@ class Recovery:
             with self._free(backup) as free:
                 if free:
                     self._spools.tidy(backup)
-        self._store.jobs.end_dead_runs(self._config.instance)
         return resumable
 
     @contextmanager

@@ -1,77 +1,130 @@
 """Runs jobs when they are due: APScheduler wakes us, our own schedule says when, the store remembers what was run."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from functools import partial
+from itertools import islice, takewhile
+from pathlib import Path
 from random import uniform
 from threading import Lock
-from typing import Any
 
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from backupman.config import JobPlan
 from backupman.engine.executor import Call
+from backupman.engine.locks import source_lock
 from backupman.engine.runner import Order
-from backupman.events import EventKind
-from backupman.records import RunState
+from backupman.errors import BackupmanError, BusyError
+from backupman.records import Run, RunState
 from backupman.schedule import Schedule
 from backupman.store import Store
+from backupman.store.standing import Of
 
 log = logging.getLogger(__name__)
 
-Run = Callable[[JobPlan, Order], Call]
-Report = Callable[[JobPlan, EventKind, dict[str, Any]], None]
-
 _LONGEST_GRACE = timedelta(days=1)
+_TRY_AGAIN = timedelta(seconds=30)
+_COUNTED = 1000
+_JOB = "job "
+"""What the ids of jobs of the config begin with in APScheduler; the others are ours."""
+
+
+@dataclass(frozen=True)
+class Missed:
+    """The due times of a job that nobody was there to run: the newest, the oldest, and how many, 1000 at most."""
+
+    due: datetime
+    first: datetime
+    count: int
+    noticed: datetime
 
 
 class Scheduler:
     """The schedules of all jobs.
 
-    A due time is run once, also by several daemons on one store: the row of (job, due time) is unique. A job that is
-    still running is not started again. A due time that was missed while nobody was there is caught up once when it is
-    younger than the job's `misfire_grace`, otherwise it is recorded and reported; older ones are forgotten with it.
+    A due time is run once, also by several daemons of one name on one store: the row of (instance, job, due time) is
+    unique. A source that the job is still backing up is not started again. What was missed while nobody was there is
+    caught up once, by its newest due time, if that is younger than the job's `misfire_grace`; what is older is
+    recorded and reported as missed.
+
+    Args:
+        run: starts the sources of a job.
+        missed: records and reports what was missed.
     """
 
-    def __init__(self, store: Store, instance: str, run: Run, report: Report, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        instance: str,
+        state_folder: Path,
+        run: Callable[[JobPlan, Order, list[str]], Call],
+        missed: Callable[[JobPlan, Missed], None],
+        clock: Callable[[], datetime],
+    ) -> None:
         self._store = store
         self._instance = instance
+        self._state_folder = state_folder
         self._run = run
-        self._report = report
+        self._missed = missed
         self._clock = clock
         self._anchors: dict[str, datetime] = {}
-        self._calls: dict[str, Call] = {}
+        self._calls: dict[tuple[str, str], Call] = {}
         self._lock = Lock()
         self._ticker = BackgroundScheduler(timezone=UTC)
 
     def start(self, plans: Sequence[JobPlan]) -> None:
-        """Catch up with what was missed, and wake up for what comes."""
+        """Catch up with what was missed, go on with what a crash interrupted, and wake up for what comes."""
+        self._store.jobs.end_dead_runs(self._instance)
         self.reschedule(plans)
         self._ticker.start()
 
     def reschedule(self, plans: Sequence[JobPlan]) -> None:
-        """Take these jobs and their schedules from now on."""
-        self._ticker.remove_all_jobs()
-        for plan in plans:
-            if plan.schedule:
-                at = self._clock()
-                self._anchors[plan.label] = self._store.jobs.seen(plan.label, plan.schedule_text, at)
-                self.tick(plan)
-                self._ticker.add_job(
-                    self.tick,
-                    _Due(plan.schedule, self._anchors[plan.label], plan.jitter),
-                    args=[plan],
-                    id=plan.label,
-                    coalesce=True,
-                    misfire_grace_time=None,
-                    max_instances=3,
-                )
+        """Take these jobs and their schedules from now on; raises StoreError, and then nothing has changed."""
+        scheduled = {plan.label: plan for plan in plans if plan.schedule}
+        texts = {label: plan.schedule_text for label, plan in scheduled.items()}
+        self._anchors = self._store.jobs.seen_jobs(self._instance, texts, self._clock())
+        for job in self._ticker.get_jobs():
+            if job.id.startswith(_JOB):
+                job.remove()
+        for label, plan in scheduled.items():
+            self._wake(plan)
+            assert plan.schedule  # noqa: S101 - only those are here
+            trigger = _Due(plan.schedule, self._anchors[label], plan.jitter)
+            # Each time only wakes us: what is due, and whether it is too late, we say ourselves.
+            self._ticker.add_job(
+                self._wake, trigger, [plan], id=_JOB + label, coalesce=True, misfire_grace_time=None, max_instances=3
+            )
 
-    def every(self, interval: timedelta, work: Callable[[], None]) -> None:
-        """Do something else again and again, for example watch the deadlines."""
-        self._ticker.add_job(work, "interval", seconds=interval.total_seconds(), coalesce=True, max_instances=1)
+    def every(self, interval: timedelta, name: str, work: Callable[[], None]) -> None:
+        """Do something else now and again and again, for example watch the deadlines.
+
+        The shortest of these intervals is also how late, at most, we notice that clocks were changed or that the
+        machine was asleep.
+        """
+
+        def careful() -> None:
+            try:
+                work()
+            except BackupmanError as error:
+                log.error("%s: %s", name, error.sentence)
+            except Exception:  # the door of everything that the daemon does by the clock
+                log.exception("%s: unexpected", name)
+
+        seconds, now = interval.total_seconds(), datetime.now(UTC)
+        self._ticker.add_job(
+            careful, "interval", seconds=seconds, id=name, next_run_time=now, misfire_grace_time=None, coalesce=True
+        )
+
+    def soon(self, name: str) -> None:
+        """Do something of `every` now too."""
+        try:
+            self._ticker.modify_job(name, next_run_time=datetime.now(UTC))
+        except JobLookupError:  # not begun yet
+            return
 
     def stop(self) -> None:
         """Start nothing more."""
@@ -82,62 +135,157 @@ class Scheduler:
         """The next due times of a job."""
         if not plan.schedule:
             return []
-        anchor = self._anchors.get(plan.label, after)
-        return list(islice(plan.schedule.due(after, anchor), count))
+        return list(islice(plan.schedule.due(after, self._anchors.get(plan.label, after)), count))
 
     def tick(self, plan: JobPlan) -> None:
-        """Run what is due of a job now, if it was not run, skipped or missed before."""
-        assert plan.schedule is not None  # noqa: S101 - only such plans are scheduled
+        """Run what is due of a job now, if it was not run, skipped or missed before.
+
+        Recorded due times in the future do not count: the clock was ahead when they were written.
+        """
+        assert plan.schedule  # noqa: S101 - only such plans are scheduled
         at, anchor = self._clock(), self._anchors[plan.label]
+        last = self._store.jobs.last_run(self._instance, plan.label, at)
         due = plan.schedule.latest(at, anchor)
-        last = self._store.jobs.last_due(plan.label)
-        if due is None or (last is not None and due <= last):
+        since = max(anchor, last.due_at) if last else anchor
+        if due is None or due <= since:
+            if last and last.state == RunState.INTERRUPTED and last.due_at > anchor:
+                self._go_on(plan, last, at)
             return
-        if at - due > self._grace(plan, at, anchor):
-            self._miss(plan, due, at)
-        else:
+        grace = self._grace(plan, due)
+        too_old = plan.schedule.latest(min(due, at - grace - timedelta.resolution), anchor)
+        if too_old and too_old > since:
+            between = takewhile(lambda time: time <= too_old, plan.schedule.due(since, anchor))
+            missed = list(islice(between, _COUNTED))
+            self._missed(plan, Missed(due=too_old, first=missed[0], count=len(missed), noticed=at))
+        if due != too_old:
             self._begin(plan, due, at)
 
-    def _grace(self, plan: JobPlan, at: datetime, anchor: datetime) -> timedelta:
+    def _wake(self, plan: JobPlan) -> None:
+        """Tick, and try again soon when the store has a bad moment: a due time must not be lost with it."""
+        try:
+            self.tick(plan)
+        except BackupmanError as error:
+            log.error("job %s waits: %s", plan.label, error.sentence)
+            self._wake_again(plan)
+
+    def _wake_again(self, plan: JobPlan) -> None:
+        when = datetime.now(UTC) + _TRY_AGAIN
+        again = f"{_JOB}{plan.label} again"
+        self._ticker.add_job(
+            self._wake, "date", [plan], run_date=when, id=again, replace_existing=True, misfire_grace_time=None
+        )
+
+    def _grace(self, plan: JobPlan, due: datetime) -> timedelta:
         if plan.misfire_grace is not None:
             return plan.misfire_grace
-        assert plan.schedule is not None  # noqa: S101
-        return min(plan.schedule.interval(at, anchor) / 2, _LONGEST_GRACE)
+        assert plan.schedule  # noqa: S101
+        return min(plan.schedule.interval(due, self._anchors[plan.label]) / 2, _LONGEST_GRACE)
 
     def _begin(self, plan: JobPlan, due: datetime, at: datetime) -> None:
         with self._lock:
-            running = self._calls.get(plan.label)
-            if running and not running.ended():
-                reason = "the job's run before it is still under way"
-                if self._store.jobs.not_run(plan.label, due, self._instance, RunState.SKIPPED, reason):
+            busy = [source.label for source in plan.sources if self._busy(plan, source.label)]
+            free = [source.label for source in plan.sources if source.label not in busy]
+            reason = f"still being backed up since before: {', '.join(busy)}" if busy else None
+            if reason and not free:
+                if self._store.jobs.skip(self._instance, plan.label, due, reason):
                     log.warning("job %s: the run due at %s is skipped: %s", plan.label, due, reason)
                 return
-            run_id = self._store.jobs.open_run(plan.label, due, self._instance, at)
+            run_id = self._store.jobs.open_run(self._instance, plan.label, due, at, reason)
             if run_id is None:
                 return
-            call = self._run(plan, Order(trigger="schedule"))
-            self._calls[plan.label] = call
-        call.when_ended(lambda: self._store.jobs.end_run(run_id, self._clock()))
+            if reason:
+                log.warning("job %s: the run due at %s skips what is %s", plan.label, due, reason)
+            self._start(plan, run_id, free)
 
-    def _miss(self, plan: JobPlan, due: datetime, at: datetime) -> None:
-        reason = f"nobody was there to run it; noticed at {at:%Y-%m-%d %H:%M} UTC"
-        if self._store.jobs.not_run(plan.label, due, self._instance, RunState.MISSED, reason):
-            log.error("job %s: the run due at %s was missed: %s", plan.label, due, reason)
-            self._report(plan, EventKind.BACKUP_MISSED, {"DueAt": due.isoformat(), "Reason": reason})
+    def _go_on(self, plan: JobPlan, run: Run, at: datetime) -> None:
+        """Begin the sources of a run that it had not come to when it was interrupted."""
+        if run.started_at is None or run.id is None or at - run.due_at > self._grace(plan, run.due_at):
+            return
+        with self._lock:
+            left = [
+                source.label
+                for source in plan.sources
+                if not self._store.standing.begun(self._of(plan, source.label), run.started_at)
+                and not self._busy(plan, source.label)
+            ]
+            if left and self._store.jobs.open_again(run.id):
+                log.warning("job %s: the run due at %s goes on with %s", plan.label, run.due_at, ", ".join(left))
+                self._start(plan, run.id, left)
+
+    def _busy(self, plan: JobPlan, source: str) -> bool:
+        """Whether the job backs up the source already, be it by a schedule, the API or `backupman run`."""
+        call = self._calls.get((plan.label, source))
+        if call and not call.ended():
+            return True
+        return self._store.standing.under_way(self._of(plan, source)) and self._locked(source)
+
+    def _of(self, plan: JobPlan, source: str) -> Of:
+        return Of(self._instance, plan.label, source)
+
+    def _locked(self, source: str) -> bool:
+        """Whether somebody holds the source: what a dead process left unsettled keeps nobody from working."""
+        try:
+            with source_lock(self._state_folder, source, wait=False):
+                return False
+        except BusyError:
+            return True
+
+    def _start(self, plan: JobPlan, run_id: int, sources: Sequence[str]) -> None:
+        """Start each source by itself, so that the next run need only skip those that are not through."""
+        calls = {source: self._run(plan, Order(trigger="schedule"), [source]) for source in sources}
+        self._calls |= {(plan.label, source): call for source, call in calls.items()}
+        left, guard = set(calls), Lock()
+
+        def ended(source: str) -> None:
+            with guard:
+                left.discard(source)
+                last = not left
+            if last:
+                self._end(plan, run_id, calls)
+
+        for source, call in calls.items():
+            call.when_ended(partial(ended, source))
+
+    def _end(self, plan: JobPlan, run_id: int, calls: Mapping[str, Call]) -> None:
+        """Record that a run is over; what could not even begin is tried again while the run is not too old."""
+        reasons = [f"{source}: {reason}" for source, call in calls.items() if (reason := _why_not_begun(call))]
+        for reason in reasons:
+            log.error("job %s: not begun: %s", plan.label, reason)
+        try:
+            self._store.jobs.end_run(run_id, self._clock(), "; ".join(reasons) or None)
+        except BackupmanError as error:
+            log.error("job %s: its end could not be recorded: %s", plan.label, error.sentence)
+        if reasons and self._ticker.running:
+            self._wake_again(plan)
+
+
+def _why_not_begun(call: Call) -> str | None:
+    """Why an ended call of one source has not even recorded a backup; None when it has."""
+    try:
+        result = call.result()
+    except Exception as error:  # a fault of ours in its thread
+        log.exception("a backup ended unexpectedly")
+        return f"unexpected {type(error).__name__}"
+    if result.backups:
+        return None
+    return "; ".join(error.sentence for error in result.errors) or "backupman was stopped"
 
 
 class _Due(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
-    """Tells APScheduler when a schedule is due next."""
+    """Tells APScheduler when to wake us for a schedule."""
 
     def __init__(self, schedule: Schedule, anchor: datetime, jitter: timedelta | None) -> None:
         self._schedule = schedule
         self._anchor = anchor
-        self._jitter = jitter.total_seconds() if jitter else 0.0
+        self._jitter = jitter or timedelta()
 
-    def get_next_fire_time(self, previous: datetime | None, at: datetime) -> datetime | None:
-        """The next due time, and up to `jitter` later."""
-        due = next(self._schedule.due(max(previous or at, at), self._anchor))
-        return due + timedelta(seconds=uniform(0, self._jitter))  # noqa: S311 - spreads load, keeps no secret
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+        """The next due time and up to `jitter` later, but well before the one after it, whose turn it would take."""
+        due = next(self._schedule.due(max(previous or now, now), self._anchor), None)
+        if due is None or not self._jitter:
+            return due
+        longest = min(self._jitter, self._schedule.interval(due, self._anchor) / 2)
+        return due + uniform(0, 1) * longest  # noqa: S311 - spreads load, keeps no secret
 
     def __str__(self) -> str:
         return str(self._schedule)

@@ -16,6 +16,8 @@ from backupman.store.ingest import Ingest
 from backupman.store.jobs import Jobs
 from backupman.store.migrating import migrate
 from backupman.store.outbox import Announcement, Outbox
+from backupman.store.standing import Standing
+from backupman.store.statistics import Statistics
 
 __all__ = ["Announcement", "Store"]
 
@@ -37,6 +39,8 @@ class Store:
         self.ingest = Ingest(self._session)
         self.jobs = Jobs(self._session)
         self.outbox = Outbox(self._session)
+        self.standing = Standing(self._session)
+        self.statistics = Statistics(self._session)
 
     @classmethod
     def open(cls, address: str) -> "Store":

@@ -1,16 +1,55 @@
-"""What the daemon remembers of its jobs: their schedules, their runs, and the incidents of their deadlines."""
+"""What the daemon remembers of its jobs: since when they are promised, their runs, and the incidents of deadlines.
 
-from collections.abc import Callable, Sequence
+Everything is an installation's own: other ones on the same store may have jobs of the same name.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
+from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from backupman.errors import StoreError
-from backupman.records import Incident, Run, RunState, Schedule
+from backupman.records import Event, Incident, Run, RunState, Schedule
+from backupman.store.outbox import owe_event
 
 Sessions = Callable[[], AbstractContextManager[Session]]
+
+
+class Key(NamedTuple):
+    """What is promised: a job's runs, without a source, or the backups of a source by a job.
+
+    Of an ingested job `source` is the device and `database` the sender.
+    """
+
+    job: str
+    source: str = ""
+    database: str = ""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An event about incidents, and the names of the endpoints that want it."""
+
+    event: Event
+    endpoints: Sequence[str]
+
+
+@dataclass
+class Changes:
+    """What becomes of incidents at one time; the alarms are owed in the same transaction."""
+
+    opened: list[Incident] = field(default_factory=list)
+    reminded: list[Incident] = field(default_factory=list)
+    closed: list[Incident] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.opened or self.reminded or self.closed or self.alarms)
 
 
 class Jobs:
@@ -19,59 +58,127 @@ class Jobs:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    def seen(self, job: str, schedule: str, at: datetime) -> datetime:
-        """Since when the job has had this schedule: from now on, if it is new or has changed."""
+    def seen_jobs(self, instance: str, schedules: Mapping[str, str], at: datetime) -> dict[str, datetime]:
+        """Since when each job has had its schedule: from now on, if it is new, has changed or was away."""
+        found = self._seen(instance, {Key(job): text for job, text in schedules.items()}, at, of_jobs=True)
+        return {key.job: since for key, since in found.items()}
+
+    def seen_sources(self, instance: str, schedules: Mapping[Key, str], at: datetime) -> dict[Key, datetime]:
+        """Since when each source has been backed up by a job of that schedule; as with jobs."""
+        return self._seen(instance, schedules, at, of_jobs=False)
+
+    def since(self, instance: str) -> dict[str, datetime]:
+        """Since when each job has had its schedule."""
         with self._sessions() as session:
-            known = session.get(Schedule, job)
-            if known is None or known.schedule != schedule:
-                known = session.merge(Schedule(job=job, schedule=schedule, since=at))
-            return known.since
+            query = select(Schedule).where(Schedule.instance == instance, Schedule.source == "")
+            return {known.job: known.since for known in session.exec(query)}
 
-    def open_run(self, job: str, due_at: datetime, instance: str, at: datetime) -> int | None:
+    def open_run(
+        self, instance: str, job: str, due_at: datetime, at: datetime, reason: str | None = None
+    ) -> int | None:
         """Record that the run due then has started; its id, or None when somebody has it already."""
-        return self._record(Run(job=job, due_at=due_at, instance=instance, state=RunState.RUNNING, started_at=at))
+        return self._record(
+            Run(instance=instance, job=job, due_at=due_at, state=RunState.RUNNING, reason=reason, started_at=at)
+        )
 
-    def end_run(self, run_id: int, at: datetime) -> None:
-        """Record that a run has ended, whatever came of its backups."""
+    def open_again(self, run_id: int) -> bool:
+        """Take over an interrupted run; whether nobody else did."""
+        with self._sessions() as session:
+            mine = col(Run.id) == run_id, col(Run.state) == RunState.INTERRUPTED
+            changed = session.connection().execute(update(Run).where(*mine).values(state=RunState.RUNNING))
+            return changed.rowcount == 1
+
+    def end_run(self, run_id: int, at: datetime, interrupted: str | None = None) -> None:
+        """Record that a run has ended, or why some of its sources have not begun."""
         with self._sessions() as session:
             run = session.get_one(Run, run_id)
-            run.state, run.ended_at = RunState.DONE, at
+            run.state, run.ended_at = RunState.INTERRUPTED if interrupted else RunState.DONE, at
+            run.reason = interrupted or run.reason
 
     def end_dead_runs(self, instance: str) -> None:
-        """After a crash: the runs that an instance had under way are over."""
+        """After a crash: the runs that an instance had under way were interrupted."""
         with self._sessions() as session:
             dead = session.exec(select(Run).where(Run.instance == instance, Run.state == RunState.RUNNING)).all()
             for run in dead:
-                run.state, run.reason = RunState.DONE, "interrupted by a crash"
+                run.state, run.reason = RunState.INTERRUPTED, "interrupted by a crash"
 
-    def not_run(self, job: str, due_at: datetime, instance: str, state: RunState, reason: str) -> bool:
-        """Record a due time that was `skipped` or `missed`, and why; whether it was news."""
-        return self._record(Run(job=job, due_at=due_at, instance=instance, state=state, reason=reason)) is not None
+    def skip(self, instance: str, job: str, due_at: datetime, reason: str) -> bool:
+        """Record a due time that was skipped, and why; whether it was news."""
+        run = Run(instance=instance, job=job, due_at=due_at, state=RunState.SKIPPED, reason=reason)
+        return self._record(run) is not None
 
-    def last_due(self, job: str) -> datetime | None:
-        """The newest due time that was run, skipped or missed."""
+    def miss(self, instance: str, job: str, due_at: datetime, reason: str, changes: Changes, at: datetime) -> bool:
+        """Record a due time that was missed, and why, and tell of it, in one transaction; whether it was news."""
+        run = Run(instance=instance, job=job, due_at=due_at, state=RunState.MISSED, reason=reason)
+        return self._record(run, changes, at) is not None
+
+    def last_run(self, instance: str, job: str, until: datetime) -> Run | None:
+        """The run of the newest due time that is not later than `until`."""
         with self._sessions() as session:
-            return session.exec(select(Run.due_at).where(Run.job == job).order_by(col(Run.due_at).desc())).first()
+            query = select(Run).where(Run.instance == instance, Run.job == job, col(Run.due_at) <= until)
+            return session.exec(query.order_by(col(Run.due_at).desc())).first()
 
-    def runs(self, job: str, limit: int = 60) -> Sequence[Run]:
+    def skipped(self, instance: str, job: str, after: datetime, until: datetime) -> datetime | None:
+        """The newest due time between the two (each may be it) that was skipped."""
+        with self._sessions() as session:
+            query = select(Run.due_at).where(
+                Run.instance == instance, Run.job == job, col(Run.due_at).between(after, until)
+            )
+            return session.exec(query.where(Run.state == RunState.SKIPPED).order_by(col(Run.due_at).desc())).first()
+
+    def runs(self, instance: str, job: str, limit: int = 60) -> Sequence[Run]:
         """A job's runs, the newest first."""
         with self._sessions() as session:
-            return session.exec(select(Run).where(Run.job == job).order_by(col(Run.due_at).desc()).limit(limit)).all()
+            query = select(Run).where(Run.instance == instance, Run.job == job)
+            return session.exec(query.order_by(col(Run.due_at).desc()).limit(limit)).all()
 
-    def open_incidents(self) -> Sequence[Incident]:
-        """Everything that is not right now, the oldest first."""
+    def open_incidents(self, instance: str | None = None) -> Sequence[Incident]:
+        """Everything that is not right now, of an installation or of all, the oldest first."""
         with self._sessions() as session:
-            return session.exec(
-                select(Incident).where(col(Incident.closed_at).is_(None)).order_by(col(Incident.id))
-            ).all()
+            query = select(Incident).where(col(Incident.closed_at).is_(None)).order_by(col(Incident.id))
+            return session.exec(query if instance is None else query.where(Incident.instance == instance)).all()
 
-    def _record(self, run: Run) -> int | None:
+    def change_incidents(self, changes: Changes, at: datetime) -> None:
+        """Open, remind of and close incidents, and owe what is told of them, in one transaction."""
+        with self._sessions() as session:
+            _enter(session, changes, at)
+
+    def _record(self, run: Run, changes: Changes | None = None, at: datetime | None = None) -> int | None:
+        """The run's id, or None when its due time was recorded before; then nothing is changed."""
         try:
             with self._sessions() as session:
                 session.add(run)
                 session.flush()
+                if changes and at:
+                    _enter(session, changes, at)
                 return run.id
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):  # the unique constraint: somebody was first
                 return None
             raise
+
+    def _seen(self, instance: str, wanted: Mapping[Key, str], at: datetime, *, of_jobs: bool) -> dict[Key, datetime]:
+        """What is not wanted any more is forgotten; a clock that was ahead must not hold a schedule back."""
+        with self._sessions() as session:
+            query = select(Schedule).where(Schedule.instance == instance)
+            mine = session.exec(query.where((Schedule.source == "") if of_jobs else (Schedule.source != ""))).all()
+            known = {Key(row.job, row.source, row.database): row for row in mine}
+            for key, row in known.items():
+                if key not in wanted:
+                    session.delete(row)
+            for key, text in wanted.items():
+                row = known.setdefault(key, Schedule(instance=instance, **key._asdict(), schedule=text, since=at))
+                if row.schedule != text or row.since > at:
+                    row.schedule, row.since = text, at
+                session.add(row)
+            return {key: known[key].since for key in wanted}
+
+
+def _enter(session: Session, changes: Changes, at: datetime) -> None:
+    session.add_all(changes.opened)
+    for incident in changes.reminded:
+        session.merge(incident).reminded_at = at
+    for incident in changes.closed:
+        session.merge(incident).closed_at = at
+    for alarm in changes.alarms:
+        owe_event(session, alarm.event, alarm.endpoints)

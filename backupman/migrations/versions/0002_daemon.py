@@ -23,40 +23,49 @@ def upgrade() -> None:
     op.add_column("backupman_backups", sa.Column("said_status", sa.String(255)))
     op.add_column("backupman_backups", sa.Column("warning", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("backupman_backups", sa.Column("message", _TEXT))
+    op.add_column("backupman_backups", sa.Column("timed_out", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.create_index("ix_backupman_backups_by", "backupman_backups", ["job", "source", "created_at"])
     op.create_index("ix_backupman_backups_kind", "backupman_backups", ["kind", "created_at", "id"])
     op.create_table(
         "backupman_schedules",
-        sa.Column("job", sa.String(255), primary_key=True),
-        sa.Column("schedule", sa.String(255), nullable=False),
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("instance", sa.String(255), nullable=False),
+        sa.Column("job", sa.String(255), nullable=False),
+        sa.Column("source", sa.String(255), nullable=False),
+        sa.Column("database", sa.String(255), nullable=False),
+        sa.Column("schedule", _TEXT),
         sa.Column("since", _TIME, nullable=False),
         **TABLE,
     )
+    op.create_index("ix_backupman_schedules_instance", "backupman_schedules", ["instance"])
     op.create_table(
         "backupman_runs",
         sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("instance", sa.String(255), nullable=False),
         sa.Column("job", sa.String(255), nullable=False),
         sa.Column("due_at", _TIME, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
-        sa.Column("instance", sa.String(255), nullable=False),
         sa.Column("reason", _TEXT),
         sa.Column("started_at", _TIME),
         sa.Column("ended_at", _TIME),
-        sa.UniqueConstraint("job", "due_at", name="uq_backupman_runs_due"),
+        sa.UniqueConstraint("instance", "job", "due_at", name="uq_backupman_runs_due"),
         **TABLE,
     )
     op.create_table(
         "backupman_incidents",
         sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("instance", sa.String(255), nullable=False),
         sa.Column("kind", sa.String(64), nullable=False),
         sa.Column("job", sa.String(255), nullable=False),
         sa.Column("source", sa.String(255), nullable=False),
         sa.Column("database", sa.String(255), nullable=False),
+        sa.Column("due_at", _TIME, nullable=False),
         sa.Column("opened_at", _TIME, nullable=False),
         sa.Column("reminded_at", _TIME, nullable=False),
         sa.Column("closed_at", _TIME),
         **TABLE,
     )
-    op.create_index("ix_backupman_incidents_open", "backupman_incidents", ["closed_at", "job"])
+    op.create_index("ix_backupman_incidents_open", "backupman_incidents", ["instance", "closed_at"])
     op.create_table(
         "backupman_notifications",
         sa.Column("id", sa.String(36), primary_key=True),
