@@ -4,17 +4,16 @@ import asyncio
 import fcntl
 import logging
 import os
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 
 from backupman.app import App
 from backupman.config import JobPlan
 from backupman.engine.executor import Call
-from backupman.engine.health import Health, check
+from backupman.engine.health import Checkup, Health
 from backupman.engine.live import Live
 from backupman.engine.runner import Order
 from backupman.engine.scheduler import Missed, Scheduler
@@ -25,7 +24,6 @@ from backupman.store.jobs import Changes
 log = logging.getLogger(__name__)
 
 _IDLE_POLL = 1.0
-_HEALTH_KEPT = 30.0
 _RECOVER_EVERY = timedelta(seconds=10)
 
 
@@ -43,9 +41,7 @@ class Daemon:
         self._clock = clock
         self._stopping = Event()
         self._old: list[App] = []
-        self._checking = Lock()
-        self._health: Health | None = None
-        self._checked = 0.0
+        self._checkup = Checkup()
         self.live = Live()
         self.app = App.from_config(config_file, self.live)
         self._lock = _own(self.app.config.state_folder)
@@ -85,11 +81,12 @@ class Daemon:
         return self.scheduler.upcoming(plan, self._clock(), count)
 
     def health(self, timeout: timedelta) -> Health:
-        """What the checks found; asked again after a while, so that callers cannot wear out the drives."""
-        with self._checking:
-            if self._health is None or time.monotonic() - self._checked > _HEALTH_KEPT:
-                self._health, self._checked = check(self.app.config, timeout), time.monotonic()
-            return self._health
+        """What the checks found, now or a short while ago."""
+        return self._checkup.of(self.app.config, timeout)
+
+    def cancel(self, backup_id: str, reason: str) -> bool:
+        """End one backup, also one that began under an earlier config; whether it was under way here."""
+        return any(app.executor.cancel(backup_id, reason) for app in [*self._old, self.app])
 
     def reload(self) -> None:
         """Take the config anew; a wrong one changes nothing and is reported in the log."""

@@ -1,18 +1,23 @@
 """Backups over HTTP: listed, shown, started, retried, cancelled."""
 
-from datetime import datetime
-from typing import Annotated, Any
+import base64
+import binascii
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, HTTPException, Query
-from pydantic import Field
+from fastapi import APIRouter, Depends, HTTPException, Query
+from pydantic import AwareDatetime
 
+from backupman.api.bodies import body_of, document, parsed
+from backupman.api.documents import BackupId, BackupPage, BackupShown, Cancelled, Started, StartRequest
 from backupman.api.keys import Operator, Reader, Served
 from backupman.config.plans import JobPlan
 from backupman.daemon import Daemon
+from backupman.engine.executor import Call
 from backupman.engine.runner import Order
 from backupman.errors import BusyError, NotFoundError
-from backupman.events import BackupExtended, View
-from backupman.records import Kind, Status
+from backupman.events import BackupExtended
+from backupman.records import Backup, Kind, Status
 from backupman.registry import nearest
 from backupman.store.backups import BackupFilter
 
@@ -21,88 +26,84 @@ router = APIRouter(prefix="/api/backups", tags=["backups"])
 _BEGIN_WITHIN = 30.0
 
 
-class StartRequest(View):
-    """What to back up; everything when it is empty."""
-
-    job: str | None = None
-    source: str | None = None
-    comment: str | None = None
-    tags: dict[str, str] = Field(default_factory=dict)
-
-
 @router.get("")
 def list_backups(
     daemon: Served,
     _: Reader,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: str | None = None,
-    status: Status | None = None,
-    label: str | None = None,
-    job: str | None = None,
-    source: str | None = None,
-    database: str | None = None,
-    since: datetime | None = None,
-    kind: str = Kind.OWN,
-) -> dict[str, Any]:
-    """The newest backups first; `Cursor` asks for the page after. `kind` is `own`, `ingested` or `all`."""
-    if since is not None and since.tzinfo is None:
-        raise HTTPException(422, "since: write a UTC offset or Z")
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 100,
+    cursor: Annotated[str | None, Query(description="The `Cursor` of the page before.")] = None,
+    status: Annotated[Status | None, Query(description="Only backups of this status.")] = None,
+    label: Annotated[str | None, Query(description="Only of this label.")] = None,
+    job: Annotated[str | None, Query(description="Only of this job.")] = None,
+    source: Annotated[str | None, Query(description="Only of this source.")] = None,
+    database: Annotated[str | None, Query(description="Only of this database.")] = None,
+    device: Annotated[str | None, Query(description="Only ingested ones of this device.")] = None,
+    sender: Annotated[str | None, Query(description="Only ingested ones of this sender.")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="Only of this time or later, with its offset.")] = None,
+    kind: Annotated[
+        Literal["own", "ingested", "all"], Query(description="Our own, those told by scripts elsewhere, or both.")
+    ] = "own",
+) -> BackupPage:
+    """The newest backups first."""
     wanted = BackupFilter(
         status=status,
         label=label,
         job=job,
         source=source,
         database=database,
+        device=device,
+        sender=sender,
         since=since,
-        after=cursor,
+        after=_position(cursor) if cursor else None,
         kind=None if kind == "all" else kind,
     )
-    found = daemon.app.store.backups.list(wanted, limit)
-    more = {"Cursor": found[-1].id} if len(found) == limit else {}
-    return {"Results": [BackupExtended.of(backup).document() for backup in found]} | more
+    found = daemon.app.store.backups.list(wanted, limit + 1)
+    page = found[:limit]
+    return BackupPage(
+        results=[BackupExtended.of(backup) for backup in page],
+        cursor=_cursor(page[-1]) if len(found) > limit else None,
+    )
 
 
-@router.post("")
-def start_backup(daemon: Served, caller: Operator, request: Annotated[StartRequest | None, Body()] = None) -> Any:
-    """Start a backup of everything, of a job, or of a source; the ids of the records that were begun."""
-    asked = request or StartRequest()
+@router.post("", openapi_extra=body_of(StartRequest, required=False))
+def start_backup(daemon: Served, caller: Operator, body: Annotated[Any, Depends(document)]) -> Started:
+    """Start a backup of everything, of a job, or of a source; 409 when all of that is running already."""
+    asked = parsed(StartRequest, {} if body is None else body)
     plans, sources = _chosen(daemon, asked)
     order = Order(trigger="api", operator=caller.name, comment=asked.comment, tags=asked.tags)
     call = daemon.app.executor.start(plans, sources, order, wait=False)
-    ids = call.ids(_BEGIN_WITHIN)
-    if not ids and call.ended():
-        result = call.result()
-        if result.errors:
-            raise result.errors[0]
-        raise BusyError(f"already running: {', '.join(result.busy)}; wait for it to end")
-    return {"Message": "Backup started", "Ids": ids}
+    return Started(message="Backup started", ids=_begun(call))
 
 
 @router.get("/{backup_id}")
-def show_backup(daemon: Served, _: Reader, backup_id: str) -> dict[str, Any]:
-    """One backup with everything that is known of it; `Live` while it is under way here."""
+def show_backup(daemon: Served, _: Reader, backup_id: BackupId) -> BackupShown:
+    """One backup, by its id, a unique beginning of it, or `latest`; `Live` while it is under way here."""
     backup = daemon.app.store.backups.get(backup_id)
     live = next((live for live in daemon.live.running() if live["Id"] == backup.id), None)
-    return BackupExtended.of(backup).document() | ({"Live": live} if live else {})
+    return BackupShown.of(backup).model_copy(update={"live": live})
 
 
 @router.post("/{backup_id}/retry")
-def retry_backup(daemon: Served, _: Operator, backup_id: str) -> dict[str, Any]:
-    """Go on from the failed drives, or make a failed dump anew."""
-    backup = daemon.app.store.backups.get(backup_id)
+def retry_backup(daemon: Served, _: Operator, backup_id: BackupId) -> Started:
+    """Go on with a failed backup: from the failed drives alone, or with a new dump where that had failed."""
+    app = daemon.app
+    backup = app.store.backups.get(backup_id)
+    if backup.kind != Kind.OWN or backup.instance != app.config.instance:
+        made = backup.device if backup.kind != Kind.OWN else backup.instance
+        raise BusyError(f"{backup.label}: the backup was made on {made}, and only there it can be made again")
     if backup.status != Status.FAILED:
         raise BusyError(f"{backup.label}: the backup is {backup.status}; only a failed one is retried")
-    call = daemon.app.executor.start_retry(daemon.app.plans, [backup], wait=False)
-    return {"Message": "Retry started", "Ids": call.ids(_BEGIN_WITHIN) or [backup.id]}
+    call = app.executor.start_retry(app.plans, [backup], wait=False)
+    return Started(message="Retry started", ids=_begun(call) or [backup.id])
 
 
 @router.post("/{backup_id}/cancel")
-def cancel_backup(daemon: Served, caller: Operator, backup_id: str) -> dict[str, Any]:
+def cancel_backup(daemon: Served, caller: Operator, backup_id: BackupId) -> Cancelled:
     """End a backup that is under way; its record becomes failed."""
     backup = daemon.app.store.backups.get(backup_id)
-    if not daemon.app.executor.cancel(backup.id, f"{backup.label}: cancelled by {caller.name}"):
+    if not daemon.cancel(backup.id, f"{backup.label}: cancelled by {caller.name}"):
         raise BusyError(f"{backup.label}: the backup is not under way here")
-    return {"Message": "Backup cancelled", "Id": backup.id}
+    return Cancelled(message="Backup cancelled", id=backup.id)
 
 
 def _chosen(daemon: Daemon, asked: StartRequest) -> tuple[list[JobPlan], list[str] | None]:
@@ -114,5 +115,32 @@ def _chosen(daemon: Daemon, asked: StartRequest) -> tuple[list[JobPlan], list[st
     chosen = [plan for plan in plans if asked.job in (None, plan.label)]
     sources = [source.label for plan in chosen for source in plan.sources]
     if asked.source is not None and asked.source not in sources:
-        raise NotFoundError(f"there is no source {asked.source!r}{nearest(asked.source, sources)}")
+        where = f"the job {asked.job!r} has no source" if asked.job else "there is no source"
+        raise NotFoundError(f"{where} {asked.source!r}{nearest(asked.source, sources)}")
     return chosen, [asked.source] if asked.source else None
+
+
+def _begun(call: Call) -> list[str]:
+    """The ids of what has begun; an error when everything has ended without a record."""
+    ids = call.ids(_BEGIN_WITHIN)
+    if ids or not call.ended():
+        return ids
+    result = call.result()
+    if result.errors:
+        raise result.errors[0]
+    if result.busy:
+        raise BusyError(f"already running: {', '.join(result.busy)}; wait for it to end")
+    raise HTTPException(503, "the daemon is about to end and starts nothing more")
+
+
+def _cursor(backup: Backup) -> str:
+    return base64.urlsafe_b64encode(f"{backup.created_at.isoformat()} {backup.id}".encode()).decode()
+
+
+def _position(cursor: str) -> tuple[datetime, str]:
+    """Where a page begins. Raises HTTPException: 422 for what is no cursor of ours."""
+    try:
+        time, _, backup_id = base64.urlsafe_b64decode(cursor).decode().partition(" ")
+        return datetime.fromisoformat(time).astimezone(UTC), backup_id
+    except (binascii.Error, ValueError, OverflowError) as error:
+        raise HTTPException(422, "cursor: write the `Cursor` of the page before") from error

@@ -1,114 +1,162 @@
-"""Downloads: signed links that expire, and the bytes of an object from any drive, in constant memory."""
+"""Downloads: links that expire, and the bytes of an object from any drive, in constant memory."""
 
-import hashlib
-import hmac
-import os
+import base64
 import re
-import time
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
+from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import StreamingResponse
+import anyio
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
+from fastapi.responses import Response
 
-from backupman.api.keys import Downloader, Served, require
+from backupman.api.documents import DownloadUrl, FileId
+from backupman.api.keys import Downloader, Served, check_scope, note_failure, presented_key
+from backupman.api.limits import Slots
+from backupman.api.links import Links
+from backupman.api.ranges import Part, part_of
+from backupman.api.streaming import DownloadResponse
 from backupman.config.http import Scope
 from backupman.daemon import Daemon
 from backupman.drives import Drive
 from backupman.engine.downloading import Download
-from backupman.errors import NotFoundError
+from backupman.errors import DriveError, NotFoundError
 from backupman.records import DriveFile, Status
 
 router = APIRouter(prefix="/api/backups", tags=["downloads"])
 
-LINK_SECONDS = 15 * 60
+AT_ONCE = 16
+"""Downloads under way; each is a process."""
+
+
+class Downloads:
+    """The downloads of one daemon: how many there may be, and the threads that read them, apart from all others."""
+
+    def __init__(self) -> None:
+        self.slots = Slots(AT_ONCE)
+        self.readers = anyio.CapacityLimiter(AT_ONCE)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    file: DriveFile
+    drive: Drive
 
 
 @router.get("/{backup_id}/generate-download-url")
-def generate_download_url(daemon: Served, _: Downloader, backup_id: str) -> dict[str, str]:
-    """A link that needs no key and expires after 15 minutes; `backup_id` is a backup's or a drive file's."""
-    file = _file(daemon, backup_id)
-    path = f"/api/backups/{file.id}/download"
-    expires = int(time.time()) + LINK_SECONDS
-    query = urlencode({"expires": expires, "signature": _signature(daemon, path, expires)})
-    return {"Url": f"{daemon.app.config.http.app_url.rstrip('/')}{path}?{query}"}
+def generate_download_url(daemon: Served, _: Downloader, backup_id: FileId) -> DownloadUrl:
+    """A link that needs no key and is good for 15 minutes; the id is a backup's or a drive file's."""
+    file = _candidates(daemon, backup_id)[0].file
+    app = daemon.app
+    return DownloadUrl(url=Links(app.config.state_folder).make(app.config.http.app_url, _path(file.id)))
 
 
-@router.get("/{backup_id}/download")
-def download(
-    daemon: Served, request: Request, backup_id: str, expires: int | None = None, signature: str | None = None
-) -> StreamingResponse:
-    """The object's bytes, by key or by link; a `Range` of bytes is served where the client asks for one."""
-    path = f"/api/backups/{backup_id}/download"
-    if not _link_is_good(daemon, path, expires, signature):
-        require(Scope.DOWNLOAD)(request)
-    file = _file(daemon, backup_id)
-    drive = _drive(daemon, file)
-    start, length = _range(request.headers.get("Range"), file.size)
-    loaded = Download(drive, file.ref or "", daemon.app.config.retry.policy(), start, length)
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", (file.path or "backup").rsplit("/", 1)[-1])
-    headers: dict[str, Any] = {"Content-Disposition": f'attachment; filename="{name}"', "Accept-Ranges": "bytes"}
-    if length is not None:
-        headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{file.size}"
-    if (known := length if length is not None else file.size) is not None:
-        headers["Content-Length"] = str(known)
-    return StreamingResponse(iter(loaded), 200 if length is None else 206, headers, "application/octet-stream")
+def _path(backup_id: str) -> str:
+    return f"/api/backups/{backup_id}/download"
 
 
-def _file(daemon: Daemon, name: str) -> DriveFile:
-    """The finished drive file of that id, or the first finished one of that backup on a drive of the config."""
-    file = daemon.app.store.backups.drive_file(name)
-    if file is not None:
-        if file.status != Status.FINISHED:
-            raise NotFoundError(f"the file on {file.label} is {file.status}; there is nothing to download")
-        return file
-    backup = daemon.app.store.backups.get(name)
-    for file in backup.drive_files:
-        if file.status == Status.FINISHED and daemon.app.config.drive(file.label):
-            return file
-    raise NotFoundError(f"{backup.label}: no drive holds this backup")
+async def _may_download(
+    daemon: Served,
+    request: Request,
+    backup_id: FileId,
+    expires: Annotated[str | None, Query(description="Of a link: until when it is good.")] = None,
+    signature: Annotated[str | None, Query(description="Of a link.")] = None,
+) -> None:
+    """Let in whoever has a good link, or a key with the scope `download`."""
+    if expires is None and signature is None:
+        check_scope(request, Scope.DOWNLOAD)
+        return
+    links = Links(daemon.app.config.state_folder)
+    if await to_thread.run_sync(links.good, _path(backup_id), expires or "", signature or ""):
+        return
+    if presented_key(request):
+        check_scope(request, Scope.DOWNLOAD)
+        return
+    note_failure(request, "a link that is not good (any more)")
+    raise HTTPException(403, "this link is not good, or not any more: ask for a new one")
 
 
-def _drive(daemon: Daemon, file: DriveFile) -> Drive:
-    drive = daemon.app.config.drive(file.label)
-    if drive is None:
-        raise NotFoundError(f"the drive {file.label!r} is not in the config any more")
-    return drive
-
-
-def _range(header: str | None, size: int | None) -> tuple[int, int | None]:
-    """Where to start and how many bytes; a header that is no single range of bytes is ignored, as RFC 9110 allows."""
-    match = re.fullmatch(r"bytes=(\d*)-(\d*)", (header or "").strip())
-    if not match or size is None or match.groups() == ("", ""):
-        return 0, None
-    first, last = match.groups()
-    start = int(first) if first else max(0, size - int(last))
-    end = min(int(last), size - 1) if first and last else size - 1
-    if start > end:
-        raise HTTPException(416, "the range lies outside the object", {"Content-Range": f"bytes */{size}"})
-    return start, end - start + 1
-
-
-def _link_is_good(daemon: Daemon, path: str, expires: int | None, signature: str | None) -> bool:
-    if expires is None or signature is None or expires < time.time():
-        return False
-    return hmac.compare_digest(_signature(daemon, path, expires), signature)
-
-
-def _signature(daemon: Daemon, path: str, expires: int) -> str:
-    return hmac.new(
-        _link_key(daemon.app.config.state_folder), f"{path}\n{expires}".encode(), hashlib.sha256
-    ).hexdigest()
-
-
-def _link_key(state_folder: Path) -> bytes:
-    """The secret of the links, made once; whoever may read it may download everything, so its mode is 0600."""
-    file = state_folder / "link.key"
+@router.get(
+    "/{backup_id}/download",
+    response_class=Response,
+    responses={
+        200: {"description": "The object's bytes.", "content": {"application/octet-stream": {}}},
+        206: {"description": "The range that was asked for.", "content": {"application/octet-stream": {}}},
+    },
+    dependencies=[Depends(_may_download)],
+    openapi_extra={"security": [{"key": []}, {"bearer": []}, {}]},
+)
+async def download(
+    daemon: Served,
+    request: Request,
+    backup_id: FileId,
+    range_: Annotated[str | None, Header(alias="Range", description="One range of bytes, as in `bytes=0-99`.")] = None,
+    if_range: Annotated[str | None, Header(description="Only then the range: while the `ETag` is still this.")] = None,
+) -> Response:
+    """The object's bytes from a drive, by key or by link; of a backup, from the first drive that gives them."""
+    downloads: Downloads = request.app.state.downloads
+    candidates = await to_thread.run_sync(_candidates, daemon, backup_id)
+    if not downloads.slots.take():
+        raise HTTPException(429, f"{AT_ONCE} downloads are under way; try again in a moment", {"Retry-After": "5"})
     try:
-        fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return file.read_bytes()
-    with os.fdopen(fd, "wb") as new:
-        new.write(os.urandom(32))
-    return file.read_bytes()
+        opened = await _opened(daemon, candidates, range_, if_range, downloads)
+    except BaseException:
+        downloads.slots.give_back()
+        raise
+    candidate, part, loaded = opened
+    headers = part.headers() | _headers(candidate.file)
+    return DownloadResponse(loaded, part.count, part.status, headers, downloads.readers, downloads.slots.give_back)
+
+
+async def _opened(
+    daemon: Daemon, candidates: list[_Candidate], range_: str | None, if_range: str | None, downloads: Downloads
+) -> tuple[_Candidate, Part, Download]:
+    """The first candidate that gives its bytes. Raises DriveError, that of the last one, when none does."""
+    retry = daemon.app.config.retry.policy()
+    for number, candidate in enumerate(candidates, 1):
+        unchanged = if_range is None or if_range == _etag(candidate.file)
+        part = part_of(range_ if unchanged else None, candidate.file.size)
+        loaded = Download(candidate.drive, candidate.file.ref or "", retry, part.start, part.length)
+        try:
+            await to_thread.run_sync(loaded.open, limiter=downloads.readers)
+        except BaseException as error:
+            loaded.close()
+            if not isinstance(error, DriveError) or number == len(candidates):
+                raise
+        else:
+            return candidate, part, loaded
+    raise NotFoundError("no drive holds this backup")
+
+
+def _candidates(daemon: Daemon, name: str) -> list[_Candidate]:
+    """The drive file of that id, or the finished ones of that backup on the drives of the config.
+
+    Raises:
+        NotFoundError: there is nothing to download.
+    """
+    store, config = daemon.app.store, daemon.app.config
+    file = store.backups.drive_file(name)
+    backup = None if file else store.backups.get(name)
+    files = [file] if file else backup.drive_files if backup else []
+    finished = [file for file in files if file.status == Status.FINISHED]
+    found = [_Candidate(file, drive) for file in finished if (drive := config.drive(file.label))]
+    if found:
+        return found
+    if finished:
+        raise NotFoundError(f"the drive {finished[0].label!r} is not in the config any more")
+    if file:
+        raise NotFoundError(f"the file on {file.label} is {file.status}; there is nothing to download")
+    raise NotFoundError(f"{backup.label if backup else name}: no drive holds this backup")
+
+
+def _headers(file: DriveFile) -> dict[str, str]:
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", (file.path or "backup").rsplit("/", 1)[-1])
+    found = {"Content-Disposition": f'attachment; filename="{name}"'}
+    if file.sha256:
+        digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
+        found |= {"ETag": _etag(file), "Repr-Digest": f"sha-256=:{digest}:"}  # RFC 9530
+    return found
+
+
+def _etag(file: DriveFile) -> str:
+    return f'"{file.sha256}"'

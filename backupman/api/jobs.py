@@ -9,68 +9,80 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
+from backupman.api.documents import EventPage, EventShown, JobPage, JobShown
 from backupman.api.keys import Reader, Served
-from backupman.events import iso
+from backupman.daemon import Daemon
 
 router = APIRouter(prefix="/api", tags=["jobs"])
 
 _NEXT_RUNS = 10
 _POLL = 0.25
 _HEARTBEAT = 15.0
+_HIGHEST = 2**63 - 1
 
 
 @router.get("/jobs")
-def list_jobs(daemon: Served, _: Reader) -> dict[str, Any]:
-    """Every job with its sources, drives and next runs (UTC)."""
-    return {
-        "Results": [
-            {
-                "Label": plan.label,
-                "Schedule": plan.schedule_text or None,
-                "DataSources": [source.label for source in plan.sources],
-                "Drives": [drive.label for drive in plan.drives],
-                "NextRuns": [iso(due) for due in daemon.upcoming(plan, _NEXT_RUNS)],
-            }
+def list_jobs(daemon: Served, _: Reader) -> JobPage:
+    """Every job with its sources, drives and next runs."""
+    return JobPage(
+        results=[
+            JobShown(
+                label=plan.label,
+                schedule=plan.schedule_text or None,
+                data_sources=[source.label for source in plan.sources],
+                drives=[drive.label for drive in plan.drives],
+                next_runs=daemon.upcoming(plan, _NEXT_RUNS),
+            )
             for plan in daemon.app.plans
         ]
-    }
+    )
 
 
 @router.get("/events")
 def list_events(
-    daemon: Served, _: Reader, after: int = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-) -> dict[str, Any]:
-    """Events after a cursor, the oldest first, so that a reader that was away catches up; `Cursor` is the next one."""
+    daemon: Served,
+    _: Reader,
+    after: Annotated[int, Query(ge=0, le=_HIGHEST, description="The `Cursor` of the answer before.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 100,
+) -> EventPage:
+    """Events after a cursor, the oldest first, so that a reader that was away catches up and misses none."""
     events = daemon.app.store.outbox.events_after(after, limit)
-    return {
-        "Results": [
-            {
-                "Cursor": event.seq,
-                "Id": event.id,
-                "Event": event.kind,
-                "Time": iso(event.time),
-                "Job": event.job,
-                "Payload": event.payload,
-            }
-            for event in events
-        ],
-        "Cursor": events[-1].seq if events else after,
-    }
+    shown = [
+        EventShown(
+            cursor=event.seq or 0,
+            id=event.id,
+            event=event.kind,
+            time=event.time,
+            job=event.job,
+            backup_id=event.backup_id,
+            payload=event.payload,
+        )
+        for event in events
+    ]
+    return EventPage(results=shown, cursor=shown[-1].cursor if shown else after)
 
 
-@router.get("/stream")
+@router.get(
+    "/stream",
+    response_class=StreamingResponse,
+    responses={200: {"description": "Server-sent events.", "content": {"text/event-stream": {}}}},
+)
 async def stream(daemon: Served, _: Reader, request: Request) -> StreamingResponse:
     """Server-sent events: `began`, `progress` and `ended` of every backup, and first what is under way now."""
-    return StreamingResponse(_live(daemon, request), media_type="text/event-stream")
+    # A proxy that gathers answers before it passes them on would turn live into late.
+    return StreamingResponse(
+        _live(daemon, request), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+    )
 
 
-async def _live(daemon: Served, request: Request) -> AsyncIterator[str]:
+async def _live(daemon: Daemon, request: Request) -> AsyncIterator[str]:
     queue, leave = daemon.live.subscribe()
     try:
+        yield ": welcome\n\n"
         for running in daemon.live.running():
             yield _sent({"Type": "progress"} | running)
         quiet = 0.0
-        while not await request.is_disconnected() and not daemon.stopping:
+        while not daemon.stopping and not await request.is_disconnected():
             try:
                 yield _sent(queue.get_nowait())
                 quiet = 0.0

@@ -3,106 +3,121 @@
 import hashlib
 import hmac
 import logging
-import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, HTTPException, Request, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
 
+from backupman.api.limits import Guesses
 from backupman.config.http import ApiKey, Scope
 from backupman.daemon import Daemon
 
 log = logging.getLogger(__name__)
 
-_GUESSES_A_MINUTE = 30
-_ADDRESSES_KEPT = 10_000
+HEADER = "X-Api-Key"
+
+# Only for the OpenAPI: what they find is read from the request itself.
+_IN_HEADER = APIKeyHeader(name=HEADER, scheme_name="key", auto_error=False, description="A key of `http.api_keys`.")
+_BEARER = HTTPBearer(scheme_name="bearer", auto_error=False, description="The same key, as Prometheus sends it.")
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody whose key is known."""
+    """Somebody whose key is known; `digest` tells keys of one name apart."""
 
     name: str
     scopes: frozenset[Scope]
+    digest: str
 
     def may(self, scope: Scope) -> bool:
         """Whether the key has this scope; `admin` has all."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
-def identify(keys: list[ApiKey], presented: str) -> Caller | None:
+def identify(keys: list[ApiKey], presented: bytes) -> Caller | None:
     """Whose key it is; every key is compared, in constant time, so that the answer's time tells nothing."""
-    digest = hashlib.sha256(presented.encode()).hexdigest()
+    digest = hashlib.sha256(presented).hexdigest()
     found = None
     for key in keys:
         if hmac.compare_digest(key.digest(), digest):
-            found = Caller(key.name, frozenset(key.scopes))
+            found = Caller(key.name, frozenset(key.scopes), digest)
     return found
 
 
-class Guesses:
-    """Failed tries of each address in the last minute; the oldest addresses are forgotten first."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._failed: OrderedDict[str, list[float]] = OrderedDict()
-
-    def note(self, address: str) -> bool:
-        """Count a failed try; whether the address has used up its tries of this minute."""
-        recent = [at for at in self._failed.pop(address, []) if at > self._clock() - 60]
-        recent.append(self._clock())
-        self._failed[address] = recent[-_GUESSES_A_MINUTE - 1 :]
-        while len(self._failed) > _ADDRESSES_KEPT:
-            self._failed.popitem(last=False)
-        return len(recent) > _GUESSES_A_MINUTE
-
-
 def daemon_of(request: Request) -> Daemon:
-    """The daemon that is served."""
+    """The daemon that is served; its `app` is another one after each reload of the config."""
     daemon: Daemon = request.app.state.daemon
     return daemon
 
 
-def presented_key(request: Request) -> str | None:
-    """The key in `X-Api-Key`, or in `Authorization: Bearer`."""
-    if key := request.headers.get("X-Api-Key"):
-        return key
-    kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token if kind.lower() == "bearer" and token else None
+def presented_key(request: Request) -> bytes | None:
+    """The key in `X-Api-Key`, else in `Authorization: Bearer`, as the bytes that were sent."""
+    key = request.headers.get(HEADER, "").strip()
+    if not key:
+        kind, _, token = request.headers.get("Authorization", "").strip().partition(" ")
+        key = token.strip() if kind.lower() == "bearer" else ""
+    return key.encode("latin-1") if key else None  # which is how headers were decoded
 
 
 def caller_of(request: Request) -> Caller | None:
-    """Whoever presents a known key."""
+    """Whoever presents a known key; None without any.
+
+    Raises:
+        HTTPException: 429 after too many wrong keys from the caller's address.
+    """
     key = presented_key(request)
-    return identify(daemon_of(request).app.config.http.api_keys, key) if key else None
+    caller = identify(daemon_of(request).app.config.http.api_keys, key) if key else None
+    if key and caller is None:
+        note_failure(request, "a wrong API key")
+    return caller
 
 
-def require(scope: Scope) -> Callable[[Request], Caller]:
+def note_failure(request: Request, what: str) -> None:
+    """Log a try that failed, and refuse the address for a while once there were too many; never what was tried."""
+    guesses: Guesses = request.app.state.guesses
+    address = request.client.host if request.client else "unknown"
+    wait = guesses.note(address)
+    if wait == 0:
+        log.warning("%s for %r came from %s", what, request.scope["path"][:200], address)
+        return
+    if guesses.just_closed(address):
+        log.warning("%s tries too many keys and is refused for a while", address)
+    raise HTTPException(429, "too many failed tries; wait a moment", {"Retry-After": str(wait)})
+
+
+def require(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     """A dependency: the caller, whose key has the scope.
 
     Raises:
-        HTTPException: 401 without a known key, 429 after too many wrong ones, 403 when the scope is missing.
+        HTTPException: 401 without a known key, 429 after too many such tries, 403 when the scope is missing.
     """
 
-    def check(request: Request) -> Caller:
-        caller = caller_of(request)
-        if caller is None:
-            address = request.client.host if request.client else "unknown"
-            log.warning("a request to %s from %s had no valid API key", request.url.path, address)
-            guesses: Guesses = request.app.state.guesses
-            if guesses.note(address):
-                raise HTTPException(429, "too many wrong keys; wait a minute", {"Retry-After": "60"})
-            raise HTTPException(401, "Unauthorized")
-        if not caller.may(scope):
-            raise HTTPException(403, f"the key {caller.name!r} lacks the scope {scope.value!r}")
-        return caller
+    async def check(
+        request: Request,
+        _header: Annotated[str | None, Security(_IN_HEADER)],
+        _bearer: Annotated[object, Security(_BEARER)],
+    ) -> Caller:
+        return check_scope(request, scope)
 
     return check
+
+
+def check_scope(request: Request, scope: Scope) -> Caller:
+    """The same for a route that also lets others in."""
+    caller = caller_of(request)
+    if caller is None:
+        if presented_key(request) is None:
+            note_failure(request, "no API key")
+        raise HTTPException(401, "Unauthorized", {"WWW-Authenticate": "Bearer"})
+    if not caller.may(scope):
+        raise HTTPException(403, f"the key {caller.name!r} lacks the scope {scope.value!r}")
+    return caller
 
 
 Reader = Annotated[Caller, Depends(require(Scope.READ))]
 Operator = Annotated[Caller, Depends(require(Scope.RUN))]
 Downloader = Annotated[Caller, Depends(require(Scope.DOWNLOAD))]
+Ingester = Annotated[Caller, Depends(require(Scope.INGEST))]
 Served = Annotated[Daemon, Depends(daemon_of)]

@@ -1,84 +1,195 @@
-"""Prometheus metrics, made from the store at each scrape, so that no restart clears an alert."""
+"""Prometheus metrics. What alerts are made of comes from the store at each scrape, so that no restart clears them."""
 
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from threading import Lock
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from backupman import __version__
+from backupman.app import App
 from backupman.daemon import Daemon
-from backupman.records import Status, now
+from backupman.events import EventKind
+from backupman.records import Event, Kind, now
+from backupman.store import Store
+from backupman.store.statistics import Copy, Series
 
-_OF = ["source", "database", "drive"]
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+_KEPT = 5.0
+"""Seconds that an exposition is given again, to several who scrape at once."""
+_BATCH = 1000
+_OUTCOMES = (EventKind.BACKUP_SUCCESS, EventKind.BACKUP_FAILURE)
+_OF = ("source", "database")
+_INGESTED = ("device", "job", "sender")
 
 
-def exposition(daemon: Daemon) -> tuple[bytes, str]:
-    """The metrics as they are now, and their content type."""
-    registry = CollectorRegistry()
-    registry.register(_Metrics(daemon))
-    return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+class Metrics:
+    """The metrics of one daemon. Thread-safe."""
+
+    def __init__(self, daemon: Daemon, clock: Callable[[], float] = time.monotonic) -> None:
+        self._daemon = daemon
+        self._clock = clock
+        self._lock = Lock()
+        self._made = b""
+        self._at = -_KEPT
+        self._ended = _Ended(daemon.app.store)
+
+    def exposition(self) -> bytes:
+        """The metrics as they are now, or were a moment ago, in Prometheus' text format."""
+        with self._lock:
+            if self._clock() - self._at >= _KEPT:
+                registry = CollectorRegistry()
+                registry.register(_Collector(self._daemon, self._ended))
+                self._made, self._at = generate_latest(registry), self._clock()
+            return self._made
 
 
-class _Metrics:
+class _Ended:
+    """What has ended since the daemon began, and every series there is: read once, then kept up by the events."""
+
+    def __init__(self, store: Store) -> None:
+        self._store: Store | None = None
+        self._seq = store.outbox.last_seq()
+        self.outcomes: Counter[tuple[Series, str]] = Counter()
+        self.seconds: Counter[Series] = Counter()
+        self.stored: Counter[Series] = Counter()
+        self.ingested: set[Series] = set()
+        self.own: set[Series] = set()
+
+    def catch_up(self, store: Store, sources: list[str]) -> None:
+        """Take in what has happened since the last time; after a reload of the config all series are read anew."""
+        if store is not self._store:
+            self._store = store
+            self._seq = min(self._seq, store.outbox.last_seq())
+            self.own = store.statistics.own_series(sources)
+            self.ingested = store.statistics.ingested_series()
+        while events := store.outbox.events_after(self._seq, _BATCH):
+            for event in events:
+                self._take(event)
+            self._seq = events[-1].seq or self._seq
+
+    def _take(self, event: Event) -> None:
+        if event.kind not in _OUTCOMES:
+            return
+        payload = event.payload
+        told = payload.get("Kind") == Kind.INGESTED
+        series = Series(payload["Source"], payload["Database"], payload.get("Sender") if told else None)
+        (self.ingested if told else self.own).add(series)
+        self.outcomes[series, payload["Status"]] += 1
+        if event.kind == EventKind.BACKUP_SUCCESS:
+            self.seconds[series] += payload.get("Seconds") or 0
+            self.stored[series] += payload.get("StoredSize") or 0
+
+
+class _Collector:
     """Times are seconds, sizes bytes."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, ended: _Ended) -> None:
+        self._app = daemon.app
         self._daemon = daemon
+        self._ended = ended
 
     def collect(self) -> Iterator[Metric]:
         """Every metric family."""
-        info = GaugeMetricFamily("backupman_info", "The running version.", labels=["version", "instance"])
-        info.add_metric([__version__, self._daemon.app.config.instance], 1)
+        config, store = self._app.config, self._app.store
+        sources = [source.label for source in config.data_sources]
+        self._ended.catch_up(store, sources)
+        own = sorted(series for series in self._ended.own if series.source in sources)
+        info = _gauge("info", "The running version.", "version", "instance")
+        info.add_metric([__version__, config.instance], 1)
         yield info
-        yield from self._newest()
-        yield from self._outcomes()
-        running = GaugeMetricFamily("backupman_backups_running", "Backups that are under way.")
-        running.add_metric([], len(self._daemon.live.running()))
-        yield running
-        owed = GaugeMetricFamily(
-            "backupman_deliveries_owed", "Messages that were not delivered yet.", labels=["endpoint"]
-        )
-        for endpoint, count in self._daemon.app.store.outbox.owed_by_endpoint().items():
-            owed.add_metric([endpoint], count)
-        yield owed
+        yield from _copies("newest_finished", (*_OF, "drive"), store.statistics.newest_on(own, _drives(self._app)))
+        yield from self._last("last_backup", _OF, own)
+        yield from self._counted("backups", _OF, Kind.OWN)
+        yield from self._ingested()
+        yield from self._work()
         yield from self._jobs()
 
-    def _newest(self) -> Iterator[Metric]:
-        age = GaugeMetricFamily("backupman_newest_finished_age_seconds", "Age of the newest good copy.", labels=_OF)
-        time = GaugeMetricFamily("backupman_newest_finished_timestamp_seconds", "When it was made.", labels=_OF)
-        size = GaugeMetricFamily("backupman_newest_finished_stored_bytes", "Its size on the drive.", labels=_OF)
-        taken = GaugeMetricFamily("backupman_newest_finished_duration_seconds", "How long it took.", labels=_OF)
-        at = now()
-        for newest in self._daemon.app.store.backups.newest_finished():
-            labels = [newest.source, newest.database, newest.drive]
-            age.add_metric(labels, (at - newest.created_at).total_seconds())
-            time.add_metric(labels, newest.created_at.timestamp())
-            size.add_metric(labels, newest.stored_size or 0)
-            taken.add_metric(labels, newest.seconds or 0)
-        yield from (age, time, size, taken)
+    def _last(self, name: str, labels: tuple[str, ...], series: list[Series]) -> Iterator[Metric]:
+        good = _gauge(f"{name}_success", "1 when the last one that has ended was good, 0 when it failed.", *labels)
+        at = _gauge(f"{name}_timestamp_seconds", "When the last one that has ended was begun.", *labels)
+        for outcome in self._app.store.statistics.last(series):
+            good.add_metric(_values(outcome.series), outcome.good)
+            at.add_metric(_values(outcome.series), outcome.created_at.timestamp())
+        yield from (good, at)
 
-    def _outcomes(self) -> Iterator[Metric]:
-        backups = CounterMetricFamily(
-            "backupman_backups", "Backups by outcome.", labels=["source", "database", "status"]
+    def _counted(self, name: str, labels: tuple[str, ...], kind: Kind) -> Iterator[Metric]:
+        ended = CounterMetricFamily(
+            f"backupman_{name}", "What has ended since the daemon began, by outcome.", labels=[*labels, "status"]
         )
-        stored = CounterMetricFamily(
-            "backupman_stored_bytes", "Bytes stored by good backups.", labels=["source", "database"]
-        )
-        for each in self._daemon.app.store.backups.outcomes():
-            backups.add_metric([each.source, each.database, each.status], each.count)
-            if each.status == Status.FINISHED:
-                stored.add_metric([each.source, each.database], each.stored_size)
-        yield from (backups, stored)
+        for (series, status), count in sorted(self._ended.outcomes.items()):
+            if series.kind == kind:
+                ended.add_metric([*_values(series), status], count)
+        yield ended
+        if kind == Kind.OWN:
+            stored = CounterMetricFamily(
+                "backupman_stored_bytes", "Bytes of good backups since the daemon began.", labels=labels
+            )
+            seconds = CounterMetricFamily(
+                "backupman_backup_seconds", "Time that good backups took since the daemon began.", labels=labels
+            )
+            for series in sorted(self._ended.seconds):
+                if series.kind == kind:
+                    stored.add_metric(_values(series), self._ended.stored[series])
+                    seconds.add_metric(_values(series), self._ended.seconds[series])
+            yield from (stored, seconds)
+
+    def _ingested(self) -> Iterator[Metric]:
+        series = sorted(self._ended.ingested)
+        yield from _copies("ingested_newest_finished", _INGESTED, self._app.store.statistics.newest(series))
+        yield from self._last("ingested_last", _INGESTED, series)
+        yield from self._counted("ingested", _INGESTED, Kind.INGESTED)
+
+    def _work(self) -> Iterator[Metric]:
+        running = _gauge("backups_running", "Backups that are under way in the daemon.")
+        running.add_metric([], len(self._daemon.live.running()))
+        owed = _gauge("deliveries_owed", "Messages that were not delivered yet.", "endpoint")
+        counts = dict.fromkeys((endpoint.name for plan in self._app.plans for endpoint in plan.endpoints), 0)
+        for endpoint, count in (counts | self._app.store.outbox.owed_by_endpoint()).items():
+            owed.add_metric([endpoint], count)
+        yield from (running, owed)
 
     def _jobs(self) -> Iterator[Metric]:
-        upcoming = GaugeMetricFamily("backupman_next_run_timestamp_seconds", "When a job runs next.", labels=["job"])
-        for plan in self._daemon.app.plans:
+        upcoming = _gauge("next_run_timestamp_seconds", "When a job runs next.", "job")
+        for plan in self._app.plans:
             for due in self._daemon.upcoming(plan, 1):
                 upcoming.add_metric([plan.label], due.timestamp())
-        incidents = GaugeMetricFamily(
-            "backupman_incidents_open", "Deadlines that do not hold.", labels=["kind", "job", "source", "database"]
-        )
-        for incident in self._daemon.app.store.jobs.open_incidents():
+        incidents = _gauge("incidents_open", "Deadlines that do not hold.", "kind", "job", *_OF)
+        for incident in self._app.store.jobs.open_incidents():
             incidents.add_metric([incident.kind, incident.job, incident.source, incident.database], 1)
         yield from (upcoming, incidents)
+
+
+def _gauge(name: str, about: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"backupman_{name}", about, labels=labels)
+
+
+def _copies(name: str, labels: tuple[str, ...], copies: list[Copy]) -> Iterator[Metric]:
+    age = _gauge(f"{name}_age_seconds", "Age of the newest good one.", *labels)
+    at = _gauge(f"{name}_timestamp_seconds", "When the newest good one was begun.", *labels)
+    taken = _gauge(f"{name}_duration_seconds", "How long the newest good one took.", *labels)
+    size = _gauge(f"{name}_stored_bytes", "Size of the newest good one on a drive.", *labels)
+    time_now = now()
+    for copy in copies:
+        values = [*_values(copy.series), *([copy.drive] if copy.drive is not None else [])]
+        age.add_metric(values, max(0.0, (time_now - copy.created_at).total_seconds()))
+        at.add_metric(values, copy.created_at.timestamp())
+        if copy.seconds is not None:
+            taken.add_metric(values, copy.seconds)
+        if copy.stored_size is not None:
+            size.add_metric(values, copy.stored_size)
+    yield from (age, at, taken)
+    if "drive" in labels:
+        yield size
+
+
+def _values(series: Series) -> list[str]:
+    return [series.source, series.database, *([series.sender] if series.sender is not None else [])]
+
+
+def _drives(app: App) -> list[str]:
+    return [drive.label for drive in app.config.drives]

@@ -3,11 +3,13 @@
 import logging
 import socket
 import time
+from collections.abc import Sequence
 from threading import Thread
 
 import uvicorn
 from fastapi import FastAPI
 
+from backupman.api.boundary import Boundary
 from backupman.errors import ConfigError
 
 _START_WITHIN = 10.0
@@ -16,17 +18,24 @@ log = logging.getLogger(__name__)
 
 
 class Server:
-    """uvicorn on one address.
+    """uvicorn on one address; only of `trusted_proxies` it believes whom they speak for.
 
     Raises:
         ConfigError: the address cannot be listened on.
     """
 
-    def __init__(self, api: FastAPI, host: str, port: int) -> None:
+    def __init__(self, api: FastAPI, host: str, port: int, trusted_proxies: Sequence[str] = ()) -> None:
         self._socket = _listen(host, port)
-        self.address = f"{host}:{self._socket.getsockname()[1]}"
+        name = f"[{host}]" if ":" in host else host
+        self.address = f"{name}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
-            api, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=3
+            Boundary(api),
+            log_config=None,
+            access_log=False,  # addresses of requests hold signatures
+            server_header=False,
+            proxy_headers=bool(trusted_proxies),
+            forwarded_allow_ips=list(trusted_proxies),
+            timeout_graceful_shutdown=3,
         )
         self._server = uvicorn.Server(config)
         self._thread = Thread(target=self._server.run, args=([self._socket],), name="http", daemon=True)
@@ -52,7 +61,8 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         listener.close()
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}; set http.host and http.port") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot listen on {host}:{port}: {reason}; set http.host and http.port") from error
     return listener

@@ -3,52 +3,66 @@
 from datetime import timedelta
 from typing import Any
 
+import anyio
+from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from backupman.api.documents import Alive, Ready
 from backupman.api.keys import Reader, Served, caller_of
-from backupman.api.metrics import exposition
+from backupman.api.metrics import CONTENT_TYPE, Metrics
 from backupman.config.http import Scope
 
 router = APIRouter(tags=["service"])
 
 _CHECK_WITHIN = timedelta(seconds=10)
+_WAITING = 4
+"""Threads for those who wait for the very first checks; everybody else is answered at once."""
 
 
 @router.get("/ping")
-def ping() -> dict[str, str]:
+async def ping() -> dict[str, str]:
     """That somebody answers."""
     return {"message": "pong"}
 
 
-@router.get("/health")
-def health(daemon: Served, request: Request) -> JSONResponse:
+@router.get("/health", responses={503: {"description": "Something is DOWN."}})
+async def health(daemon: Served, request: Request) -> JSONResponse:
     """Whether store, drives and sources can be reached: 200 when UP, 503 when DOWN; details only with a key."""
-    found = daemon.health(_CHECK_WITHIN)
-    document = found.document()
     caller = caller_of(request)
+    found = await to_thread.run_sync(daemon.health, _CHECK_WITHIN, limiter=request.app.state.health_threads)
+    document: dict[str, Any] = found.document()
     if caller is None or not caller.may(Scope.READ):
-        document = {key: value for key, value in document.items() if key != "Details"}
+        del document["Details"]
     return JSONResponse(document, 200 if found.status == "UP" else 503)
 
 
+def health_threads() -> anyio.CapacityLimiter:
+    """Threads of health's own: whatever the checks hang on, other requests are answered."""
+    return anyio.CapacityLimiter(_WAITING)
+
+
 @router.get("/livez")
-def livez() -> dict[str, str]:
-    """That the process lives; says nothing of drives, so that no one restarts a running backup for them."""
-    return {"Status": "UP"}
+async def livez() -> Alive:
+    """That the process lives; asks no drive, so that nobody restarts a running backup for one that is away."""
+    return Alive(status="UP")
 
 
-@router.get("/readyz")
-def readyz(daemon: Served) -> JSONResponse:
-    """That the store can be used and no deadline is broken; 503 otherwise."""
+@router.get("/readyz", response_model=Ready, responses={503: {"model": Ready, "description": "It is not so."}})
+def readyz(daemon: Served, response: Response) -> Ready:
+    """That the store can be used and every deadline holds; 503 otherwise."""
     daemon.app.store.check()
-    broken = daemon.app.store.jobs.open_incidents()
-    body: dict[str, Any] = {"Status": "DOWN" if broken else "UP", "Incidents": len(broken)}
-    return JSONResponse(body, 503 if broken else 200)
+    broken = len(daemon.app.store.jobs.open_incidents())
+    response.status_code = 503 if broken else 200
+    return Ready(status="DOWN" if broken else "UP", incidents=broken)
 
 
-@router.get("/metrics")
-def metrics(daemon: Served, _: Reader) -> Response:
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"description": "Prometheus' text format.", "content": {"text/plain": {}}}},
+)
+def metrics(_: Reader, request: Request) -> Response:
     """Prometheus' text format."""
-    body, content_type = exposition(daemon)
-    return Response(body, media_type=content_type)
+    known: Metrics = request.app.state.metrics
+    return Response(known.exposition(), media_type=CONTENT_TYPE)

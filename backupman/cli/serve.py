@@ -48,7 +48,9 @@ def serve(
         signal.signal(number, note)
     daemon = Daemon(call.config_file())
     http = daemon.app.config.http
-    server = Server(create_api(daemon), host or http.address(), http.port if port is None else port)
+    server = Server(
+        create_api(daemon), host or http.address(), http.port if port is None else port, http.trusted_proxies
+    )
     try:
         daemon.start()
         server.start()

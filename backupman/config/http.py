@@ -1,10 +1,11 @@
 """The HTTP server's section: where it listens, who may do what, and what scripts may tell it."""
 
 import hashlib
+import ipaddress
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from backupman.registry import Settings
 from backupman.schedule import check_cron
@@ -51,6 +52,14 @@ def _plain_key(value: object) -> object:
     return {"name": "api key", "key": value, "scopes": list(Scope)} if isinstance(value, str) else value
 
 
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError("is neither an address nor a network, such as 127.0.0.1 or 10.0.0.0/8") from error
+    return value
+
+
 class BackupJob(Settings):
     """The original program's one schedule for everything."""
 
@@ -74,6 +83,9 @@ class Http(Settings):
     port: Port = Field(default=8080, description="The port to listen on.")
     api_keys: list[Annotated[ApiKey, BeforeValidator(_plain_key)]] = Field(
         default=[], description="Keys for `X-Api-Key`."
+    )
+    trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = Field(
+        default=[], description="Addresses or networks whose `X-Forwarded-For` is believed; read at the start."
     )
     backup_job: BackupJob = Field(default_factory=BackupJob, description="One schedule for all sources.")
 

@@ -35,7 +35,7 @@ from backupman.engine.protocol import (
     Task,
     UploadTask,
 )
-from backupman.errors import BackupmanError, Interrupted
+from backupman.errors import BackupmanError, Interrupted, ObjectNotFound
 from backupman.pipeline._sink import CHUNK
 from backupman.registry import provider_class
 from backupman.sources import Source
@@ -96,7 +96,8 @@ def main() -> int:
     try:
         _do(task, channel)
     except BackupmanError as error:
-        channel.tell(Failed(error=error.sentence, permanent=error.permanent))
+        missing = isinstance(error, ObjectNotFound)
+        channel.tell(Failed(error=error.sentence, permanent=error.permanent, missing=missing))
         return 1
     except Exception as error:  # noqa: BLE001 - the last door: whatever happened is told, never swallowed
         traceback.print_exc()

@@ -13,7 +13,7 @@ from typing import IO
 from pydantic import BaseModel
 
 from backupman.engine.protocol import MESSAGE, Done, Failed, Message, SessionOpened
-from backupman.errors import BackupmanError
+from backupman.errors import BackupmanError, ObjectNotFound
 
 _KILL_AFTER = 20.0
 _STDERR_KEPT = 4000
@@ -42,6 +42,7 @@ class DataPlane:
         the child has them.
 
         Raises:
+            ObjectNotFound: the task needs an object that is not on its drive.
             BackupmanError: the task failed, was cancelled (with the reason given then), or the child died.
         """
         with tempfile.TemporaryFile("w+") as stderr:
@@ -55,7 +56,8 @@ class DataPlane:
                 self._end(self._process)
             self.check()
             if isinstance(last, Failed):
-                raise BackupmanError(last.error, permanent=last.permanent)
+                kind = ObjectNotFound if last.missing else BackupmanError
+                raise kind(last.error, permanent=last.permanent)
             if not isinstance(last, Done):
                 raise BackupmanError(_how_it_died(self._process.returncode, stderr))
 

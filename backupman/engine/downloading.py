@@ -1,67 +1,96 @@
 """Bytes of an object for somebody who downloads it: the data plane's child reads the drive, a pipe brings them here."""
 
+import fcntl
+import logging
 import os
-from collections.abc import Iterator
+from contextlib import suppress
 from threading import Thread
 
 from backupman.drives import Drive
 from backupman.engine.data_plane import DataPlane
 from backupman.engine.protocol import DownloadTask, DriveTask
-from backupman.errors import BackupmanError, DriveError
+from backupman.errors import BackupmanError, DriveError, ObjectNotFound
 from backupman.retry import RetryPolicy
 
-_CHUNK = 256 * 1024
+log = logging.getLogger(__name__)
+
+_CHUNK = 1024 * 1024
 
 
 class Download:
-    """One object on its way; iterate over it for `length` bytes from `start`.
+    """One object on its way: `open`, then `read` until it gives nothing, then `close`; `cancel` from any thread.
 
-    Raises:
-        ObjectNotFound, DriveError: the drive does not give it.
+    Args:
+        start: the first byte that is wanted.
+        length: how many bytes; all of the rest when None.
     """
 
     def __init__(self, drive: Drive, ref: str, retry: RetryPolicy, start: int = 0, length: int | None = None) -> None:
+        self._label = drive.label
         self._data_plane = DataPlane()
         self._error: BackupmanError | None = None
-        read_end, write_end = os.pipe()
+        self._first = b""
+        read_end, self._write_end = os.pipe()
+        with suppress(OSError):  # a smaller pipe only means smaller chunks
+            fcntl.fcntl(read_end, fcntl.F_SETPIPE_SZ, _CHUNK)
+        self._pipe = open(read_end, "rb", buffering=0)  # noqa: SIM115, PTH123 - closed by `close`; a descriptor
         task = DownloadTask(
             drive=DriveTask(label=drive.label, settings=drive.revealed()),
             ref=ref,
-            fd=write_end,
+            fd=self._write_end,
             start=start,
             length=length,
             retry=retry,
         )
-        self._pipe = open(read_end, "rb", _CHUNK)  # noqa: SIM115, PTH123 - closed by `close`, a descriptor
-        self._thread = Thread(target=self._run, args=(task, write_end), name="download", daemon=True)
+        self._thread = Thread(target=self._run, args=(task,), name="download", daemon=True)
+
+    def open(self) -> None:
+        """Wait for the first bytes.
+
+        Raises:
+            ObjectNotFound, DriveError: the drive does not give the object.
+        """
         self._thread.start()
-        self._first = self._pipe.read(_CHUNK)
-        if not self._first:
-            self._thread.join()
-            self.close()
-            if self._error:
-                raise self._error
+        self._first = self.read()
 
-    def _run(self, task: DownloadTask, write_end: int) -> None:
-        try:
-            self._data_plane.run(task, keep_fds=(write_end,), started=lambda: os.close(write_end))
-        except BackupmanError as error:
-            self._error = error
+    def read(self) -> bytes:
+        """The next bytes, as many as have come; none at the good end.
 
-    def __iter__(self) -> Iterator[bytes]:
-        """The bytes in chunks; a drive that fails half-way raises, so that the receiver sees a cut connection."""
-        try:
-            chunk = self._first
-            while chunk:
-                yield chunk
-                chunk = self._pipe.read(_CHUNK)
-            self._thread.join()
-            if self._error:
-                raise self._error
-        finally:
-            self.close()
+        Raises:
+            ObjectNotFound, DriveError: the drive has failed, or the download was cancelled.
+        """
+        if chunk := self._first or self._pipe.read(_CHUNK):
+            self._first = b""
+            return chunk
+        self._thread.join()
+        if self._error:
+            raise self._error
+        return b""
+
+    def cancel(self) -> None:
+        """End the child; a `read` that waits for it raises."""
+        self._data_plane.cancel(DriveError(f"{self._label}: the download was given up"))
 
     def close(self) -> None:
-        """End the download, wherever it is."""
-        self._data_plane.cancel(DriveError("the download was given up"))
+        """End the download, wherever it is; no `read` may be under way."""
+        self.cancel()
         self._pipe.close()
+
+    def _run(self, task: DownloadTask) -> None:
+        try:
+            self._data_plane.run(task, keep_fds=(self._write_end,), started=self._let_go)
+        except (ObjectNotFound, DriveError) as error:
+            self._error = error
+        except BackupmanError as error:
+            self._error = DriveError(error.sentence, permanent=error.permanent)
+        except Exception as error:  # whatever it was, the reader must not take it for a good end
+            log.exception("%s: a download failed", self._label)
+            self._error = DriveError(f"{self._label}: the download failed: unexpected {type(error).__name__}")
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Leave the writing end to the child, so that the pipe ends with it."""
+        if self._write_end >= 0:
+            os.close(self._write_end)
+            self._write_end = -1

@@ -166,7 +166,7 @@ class Executor:
                 return self._source(
                     plan, source, Order(trigger="retry"), begun, wait=wait, only=backup.database or None
                 )
-            return self._guarded(source, wait, lambda lock: self._retry(plan, backup, lock))
+            return self._guarded(source, wait, lambda lock: self._retry(plan, backup, lock, begun))
 
         return Call(self, {backup.id: partial(one, backup) for backup in backups})
 
@@ -221,10 +221,10 @@ class Executor:
         except Interrupted as error:  # while it waited for its turn
             return self._runner.give_up(plan, backup, error)
 
-    def _retry(self, plan: JobPlan, backup: Backup, lock: int) -> Result:
+    def _retry(self, plan: JobPlan, backup: Backup, lock: int, begun: Begun) -> Result:
         try:
             with self._data_plane(backup.id) as data_plane:
-                return Result(backups=[self._runner.retry(plan, backup, data_plane, lock)])
+                return Result(backups=[self._runner.retry(plan, backup, data_plane, lock, begun)])
         except BackupmanError as error:
             return Result(errors=[error])
 

@@ -3,11 +3,12 @@
 Every check is bounded in time: what has not answered by then is down, whatever it hangs on.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from queue import SimpleQueue
-from threading import BoundedSemaphore, Thread, Timer
+from threading import BoundedSemaphore, Lock, Thread, Timer
 from typing import Any, Literal
 
 from backupman import __version__
@@ -58,6 +59,43 @@ class Health:
             for group, members in groups.items()
         }
         return {"Version": __version__, "CommitSHA": None, "BuildDate": None, "Status": self.status, "Details": details}
+
+
+class Checkup:
+    """What the checks found last: asked again after a while only, so that callers cannot wear out the drives.
+
+    Whoever asks while a check is under way gets what the one before it found; only the very first have to wait.
+    """
+
+    def __init__(self, kept: timedelta = timedelta(seconds=30), clock: Callable[[], float] = time.monotonic) -> None:
+        self._kept = kept.total_seconds()
+        self._clock = clock
+        self._checking = Lock()
+        self._last: tuple[Config, Health, float] | None = None
+
+    def of(self, config: Config, timeout: timedelta) -> Health:
+        """How everything in a config is; each check is given up after `timeout`."""
+        known, fresh = self._known(config)
+        if known and fresh:
+            return known
+        if not self._checking.acquire(blocking=known is None):
+            assert known is not None  # noqa: S101 - otherwise we would have waited
+            return known
+        try:
+            known, fresh = self._known(config)  # somebody may have been first
+            if known and fresh:
+                return known
+            found = check(config, timeout)
+            self._last = (config, found, self._clock())
+            return found
+        finally:
+            self._checking.release()
+
+    def _known(self, config: Config) -> tuple[Health | None, bool]:
+        if self._last is None or self._last[0] is not config:
+            return None, False
+        _, health, at = self._last
+        return health, self._clock() - at <= self._kept
 
 
 def check(config: Config, timeout: timedelta) -> Health:

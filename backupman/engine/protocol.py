@@ -189,6 +189,8 @@ class Failed(BaseModel):
     type: Literal["failed"] = "failed"
     error: str
     permanent: bool = False
+    missing: bool = False
+    """Whether it is that a drive holds no such object."""
 
 
 class Done(BaseModel):

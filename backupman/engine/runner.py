@@ -1,7 +1,7 @@
 """The life of one backup, from its record to its report: `begin`, `run`, `_conclude` tell it from top to bottom."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,8 +123,15 @@ class Runner:
         values = {"label": label, "error": error.sentence, "configuration_filename": str(self._config_file)}
         self._try_hooks(plan, "on_error", values)
 
-    def retry(self, plan: JobPlan, backup: Backup, data_plane: DataPlane, lock: int) -> Backup:
-        """Go on from the failed drives alone; the settled record.
+    def retry(
+        self,
+        plan: JobPlan,
+        backup: Backup,
+        data_plane: DataPlane,
+        lock: int,
+        begun: Callable[[Sequence[Backup]], None] = lambda backups: None,
+    ) -> Backup:
+        """Go on from the failed drives alone; the settled record. `begun` is told when it is sure to be tried.
 
         Raises:
             BackupmanError: there is nothing to go on from.
@@ -135,6 +142,7 @@ class Runner:
         self._store.backups.change(backup.id, status=Status.PENDING)
         backup = self._store.backups.get(backup.id)
         self._observer.began(backup)
+        begun([backup])
         outcome = Outcome(self._store, backup, self._observer)
         try:
             data_plane.run(task, outcome.take, keep_fds=(lock,))

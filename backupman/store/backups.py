@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_
-from sqlalchemy import select as sa_select
+from sqlalchemy import ColumnElement, and_, or_
 from sqlalchemy.orm import contains_eager
 from sqlmodel import Session, col, select
 
@@ -31,33 +30,12 @@ class BackupFilter:
     job: str | None = None
     source: str | None = None
     database: str | None = None
+    device: str | None = None
+    sender: str | None = None
     since: datetime | None = None
-    after: str | None = None
-    """The id of the last backup of the page before."""
-    kind: str | None = None
-
-
-@dataclass(frozen=True)
-class Newest:
-    """The newest good copy of a database on a drive: sizes in bytes, times in seconds."""
-
-    source: str
-    database: str
-    drive: str
-    created_at: datetime
-    stored_size: int | None
-    seconds: float | None
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """How many backups of a database had a status, and the bytes that they stored."""
-
-    source: str
-    database: str
-    status: str
-    count: int
-    stored_size: int
+    after: tuple[datetime, str] | None = None
+    """The time and the id of the last backup of the page before; its record may be gone by now."""
+    kind: str | None = Kind.OWN
 
 
 class Backups:
@@ -101,7 +79,7 @@ class Backups:
         return backup
 
     def get(self, name: str) -> Backup:
-        """The backup of that id, of that unique beginning of an id, or the `latest`.
+        """The backup of that id, of that unique beginning of an id, or the `latest` of our own.
 
         Raises:
             NotFoundError: there is none, or the beginning fits several.
@@ -109,7 +87,7 @@ class Backups:
         with self._sessions() as session:
             query = select(Backup).order_by(col(Backup.created_at).desc(), col(Backup.id).desc()).limit(2)
             if name == LATEST:
-                if newest := session.exec(query).first():
+                if newest := session.exec(query.where(Backup.kind == Kind.OWN)).first():
                     return newest
                 raise NotFoundError("there is no backup yet; make one with `backupman run`")
             found = session.exec(query.where(col(Backup.id).startswith(name.lower(), autoescape=True))).all()
@@ -123,13 +101,13 @@ class Backups:
         """Backups, the newest first."""
         with self._sessions() as session:
             query = select(Backup).order_by(col(Backup.created_at).desc(), col(Backup.id).desc()).limit(limit)
-            for name in ("status", "label", "job", "source", "database", "kind"):
+            for name in ("status", "label", "job", "source", "database", "device", "sender", "kind"):
                 if (value := getattr(wanted, name)) is not None:
                     query = query.where(getattr(Backup, name) == value)
             if wanted.since:
                 query = query.where(col(Backup.created_at) >= wanted.since)
             if wanted.after:
-                query = query.where(_older_than(_existing(session, wanted.after)))
+                query = query.where(_older_than(*wanted.after))
             return session.exec(query).all()
 
     def pending(self, instance: str) -> Sequence[Backup]:
@@ -142,40 +120,6 @@ class Backups:
         """The drive file of that id."""
         with self._sessions() as session:
             return session.get(DriveFile, drive_file_id)
-
-    def newest_finished(self) -> Sequence[Newest]:
-        """The newest good copy of every (source, database) on every drive."""
-        newest = (
-            select(Backup.source, Backup.database, DriveFile.label, func.max(Backup.created_at).label("created_at"))
-            .join(DriveFile)
-            .where(DriveFile.status == Status.FINISHED)
-            .group_by(Backup.source, Backup.database, DriveFile.label)
-            .subquery()
-        )
-        with self._sessions() as session:
-            query = select(Backup, newest.c.label).join(
-                newest,
-                and_(
-                    col(Backup.source) == newest.c.source,
-                    col(Backup.database) == newest.c.database,
-                    col(Backup.created_at) == newest.c.created_at,
-                ),
-            )
-            return [
-                Newest(b.source, b.database, label, b.created_at, b.stored_size, b.seconds)
-                for b, label in session.exec(query).all()
-            ]
-
-    def outcomes(self) -> Sequence[Outcomes]:
-        """How many backups of every (source, database) had which status, and the bytes that they stored."""
-        stored = func.coalesce(func.sum(Backup.stored_size), 0)
-        columns = (Backup.source, Backup.database, Backup.status)
-        with self._sessions() as session:
-            query = sa_select(*columns, func.count(), stored).group_by(*columns)  # type: ignore[call-overload]  # SQLModel's columns are typed as their values
-            return [
-                Outcomes(of, db, status, n, int(size))
-                for of, db, status, n, size in session.connection().execute(query)
-            ]
 
     def untidied(self, instance: str) -> Sequence[Backup]:
         """An instance's settled backups whose spool may still be there although nothing needs it."""
@@ -237,8 +181,8 @@ def _set(record: Backup | DriveFile, fields: dict[str, Any]) -> None:
     record.updated_at = now()
 
 
-def _older_than(backup: Backup) -> ColumnElement[bool]:
+def _older_than(time: datetime, backup_id: str) -> ColumnElement[bool]:
     return or_(
-        col(Backup.created_at) < backup.created_at,
-        and_(col(Backup.created_at) == backup.created_at, col(Backup.id) < backup.id),
+        col(Backup.created_at) < time,
+        and_(col(Backup.created_at) == time, col(Backup.id) < backup_id),
     )

@@ -20,6 +20,8 @@ from backupman.records import Backup, Delivery, DeliveryAttempt, DeliveryState, 
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 
+_GAP_SETTLES = timedelta(seconds=10)
+
 
 @dataclass(frozen=True)
 class Announcement:
@@ -181,9 +183,26 @@ class Outbox:
             owe_event(session, Event(kind=kind, instance=instance, job=job, payload=payload), endpoints)
 
     def events_after(self, seq: int, limit: int) -> Sequence[Event]:
-        """Events after a sequence number, the oldest first."""
+        """Events after a sequence number, the oldest first, so that a reader who goes on from the last misses none.
+
+        A server gives numbers out before their transactions end: what stands behind a gap waits until the gap is old.
+        """
         with self._sessions() as session:
-            return session.exec(select(Event).where(col(Event.seq) > seq).order_by(col(Event.seq)).limit(limit)).all()
+            query = select(Event).where(col(Event.seq) > seq).order_by(col(Event.seq)).limit(limit)
+            found = session.exec(query).all()
+        settled = now() - _GAP_SETTLES
+        last = seq
+        for index, event in enumerate(found):
+            assert event.seq is not None  # noqa: S101 - it was read
+            if event.seq != last + 1 and event.time > settled:
+                return found[:index]
+            last = event.seq
+        return found
+
+    def last_seq(self) -> int:
+        """The number of the newest event; 0 without any."""
+        with self._sessions() as session:
+            return session.exec(select(func.max(Event.seq))).one() or 0
 
     def owed_by_endpoint(self) -> dict[str, int]:
         """How many deliveries are owed to each endpoint."""

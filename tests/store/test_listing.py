@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import insert
 
 from backupman.errors import NotFoundError
-from backupman.records import Backup
+from backupman.records import Backup, Kind
 from backupman.store import Store
 from backupman.store.backups import BackupFilter
 from tests.store.conftest import START, a_backup, ids, statements
@@ -77,15 +77,31 @@ def test_pages_follow_each_other_without_gap_or_repetition_even_at_one_time(stor
         store.backups.begin(a_backup(created_at=START + timedelta(microseconds=number // 8)), [])
     everything = ids(store.backups.list())
     pages: list[str] = []
-    while page := ids(store.backups.list(BackupFilter(after=pages[-1] if pages else None), limit=5)):
-        pages += page
+    after = None
+    while page := store.backups.list(BackupFilter(after=after), limit=5):
+        pages += ids(page)
+        after = (page[-1].created_at, page[-1].id)
     assert pages == everything
     assert len(set(pages)) == 23
 
 
-def test_the_page_after_an_unknown_backup_is_refused(store: Store) -> None:
-    with pytest.raises(NotFoundError):
-        store.backups.list(BackupFilter(after="nope"))
+def test_the_page_after_a_backup_that_is_gone_begins_where_it_was(store: Store) -> None:
+    for number in range(3):
+        store.backups.begin(a_backup(label=str(number), created_at=START + timedelta(minutes=number)), [])
+    gone = (START + timedelta(minutes=2), "f" * 36)
+    assert [backup.label for backup in store.backups.list(BackupFilter(after=gone))] == ["2", "1", "0"]
+
+
+def test_what_others_reported_is_listed_only_when_asked_for_and_is_never_the_latest(store: Store) -> None:
+    own = store.backups.begin(a_backup(label="own", created_at=START), [])
+    told = a_backup(label="told", kind=Kind.INGESTED, device="web-1", created_at=START + timedelta(hours=1))
+    store.backups.begin(told, [])
+    assert ids(store.backups.list()) == [own.id]
+    assert ids(store.backups.list(BackupFilter(kind=Kind.INGESTED))) == [told.id]
+    assert ids(store.backups.list(BackupFilter(kind=None))) == [told.id, own.id]
+    assert ids(store.backups.list(BackupFilter(kind=None, device="web-1"))) == [told.id]
+    assert store.backups.get("latest").id == own.id
+    assert store.backups.get(told.id).id == told.id
 
 
 def test_the_first_page_does_not_read_everything(shared_address: str) -> None:
@@ -108,7 +124,7 @@ def test_the_first_page_does_not_read_everything(shared_address: str) -> None:
     with store._engine.connect() as connection:
         plan = str(connection.exec_driver_sql(explain + statement, parameters).all())
     store.close()
-    assert "ix_backupman_backups_created_at" in plan
+    assert "ix_backupman_backups_kind" in plan or "ix_backupman_backups_created_at" in plan
     assert "TEMP B-TREE" not in plan
     assert "Sort" not in plan
     assert "filesort" not in plan

@@ -1,0 +1,65 @@
+"""Between the server and the application: headers of every answer, and the last door for what goes wrong."""
+
+import logging
+from urllib.parse import unquote_to_bytes
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backupman.api.errors import error
+
+log = logging.getLogger(__name__)
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",  # a link that needs no key stays out of other sites' logs
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Boundary:
+    """An application around the API's.
+
+    Whatever escapes from it is logged once. An answer that has begun by then is left unfinished: the server cuts the
+    connection, and nobody takes half of it for the whole.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def dressed(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            if _holds_nul(scope):
+                await error(400, "an address holds no NUL character")(scope, receive, dressed)
+            else:
+                await self._app(scope, receive, dressed)
+        except ClientDisconnect:
+            return
+        except Exception as failure:  # the application has answered it already, unless an answer had begun
+            log.exception("a %s of %r failed", scope["method"], scope["path"])
+            if not begun:
+                await error(500, f"unexpected {type(failure).__name__}; the daemon's log says more")(
+                    scope, receive, dressed
+                )
+
+
+def _holds_nul(scope: Scope) -> bool:
+    """No database takes one in a text."""
+    return "\0" in scope["path"] or b"\0" in unquote_to_bytes(scope["query_string"])

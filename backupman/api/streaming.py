@@ -1,0 +1,82 @@
+"""Answers that go on for a while: an object on its way from a drive."""
+
+import logging
+from collections.abc import Callable
+
+import anyio
+from anyio import to_thread
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from backupman.engine.downloading import Download
+from backupman.errors import DriveError
+
+log = logging.getLogger(__name__)
+
+
+class DownloadResponse(Response):
+    """The bytes of an opened download; `ended` is called once it is over, however it ends.
+
+    When the drive fails half-way, or gives another number of bytes than was promised, the answer is left unfinished and
+    the server cuts the connection. When the client goes away the child that reads the drive is ended.
+    """
+
+    media_type = "application/octet-stream"
+
+    def __init__(
+        self,
+        download: Download,
+        promised: int | None,
+        status_code: int,
+        headers: dict[str, str],
+        readers: anyio.CapacityLimiter,
+        ended: Callable[[], None],
+    ) -> None:
+        super().__init__(None, status_code, headers)
+        # Without a body the length would be said to be 0.
+        kept = [(name, value) for name, value in self.raw_headers if name != b"content-length"]
+        length = [(b"content-length", str(promised).encode())] if promised is not None else []
+        self.raw_headers = kept + length
+        self._download = download
+        self._promised = promised
+        self._readers = readers
+        self._ended = ended
+        self._gone = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send everything, or break off."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._watch, receive)
+                whole = await self._pump(send)
+                tasks.cancel_scope.cancel()
+            if whole:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._download.close()
+            self._ended()
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._download.cancel()
+
+    async def _pump(self, send: Send) -> bool:
+        """Whether everything that was promised was sent."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        sent = 0
+        try:
+            while chunk := await to_thread.run_sync(self._download.read, limiter=self._readers):
+                sent += len(chunk)
+                if self._promised is not None and sent > self._promised:
+                    break
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except DriveError as error:
+            if not self._gone:
+                log.error("a download broke off after %d bytes: %s", sent, error.sentence)
+            return False
+        if self._promised is not None and sent != self._promised:
+            log.error("a download broke off: the drive holds another number of bytes than %d", self._promised)
+            return False
+        return True

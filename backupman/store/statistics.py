@@ -1,0 +1,119 @@
+"""Figures over all backups for whoever watches them, found through indexes and without counting millions of rows."""
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import exists
+from sqlalchemy import select as columns
+from sqlmodel import Session, col, select
+
+from backupman.records import Backup, DriveFile, Kind, Status
+
+Sessions = Callable[[], AbstractContextManager[Session]]
+
+
+@dataclass(frozen=True, order=True)
+class Series:
+    """What is backed up again and again: a database of a source, or a job on a device by what a sender says."""
+
+    source: str
+    database: str
+    sender: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """Who makes it."""
+        return Kind.OWN if self.sender is None else Kind.INGESTED
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A good backup of a series: sizes in bytes, times in seconds."""
+
+    series: Series
+    drive: str | None
+    created_at: datetime
+    stored_size: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the last backup of a series ended."""
+
+    series: Series
+    created_at: datetime
+    good: bool
+    warning: bool
+
+
+class Statistics:
+    """Figures of the present."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def own_series(self, sources: Collection[str]) -> set[Series]:
+        """Every database that these sources ever had."""
+        query = columns(col(Backup.source), col(Backup.database)).where(col(Backup.source).in_(sources))
+        return {Series(source, database) for source, database in self._rows(query.distinct())}
+
+    def ingested_series(self) -> set[Series]:
+        """Every job of other machines that was ever told of."""
+        query = columns(col(Backup.source), col(Backup.database), col(Backup.sender))
+        found = self._rows(query.where(col(Backup.kind) == Kind.INGESTED).distinct())
+        return {Series(source, database, sender) for source, database, sender in found}
+
+    def newest_on(self, series: Collection[Series], drives: Collection[str]) -> list[Copy]:
+        """The newest good copy of each series on each of the drives."""
+        with self._sessions() as session:
+            found = [_newest(session, each, drive) for each in series for drive in drives]
+            return [copy for copy in found if copy]
+
+    def newest(self, series: Collection[Series]) -> list[Copy]:
+        """The newest good backup of each series, wherever it is."""
+        with self._sessions() as session:
+            return [copy for each in series if (copy := _newest(session, each, None))]
+
+    def last(self, series: Collection[Series]) -> list[Outcome]:
+        """How the last backup of each series ended; one that is under way does not count."""
+        with self._sessions() as session:
+            return [outcome for each in series if (outcome := _last(session, each))]
+
+    def _rows(self, query: Any) -> Sequence[Any]:
+        with self._sessions() as session:
+            return session.connection().execute(query).all()
+
+
+def _of(series: Series, *wanted: Any) -> Any:
+    """The backups of a series, the newest first: one step in the index of (source, database, created_at) each."""
+    query = columns(*wanted).where(
+        col(Backup.source) == series.source,
+        col(Backup.database) == series.database,
+        col(Backup.kind) == series.kind,
+    )
+    if series.sender is not None:
+        query = query.where(col(Backup.sender) == series.sender)
+    return query.order_by(col(Backup.created_at).desc()).limit(1)
+
+
+def _newest(session: Session, series: Series, drive: str | None) -> Copy | None:
+    query = _of(series, col(Backup.created_at), col(Backup.stored_size), col(Backup.seconds))
+    if drive is None:
+        query = query.where(col(Backup.status) == Status.FINISHED)
+    else:
+        held = select(DriveFile.id).where(
+            DriveFile.backup_id == Backup.id, DriveFile.label == drive, DriveFile.status == Status.FINISHED
+        )
+        query = query.where(exists(held.correlate(Backup)))
+    row = session.connection().execute(query).first()
+    return Copy(series, drive, *row) if row else None
+
+
+def _last(session: Session, series: Series) -> Outcome | None:
+    query = _of(series, col(Backup.created_at), col(Backup.status), col(Backup.warning))
+    row = session.connection().execute(query.where(col(Backup.status) != Status.PENDING)).first()
+    return Outcome(series, row[0], row[1] == Status.FINISHED, row[2]) if row else None
