@@ -51,7 +51,8 @@ class Server:
     def stop(self) -> None:
         """Answer what is under way, and no more."""
         self._server.should_exit = True
-        self._thread.join(timeout=5)
+        if self._thread.ident is not None:
+            self._thread.join(timeout=5)
         self._socket.close()
 
 

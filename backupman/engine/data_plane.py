@@ -66,6 +66,10 @@ class DataPlane:
         if self._reason:
             raise self._reason
 
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._reason is not None
+
     def cancel(self, reason: BackupmanError) -> None:
         """End the child and its tools: it has 20 s to abort its uploads. `run` then raises the reason."""
         with self._lock:

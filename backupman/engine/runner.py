@@ -86,7 +86,7 @@ class Runner:
         """Dump one database onto every drive of the plan; the settled record, whatever happened."""
         outcome = Outcome(self._store, backup, self._observer)
         try:
-            self._hooks(plan, "before_backup", self._values(backup))
+            self._hooks(plan, "before_backup", self._values(backup), data_plane.cancelled)
             task = backup_task(self._config, self._spools, plan, source, backup)
             with _deadline(source, data_plane) as met:
                 outcome.on_dumped = met
@@ -192,11 +192,13 @@ class Runner:
         except HookError as error:
             log.warning("%s: %s", values["label"], error.sentence)
 
-    def _hooks(self, plan: JobPlan, kind: str, values: Mapping[str, str]) -> None:
+    def _hooks(
+        self, plan: JobPlan, kind: str, values: Mapping[str, str], stopped: Callable[[], bool] = lambda: False
+    ) -> None:
         commands = list(getattr(plan.hooks, kind))
         if kind == "on_error":
             commands += self._config.on_error
-        run_hooks(commands, values, plan.hooks.timeout)
+        run_hooks(commands, values, plan.hooks.timeout, stopped=stopped)
 
     def _values(self, backup: Backup, output: str = "") -> dict[str, str]:
         """What the placeholders of hooks stand for."""
