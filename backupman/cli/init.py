@@ -107,9 +107,10 @@ def init(
     \b
     Examples:
       backupman init
-      backupman init --source sqlite --db-path app.db --drive local --folder /srv/backups
+      backupman init --source sqlite --db-path app.db \\
+                     --drive local --folder /srv/backups
       backupman init --source postgres --user backup --password-env PGPASS \\
-                     --drive local --folder /srv/backups -c /etc/backupman/config.yml
+                     --drive local --folder /srv/backups -c config.yml
     """
     path = call.config or Path(os.environ.get(CONFIG_VARIABLE) or CONFIG_PLACES[0])
     if path.exists() and not force:

@@ -62,7 +62,9 @@ def paragraph(text: str, indent: int, out: Console) -> str:
     margin = " " * indent
     lines = printable(text).splitlines()
     if out.width < _WIDE:
-        lines = [part for line in lines for part in textwrap.wrap(line, max(out.width - indent, 20)) or [""]]
+        # A path or a command stays whole, so that it can be copied.
+        wrapper = textwrap.TextWrapper(max(out.width - indent, 20), break_long_words=False, break_on_hyphens=False)
+        lines = [part for line in lines for part in wrapper.wrap(line) or [""]]
     return "\n".join(margin + line for line in lines)
 
 

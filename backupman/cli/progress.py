@@ -114,7 +114,7 @@ class Lines(Watcher):
     @staticmethod
     def _write(line: str) -> None:
         now = time.strftime("%Y-%m-%d %H:%M:%S %Z")
-        sys.stderr.write(f"{now}  {line}\n")
+        sys.stderr.write(f"{now}  {one_line(line, 10_000)}\n")
         sys.stderr.flush()
 
 
@@ -185,7 +185,7 @@ class Blocks(Watcher):
     def _began(self, backup: Backup) -> None:
         drives = [file.label for file in backup.drive_files if file.status == Status.PENDING]
         with self._lock:
-            self._blocks[backup.id] = _Block(backup.label, drives)
+            self._blocks[backup.id] = _Block(one_line(backup.label, 200), drives)
 
     def _heard(self, backup: Backup, message: Message) -> None:
         with self._lock:
@@ -210,7 +210,7 @@ class Blocks(Watcher):
         what = f"{size(backup.size)} in {span(backup.seconds)}" if good else one_line(why, 500)
         with self._lock:
             del self._blocks[backup.id]
-            self._done.append(mark(backup.status, text=f"{backup.label}: {what}"))
+            self._done.append(mark(backup.status, text=one_line(f"{backup.label}: {what}", 1000)))
 
     def _interrupted(self) -> None:
         self._ending = True  # no lock: a signal's handler must never wait

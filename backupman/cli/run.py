@@ -57,8 +57,8 @@ def run(
         chosen = _chosen(app, job or [], source or [])
         app.spools.expire()
         interrupted = app.recovery.settle()  # of a run that was killed; where there is no daemon nobody else looks
-        if interrupted:
-            app.executor.retry(app.plans, interrupted, wait=wait)
+        if interrupted and (gone_on := app.executor.retry(app.plans, interrupted, wait=wait)).interrupted:
+            return gone_on
         return app.executor.run(chosen, source or None, order, wait=wait)
 
     _do(call, work, duration("--drain-timeout", drain_timeout), as_json=as_json)

@@ -68,12 +68,15 @@ def _relaxed(schema: Any) -> Any:
     kind = schema.get("type")
     if kind in ("integer", "number", "boolean"):
         about = {key: found.pop(key) for key in _ABOUT if key in found}
-        return about | {"anyOf": [found, _REFERENCE]}
-    if kind == "string" and not {"enum", "const"} & schema.keys():
-        return found | {"type": ["string", "number", "boolean"]}
+        words = [{"enum": ["yes", "no", "on", "off"]}] if kind == "boolean" else []
+        return about | {"anyOf": [found, *words, _REFERENCE]}
+    if "enum" in schema:
+        plain = {"true": True, "false": False}
+        found["enum"] = schema["enum"] + [plain[word] for word in schema["enum"] if word in plain]
+        found.pop("type", None)
     if "enum" in schema or "const" in schema:
         return {"anyOf": [found, _REFERENCE]}
-    return found
+    return found | {"type": ["string", "number", "boolean"]} if kind == "string" else found
 
 
 def _or_nothing(schema: dict[str, Any]) -> dict[str, Any]:

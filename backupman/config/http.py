@@ -81,7 +81,7 @@ class Http(Settings):
     app_url: str = Field(default="http://localhost:8080", description="The address that links are made with.")
     host: str | None = Field(default=None, description="The address to listen on; default all, without keys loopback.")
     port: Port = Field(default=8080, description="The port to listen on.")
-    api_keys: list[Annotated[ApiKey, BeforeValidator(_plain_key)]] = Field(
+    api_keys: list[Annotated[ApiKey, BeforeValidator(_plain_key, json_schema_input_type=str | ApiKey)]] = Field(
         default=[], description="Keys for `X-Api-Key`."
     )
     trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = Field(

@@ -79,7 +79,10 @@ def _command(value: object) -> object:
     return value
 
 
-Commands = Annotated[list[Annotated[str | list[str], BeforeValidator(_command)]], BeforeValidator(_one_or_many)]
+Commands = Annotated[
+    list[Annotated[str | list[str], BeforeValidator(_command)]],
+    BeforeValidator(_one_or_many, json_schema_input_type=str | list[str | list[str]]),
+]
 """Commands: a string goes to the shell with its placeholders quoted, a list of words is run as it is."""
 
 
