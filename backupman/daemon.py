@@ -17,7 +17,7 @@ from backupman.engine.health import Checkup, Health
 from backupman.engine.live import Live
 from backupman.engine.runner import Order
 from backupman.engine.scheduler import Missed, Scheduler
-from backupman.errors import BackupmanError, BusyError
+from backupman.errors import BackupmanError, BusyError, ConfigError
 from backupman.records import now
 from backupman.store.jobs import Changes
 
@@ -135,7 +135,11 @@ class Daemon:
 
 def _own(state_folder: Path) -> int:
     """The held lock of a state folder; one daemon works in it at a time."""
-    fd = os.open(state_folder / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(state_folder / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"the state folder {state_folder} cannot be used: {error.strerror}") from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
