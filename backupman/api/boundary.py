@@ -34,30 +34,43 @@ class Boundary:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = False
-
-        async def dressed(message: Message) -> None:
-            nonlocal begun
-            if message["type"] == "http.response.start":
-                begun = True
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
+        exchange = _Exchange(scope, receive, send)
+        refusal = error(400, "an address holds no NUL character") if _holds_nul(scope) else None
         try:
-            if _holds_nul(scope):
-                await error(400, "an address holds no NUL character")(scope, receive, dressed)
-            else:
-                await self._app(scope, receive, dressed)
+            await (refusal or self._app)(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             return
         except Exception as failure:  # the application has answered it already, unless an answer had begun
             log.exception("a %s of %r failed", scope["method"], scope["path"])
-            if not begun:
-                await error(500, f"unexpected {type(failure).__name__}; the daemon's log says more")(
-                    scope, receive, dressed
-                )
+            if not exchange.begun:
+                answer = error(500, f"unexpected {type(failure).__name__}; the daemon's log says more")
+                await answer(scope, exchange.receive, exchange.send)
+
+
+class _Exchange:
+    """What was taken of a request and given of its answer; gives every answer its headers."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        self._receive = receive
+        self._send = send
+        self._unread = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+        self.begun = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._unread = self._unread and message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            if self._unread:  # of a body that was refused nothing more is taken
+                headers["Connection"] = "close"
+        await self._send(message)
 
 
 def _holds_nul(scope: Scope) -> bool:

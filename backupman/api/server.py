@@ -31,12 +31,13 @@ class Server:
         config = uvicorn.Config(
             Boundary(api),
             log_config=None,
-            access_log=False,  # addresses of requests hold signatures
+            access_log=False,
             server_header=False,
             proxy_headers=bool(trusted_proxies),
             forwarded_allow_ips=list(trusted_proxies),
             timeout_graceful_shutdown=3,
         )
+        logging.getLogger("uvicorn.access").disabled = True  # addresses of requests hold the signatures of links
         self._server = uvicorn.Server(config)
         self._thread = Thread(target=self._server.run, args=([self._socket],), name="http", daemon=True)
 
@@ -58,7 +59,8 @@ class Server:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named asyncio sees that it is TCP and sends at once; else each answer would wait 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

@@ -1,0 +1,209 @@
+"""Signs of life: what each of them promises, to whom it says what, and that asking wears nothing out."""
+
+import shutil
+import socket
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from backupman import __version__
+from backupman.engine import health
+from backupman.engine.health import Checkup
+from backupman.records import Incident, now
+from tests.api.conftest import Api
+from tests.e2e.world import World, wait_for
+
+
+def test_ping_answers_as_the_original_does(api: Api) -> None:
+    with api.client(None) as client:
+        answer = client.get("/ping")
+    assert (answer.status_code, answer.json()) == (200, {"message": "pong"})
+
+
+def test_health_has_the_documented_shape_with_a_key_and_hardly_any_without(api: Api) -> None:
+    with api.client("read") as client:
+        answer = client.get("/health")
+    assert answer.status_code == 200
+    up = {"Status": "UP", "Components": None}
+    assert answer.json() == {
+        "Version": __version__,
+        "CommitSHA": None,
+        "BuildDate": None,
+        "Status": "UP",
+        "Details": {
+            "Database": up,
+            "Drives": {"Status": "UP", "Components": {"Disk": up}},
+            "DataSources": {"Status": "UP", "Components": {"App": up}},
+        },
+    }
+    for key in (None, "ingest", "run"):
+        with api.client(key) as client:
+            body = client.get("/health").json()
+        assert list(body) == ["Version", "CommitSHA", "BuildDate", "Status"]
+
+
+def test_health_is_503_when_something_is_down_and_says_what(api: Api, client: httpx.Client) -> None:
+    Path(api.config["data_sources"][0]["db_path"]).unlink()
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json()["Status"]) == (503, "DOWN")
+    details = answer.json()["Details"]
+    assert details["Drives"]["Status"] == details["Database"]["Status"] == "UP"
+    assert details["DataSources"]["Status"] == "DOWN"
+    assert details["DataSources"]["Components"]["App"]["Status"] == "DOWN"
+    assert "app.db" in details["DataSources"]["Components"]["App"]["Error"]
+
+
+def test_health_is_asked_once_for_many_and_leaves_no_litter(api: Api, client: httpx.Client) -> None:
+    assert client.get("/health").status_code == 200
+    before = World.litter(api.folder)
+    Path(api.config["data_sources"][0]["db_path"]).rename(api.folder / "away")
+    assert [client.get("/health").status_code for _ in range(20)] == [200] * 20  # what was found a moment ago
+    (api.folder / "away").rename(api.config["data_sources"][0]["db_path"])
+    assert World.litter(api.folder) == before
+
+
+def test_health_is_checked_anew_when_the_config_was_read_anew(api: Api, client: httpx.Client) -> None:
+    assert client.get("/health").status_code == 200
+    api.config["data_sources"].append({"provider": "sqlite", "label": "Gone", "db_path": "/nowhere/gone.db"})
+    api.write()
+    api.daemon.reload()
+    answer = client.get("/health")
+    assert answer.status_code == 503
+    assert set(answer.json()["Details"]["DataSources"]["Components"]) == {"App", "Gone"}
+
+
+@pytest.fixture
+def hanging(configured: Api, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Api:
+    """A daemon with a source whose check does not come back by itself."""
+    monkeypatch.setattr("backupman.api.service._CHECK_WITHIN", timedelta(seconds=1.5))
+    listener = socket.create_server(("127.0.0.1", 0))  # takes a connection and says nothing
+    request.addfinalizer(listener.close)
+    configured.config["data_sources"].append(
+        {
+            "provider": "postgres",
+            "label": "Silent",
+            "host": "127.0.0.1",
+            "port": listener.getsockname()[1],
+            "db_name": "x",
+            "user": "x",
+            "password": "x",
+        }
+    )
+    return configured.start()
+
+
+def test_what_hangs_is_down_after_a_while_and_keeps_nobody_else_waiting(hanging: Api) -> None:
+    answers: list[httpx.Response] = []
+
+    def ask() -> None:
+        with hanging.client() as client:
+            answers.append(client.get("/health"))
+
+    askers = [threading.Thread(target=ask) for _ in range(12)]
+    began = time.monotonic()
+    for asker in askers:
+        asker.start()
+    with hanging.client() as client:
+        for path in ("/ping", "/livez", "/api/backups", "/api/jobs"):
+            assert client.get(path).status_code == 200
+        assert time.monotonic() - began < 1.5  # while all of them wait
+    for asker in askers:
+        asker.join(20)
+    assert [answer.status_code for answer in answers] == [503] * 12
+    assert time.monotonic() - began < 15
+    component = answers[0].json()["Details"]["DataSources"]["Components"]["Silent"]
+    assert component["Error"] == "Silent: no answer within 1.5 s"
+    assert answers[0].json()["Details"]["DataSources"]["Components"]["App"]["Status"] == "UP"
+
+
+def test_whoever_asks_during_a_check_gets_what_the_last_one_found(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, clock = api.daemon.app.config, [0.0]
+    checkup = Checkup(timedelta(seconds=30), lambda: clock[0])
+    first = checkup.of(config, timedelta(seconds=10))
+    clock[0] = 31.0
+    under_way, go_on = threading.Event(), threading.Event()
+
+    def slow(config: object, timeout: timedelta) -> health.Health:
+        under_way.set()
+        go_on.wait(10)
+        return health.Health(list(first.components))
+
+    monkeypatch.setattr("backupman.engine.health.check", slow)
+    found: list[health.Health] = []
+    checker = threading.Thread(target=lambda: found.append(checkup.of(config, timedelta(seconds=10))))
+    checker.start()
+    under_way.wait(10)
+    assert checkup.of(config, timedelta(seconds=10)) is first
+    go_on.set()
+    checker.join(10)
+    assert found[0] is not first
+    assert checkup.of(config, timedelta(seconds=10)) is found[0]
+
+
+def test_livez_is_good_while_everything_else_is_down(api: Api) -> None:
+    shutil.rmtree(api.folder / "state")
+    with api.client(None) as client:
+        answer = client.get("/livez")
+    assert (answer.status_code, answer.json()) == (200, {"Status": "UP"})
+
+
+def test_readyz_tells_of_broken_deadlines(api: Api) -> None:
+    with api.client(None) as client:
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()) == (200, {"Status": "UP", "Incidents": 0})
+        at = now()
+        with api.daemon.app.store._session() as session:
+            for instance in ("test-host", "another"):
+                session.add(
+                    Incident(
+                        instance=instance,
+                        kind="backup_late",
+                        job="nightly",
+                        source="App",
+                        database="",
+                        due_at=at,
+                        opened_at=at,
+                        reminded_at=at,
+                    )
+                )
+        answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (503, {"Status": "DOWN", "Incidents": 1})
+
+
+def test_readyz_and_the_list_say_when_the_store_is_away_and_livez_does_not(configured: Api) -> None:
+    file = configured.folder / "records" / "records.db"
+    configured.config["database"] = {"provider": "sqlite", "db_path": str(file)}
+    with configured.start().client() as client:
+        configured.daemon.app.store.close()
+        shutil.rmtree(file.parent)
+        file.parent.mkdir()
+        file.mkdir()
+        for path in ("/readyz", "/api/backups"):
+            answer = client.get(path)
+            assert answer.status_code == 503
+            assert "cannot be used" in answer.json()["Error"]
+        assert client.get("/livez").status_code == 200
+
+
+def test_an_answer_is_not_held_back_by_the_network(client: httpx.Client) -> None:
+    """Two writes without TCP_NODELAY would take 40 ms each time."""
+    taken = []
+    for _ in range(10):
+        began = time.perf_counter()
+        client.get("/ping")
+        taken.append(time.perf_counter() - began)
+    assert min(taken) < 0.03
+
+
+def test_what_is_served_lasts_as_long_as_the_daemon(api: Api) -> None:
+    with api.client() as client:
+        assert client.get("/ping").status_code == 200
+        url = api.url
+        api.stop()
+        with pytest.raises(httpx.TransportError):
+            client.get(f"{url}/ping")
+    wait_for(lambda: not any(thread.name == "http" for thread in threading.enumerate()))
