@@ -8,6 +8,7 @@ seen at least once, with the same id if twice.
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -94,8 +95,6 @@ def service_world(world: World, s3: S3, bucket: str) -> World:
 
 def free_port() -> int:
     """A port that nobody listens on just now."""
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -114,11 +113,17 @@ def test_nothing_is_lost(point: str, how: str, service_world: World, s3: S3, buc
     after = Service(world)
     store = Store(f"sqlite:///{world.folder / 'state/backupman.db'}")
     try:
-        wait_for(lambda: not store.backups.pending("test-host") and not store.outbox.owed(), 60)
+        wait_for(lambda: listening(world) and not store.backups.pending("test-host") and not store.outbox.owed(), 60)
     finally:
         after.stop()
         store.close()
     check(world, s3, bucket)
+
+
+def listening(world: World) -> bool:
+    """Whether the daemon has come up: before that a signal ends it like any program."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", world.config["http"]["port"])) == 0
 
 
 def check(world: World, s3: S3, bucket: str) -> None:
