@@ -12,19 +12,25 @@ from threading import Event, Thread
 
 from backupman.app import App
 from backupman.config import JobPlan
+from backupman.engine.deadlines import Deadlines
 from backupman.engine.executor import Call
 from backupman.engine.health import Checkup, Health
+from backupman.engine.history import purge
 from backupman.engine.live import Live
 from backupman.engine.runner import Order
-from backupman.engine.scheduler import Missed, Scheduler
+from backupman.engine.scheduler import Scheduler
 from backupman.errors import BackupmanError, BusyError, ConfigError
 from backupman.records import now
-from backupman.store.jobs import Changes
 
 log = logging.getLogger(__name__)
 
 _IDLE_POLL = 1.0
 _RECOVER_EVERY = timedelta(seconds=10)
+_CHECK_EVERY = timedelta(minutes=1)
+_PURGE_EVERY = timedelta(days=1)
+_DEADLINES = "deadlines"
+_FIXED = ("instance", "state_folder", "database")
+"""Settings that locks, records and schedules were begun under."""
 
 
 class Daemon:
@@ -42,11 +48,12 @@ class Daemon:
         self._stopping = Event()
         self._old: list[App] = []
         self._checkup = Checkup()
-        self.live = Live()
+        self.live = Live(lambda: self.scheduler.soon(_DEADLINES))
         self.app = App.from_config(config_file, self.live)
         self._lock = _own(self.app.config.state_folder)
-        config = self.app.config
-        self.scheduler = Scheduler(self.app.store, config.instance, config.state_folder, self.run, self._missed, clock)
+        config, store = self.app.config, self.app.store
+        self.deadlines = Deadlines(store, config.instance, clock)
+        self.scheduler = Scheduler(store, config.instance, config.state_folder, self.run, self.deadlines.missed, clock)
         self._dispatcher = Thread(target=self._dispatch, name="dispatcher", daemon=True)
 
     def start(self) -> None:
@@ -55,8 +62,11 @@ class Daemon:
         self.app.store.outbox.release(self.app.config.instance)  # a `run` beside us may send twice, with the same id
         self.app.spools.expire()
         self._dispatcher.start()
+        self.deadlines.watch(self.app.config, self.app.plans)
         self.scheduler.start(self.app.plans)
         self.scheduler.every(_RECOVER_EVERY, "recovery", self.recover)
+        self.scheduler.every(_CHECK_EVERY, _DEADLINES, self.deadlines.check)
+        self.scheduler.every(_PURGE_EVERY, "history", self._purge)
 
     def recover(self) -> None:
         """Settle what a crash left; again and again, because a child that outlived its parent takes a while to end."""
@@ -68,8 +78,9 @@ class Daemon:
         """Start a job; a source that another job is dumping is waited for."""
         return self.app.executor.start([plan], sources, order, wait=order.trigger == "schedule")
 
-    def _missed(self, plan: JobPlan, missed: Missed) -> None:
-        self.app.store.jobs.miss(self.app.config.instance, plan.label, missed.due, "missed", Changes(), missed.noticed)
+    def _purge(self) -> None:
+        config = self.app.config
+        purge(self.app.store, config.instance, config.history.keep, self._clock())
 
     @property
     def stopping(self) -> bool:
@@ -90,14 +101,20 @@ class Daemon:
 
     def reload(self) -> None:
         """Take the config anew; a wrong one changes nothing and is reported in the log."""
+        before = self.app
         try:
             fresh = App.from_config(self._config_file, self.live)
+            if changed := [name for name in _FIXED if getattr(fresh.config, name) != getattr(before.config, name)]:
+                fresh.close()
+                raise ConfigError(f"{', '.join(changed)} can only change with a restart")
+            self.app = fresh  # before anything runs by its plans
+            self.deadlines.watch(fresh.config, fresh.plans)
+            self.scheduler.reschedule(fresh.plans)
         except BackupmanError as error:
+            self.app = before
             log.error("the config was not taken, the old one stays: %s", error.sentence)
             return
-        self._old.append(self.app)
-        self.app = fresh
-        self.scheduler.reschedule(fresh.plans)
+        self._old.append(before)
         log.info("the config was read anew: %d jobs", len(fresh.plans))
 
     def stop(self, grace: timedelta) -> None:

@@ -7,6 +7,7 @@ BackupmanError
 ├── NotFoundError        no record of that name
 ├── SourceError          a source cannot be reached, listed or read
 │   └── DumpError        a dump failed, or the gate refused it
+│       └── TimedOut     a dump took longer than its source's timeout
 ├── PipelineError        a stream cannot be compressed, encrypted, decoded or spooled
 ├── DriveError           a drive refused or lost something
 │   └── ObjectNotFound   there is no such object on the drive
@@ -74,6 +75,10 @@ class SourceError(BackupmanError):
 
 class DumpError(SourceError):
     """A dump failed, or the gate refused it."""
+
+
+class TimedOut(DumpError):
+    """A dump took longer than its source's `timeout` and was ended."""
 
 
 class PipelineError(BackupmanError):

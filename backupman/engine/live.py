@@ -44,9 +44,14 @@ class LiveBackup:
 
 
 class Live:
-    """An observer of all runs that keeps their present state and tells subscribers of each change. Thread-safe."""
+    """An observer of all runs that keeps their present state and tells subscribers of each change. Thread-safe.
 
-    def __init__(self) -> None:
+    Args:
+        settled: called after each backup that was settled.
+    """
+
+    def __init__(self, settled: Callable[[], None] = lambda: None) -> None:
+        self._settled = settled
         self._lock = Lock()
         self._running: dict[str, LiveBackup] = {}
         self._subscribers: set[Queue[dict[str, Any]]] = set()
@@ -91,6 +96,7 @@ class Live:
             live = self._running.pop(backup.id, None)
         if live:
             self._tell("ended", live.document() | {"Phase": None, "Status": backup.status, "Error": backup.error})
+        self._settled()
 
     def _tell(self, kind: str, document: dict[str, Any]) -> None:
         with self._lock:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from backupman.engine.protocol import Dumped, Message, Phase, Retrying, SessionOpened, Uploaded, UploadFailed
-from backupman.errors import BackupmanError, HookError
+from backupman.errors import BackupmanError, HookError, TimedOut
 from backupman.records import Backup, Status, now
 from backupman.store import Store
 
@@ -35,6 +35,7 @@ class Outcome:
         self._observer = observer
         self._started = time.monotonic()
         self._sentence: str | None = None
+        self._timed_out = False
         self._warnings: list[str] = []
         self.hook_output = ""
         self.begun: set[str] = set()
@@ -95,6 +96,7 @@ class Outcome:
         """The backup ended with an error of its own, not only a drive's."""
         label = self._backup.label
         self._sentence = error.sentence if label in error.sentence else f"{label}: {error.sentence}"
+        self._timed_out = isinstance(error, TimedOut)
         if isinstance(error, HookError):
             self.hook_output = error.output
 
@@ -110,6 +112,7 @@ class Outcome:
                 file.size, file.sha256 = backup.stored_size, backup.sha256
         backup.warnings = [*backup.warnings, *self._warnings]
         backup.seconds = time.monotonic() - self._started
+        backup.timed_out = self._timed_out
         backup.error = self._sentence or _drives_errors(backup)
         if backup.dump_status == Status.FAILED or not _uploads_failed(backup):
             backup.dump_path = None  # the spool goes with a failed dump, and is not needed after the last upload

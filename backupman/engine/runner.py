@@ -13,7 +13,7 @@ from backupman.engine.hooks import run_hooks
 from backupman.engine.outcome import Observer, Outcome
 from backupman.engine.spools import Spools
 from backupman.engine.tasks import abort_task, backup_task, upload_task
-from backupman.errors import BackupmanError, DumpError, HookError
+from backupman.errors import BackupmanError, HookError, TimedOut
 from backupman.events import EventKind
 from backupman.naming import object_name
 from backupman.records import Backup, DriveFile, Status, new_id, now
@@ -225,7 +225,7 @@ def _deadline(source: Source, data_plane: DataPlane) -> Iterator[Callable[[], No
         return
     seconds = source.timeout.total_seconds()
     sentence = f"{source.label}: the dump took longer than its timeout of {seconds:g} s and was ended"
-    timer = Timer(seconds, data_plane.cancel, (DumpError(sentence),))
+    timer = Timer(seconds, data_plane.cancel, (TimedOut(sentence),))
     timer.daemon = True
     timer.start()
     try:

@@ -1,8 +1,8 @@
 """Runs jobs when they are due: APScheduler wakes us, our own schedule says when, the store remembers what was run."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice, takewhile
@@ -17,30 +17,22 @@ from apscheduler.triggers.base import BaseTrigger
 from backupman.config import JobPlan
 from backupman.engine.executor import Call
 from backupman.engine.locks import source_lock
+from backupman.engine.promises import COUNTED, Missed, longest_jitter
 from backupman.engine.runner import Order
 from backupman.errors import BackupmanError, BusyError
 from backupman.records import Run, RunState
-from backupman.schedule import Schedule
 from backupman.store import Store
 from backupman.store.standing import Of
 
 log = logging.getLogger(__name__)
 
 _LONGEST_GRACE = timedelta(days=1)
+_LATE = timedelta(minutes=1)
+"""How late we wake up at most while we are there: on a busy machine, or after it slept (see `every`)."""
 _TRY_AGAIN = timedelta(seconds=30)
-_COUNTED = 1000
+_SOON = timedelta(seconds=1)
 _JOB = "job "
 """What the ids of jobs of the config begin with in APScheduler; the others are ours."""
-
-
-@dataclass(frozen=True)
-class Missed:
-    """The due times of a job that nobody was there to run: the newest, the oldest, and how many, 1000 at most."""
-
-    due: datetime
-    first: datetime
-    count: int
-    noticed: datetime
 
 
 class Scheduler:
@@ -85,18 +77,24 @@ class Scheduler:
     def reschedule(self, plans: Sequence[JobPlan]) -> None:
         """Take these jobs and their schedules from now on; raises StoreError, and then nothing has changed."""
         scheduled = {plan.label: plan for plan in plans if plan.schedule}
-        texts = {label: plan.schedule_text for label, plan in scheduled.items()}
-        self._anchors = self._store.jobs.seen_jobs(self._instance, texts, self._clock())
+        texts, at = {label: plan.schedule_text for label, plan in scheduled.items()}, self._clock()
+        self._anchors = self._store.jobs.seen_jobs(self._instance, texts, at)
         for job in self._ticker.get_jobs():
             if job.id.startswith(_JOB):
                 job.remove()
         for label, plan in scheduled.items():
-            self._wake(plan)
-            assert plan.schedule  # noqa: S101 - only those are here
-            trigger = _Due(plan.schedule, self._anchors[label], plan.jitter)
+            if self._anchors[label] < at:  # what is seen for the first time has no past
+                self._wake(plan)
+            trigger = _Due(plan, self._anchors[label])
             # Each time only wakes us: what is due, and whether it is too late, we say ourselves.
             self._ticker.add_job(
-                self._wake, trigger, [plan], id=_JOB + label, coalesce=True, misfire_grace_time=None, max_instances=3
+                self._wake,
+                trigger,
+                [plan, _LATE],
+                id=_JOB + label,
+                coalesce=True,
+                misfire_grace_time=None,
+                max_instances=3,
             )
 
     def every(self, interval: timedelta, name: str, work: Callable[[], None]) -> None:
@@ -120,11 +118,12 @@ class Scheduler:
         )
 
     def soon(self, name: str) -> None:
-        """Do something of `every` now too."""
-        try:
-            self._ticker.modify_job(name, next_run_time=datetime.now(UTC))
-        except JobLookupError:  # not begun yet
-            return
+        """Do something of `every` in a moment too; asked for often in a moment, it is done once."""
+        when = datetime.now(UTC) + _SOON
+        with suppress(JobLookupError):  # before the start, or while it ends
+            job = self._ticker.get_job(name)
+            if job and job.next_run_time and job.next_run_time > when:
+                job.modify(next_run_time=when)
 
     def stop(self) -> None:
         """Start nothing more."""
@@ -137,10 +136,11 @@ class Scheduler:
             return []
         return list(islice(plan.schedule.due(after, self._anchors.get(plan.label, after)), count))
 
-    def tick(self, plan: JobPlan) -> None:
+    def tick(self, plan: JobPlan, late: timedelta = timedelta()) -> None:
         """Run what is due of a job now, if it was not run, skipped or missed before.
 
-        Recorded due times in the future do not count: the clock was ahead when they were written.
+        Recorded due times in the future do not count: the clock was ahead when they were written. `late` is what we
+        may be late ourselves, and no reason to call a run missed.
         """
         assert plan.schedule  # noqa: S101 - only such plans are scheduled
         at, anchor = self._clock(), self._anchors[plan.label]
@@ -151,19 +151,20 @@ class Scheduler:
             if last and last.state == RunState.INTERRUPTED and last.due_at > anchor:
                 self._go_on(plan, last, at)
             return
-        grace = self._grace(plan, due)
+        grace = self._grace(plan, due) + late
         too_old = plan.schedule.latest(min(due, at - grace - timedelta.resolution), anchor)
         if too_old and too_old > since:
             between = takewhile(lambda time: time <= too_old, plan.schedule.due(since, anchor))
-            missed = list(islice(between, _COUNTED))
-            self._missed(plan, Missed(due=too_old, first=missed[0], count=len(missed), noticed=at))
+            missed = list(islice(between, COUNTED))
+            reason = f"backupman was not there to start it, and at {at:%Y-%m-%d %H:%M} UTC it was too late to catch up"
+            self._missed(plan, Missed(too_old, missed[0], len(missed), reason))
         if due != too_old:
             self._begin(plan, due, at)
 
-    def _wake(self, plan: JobPlan) -> None:
+    def _wake(self, plan: JobPlan, late: timedelta = timedelta()) -> None:
         """Tick, and try again soon when the store has a bad moment: a due time must not be lost with it."""
         try:
-            self.tick(plan)
+            self.tick(plan, late)
         except BackupmanError as error:
             log.error("job %s waits: %s", plan.label, error.sentence)
             self._wake_again(plan)
@@ -176,10 +177,13 @@ class Scheduler:
         )
 
     def _grace(self, plan: JobPlan, due: datetime) -> timedelta:
-        if plan.misfire_grace is not None:
-            return plan.misfire_grace
+        """How old a due time may be to be caught up; by its jitter a run may begin later without being late."""
         assert plan.schedule  # noqa: S101
-        return min(plan.schedule.interval(due, self._anchors[plan.label]) / 2, _LONGEST_GRACE)
+        anchor = self._anchors[plan.label]
+        grace = plan.misfire_grace
+        if grace is None:
+            grace = min(plan.schedule.interval(due, anchor) / 2, _LONGEST_GRACE)
+        return grace + longest_jitter(plan, due, anchor)
 
     def _begin(self, plan: JobPlan, due: datetime, at: datetime) -> None:
         with self._lock:
@@ -272,20 +276,21 @@ def _why_not_begun(call: Call) -> str | None:
 
 
 class _Due(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
-    """Tells APScheduler when to wake us for a schedule."""
+    """Tells APScheduler when to wake us for a job."""
 
-    def __init__(self, schedule: Schedule, anchor: datetime, jitter: timedelta | None) -> None:
-        self._schedule = schedule
+    def __init__(self, plan: JobPlan, anchor: datetime) -> None:
+        self._plan = plan
         self._anchor = anchor
-        self._jitter = jitter or timedelta()
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
-        """The next due time and up to `jitter` later, but well before the one after it, whose turn it would take."""
-        due = next(self._schedule.due(max(previous or now, now), self._anchor), None)
-        if due is None or not self._jitter:
-            return due
-        longest = min(self._jitter, self._schedule.interval(due, self._anchor) / 2)
-        return due + uniform(0, 1) * longest  # noqa: S311 - spreads load, keeps no secret
+        """The next due time and some of the job's jitter."""
+        due = next(self._due(max(previous or now, now)), None)
+        if due is None:
+            return None
+        return due + uniform(0, 1) * longest_jitter(self._plan, due, self._anchor)  # noqa: S311 - no secret
+
+    def _due(self, after: datetime) -> Iterator[datetime]:
+        return self._plan.schedule.due(after, self._anchor) if self._plan.schedule else iter(())
 
     def __str__(self) -> str:
-        return str(self._schedule)
+        return self._plan.schedule_text

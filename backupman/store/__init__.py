@@ -12,11 +12,11 @@ from sqlmodel import Session
 from backupman.errors import BackupmanError, StoreError
 from backupman.store._engines import engine, sqlite_file
 from backupman.store.backups import Backups
+from backupman.store.history import History
 from backupman.store.ingest import Ingest
 from backupman.store.jobs import Jobs
 from backupman.store.migrating import migrate
 from backupman.store.outbox import Announcement, Outbox
-from backupman.store.statistics import Statistics
 from backupman.store.standing import Standing
 from backupman.store.statistics import Statistics
 
@@ -37,10 +37,10 @@ class Store:
         with self._translated():
             self._engine = engine(self._url)
         self.backups = Backups(self._session)
+        self.history = History(self._session)
         self.ingest = Ingest(self._session)
         self.jobs = Jobs(self._session)
         self.outbox = Outbox(self._session)
-        self.statistics = Statistics(self._session)
         self.standing = Standing(self._session)
         self.statistics = Statistics(self._session)
 

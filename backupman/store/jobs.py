@@ -51,6 +51,14 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.opened or self.reminded or self.closed or self.alarms)
 
+    def __add__(self, other: "Changes") -> "Changes":
+        return Changes(
+            self.opened + other.opened,
+            self.reminded + other.reminded,
+            self.closed + other.closed,
+            self.alarms + other.alarms,
+        )
+
 
 class Jobs:
     """Schedules, runs and incidents."""

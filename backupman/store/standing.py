@@ -33,6 +33,11 @@ class Made:
     size: int | None
     timed_out: bool
 
+    @property
+    def span(self) -> tuple[datetime, datetime]:
+        """From its beginning to its end."""
+        return self.created_at, self.finished_at or self.created_at
+
 
 @dataclass(frozen=True)
 class Of:
