@@ -53,6 +53,13 @@ class Terminal:
             assert time.monotonic() < deadline, f"{words!r} was not drawn: {self.text[-2000:]}"
             assert self._read(), f"{words!r} was not drawn before the end: {self.text[-2000:]}"
 
+    def wait_until_hidden(self, seconds: float = 20) -> None:
+        """Wait until what is typed is not shown; what was typed before that would be thrown away."""
+        deadline = time.monotonic() + seconds
+        while termios.tcgetattr(self._master)[3] & termios.ECHO:
+            assert time.monotonic() < deadline, "what is typed is still shown"
+            time.sleep(0.02)
+
     def type(self, text: str) -> None:
         """Press keys."""
         os.write(self._master, text.encode())

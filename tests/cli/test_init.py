@@ -135,7 +135,8 @@ def test_answers_on_a_terminal(tmp_path: Path) -> None:
             "Webhook": "",
         }.items():
             terminal.read_until(question)
-            terminal.read_until(": ")
+            if answer == ODD:
+                terminal.wait_until_hidden()
             terminal.type(answer + "\n")
         assert terminal.end() == 0
     assert ODD not in terminal.text, "a secret is not shown"
