@@ -1,6 +1,8 @@
 """Loads the fixtures of tests/servers, and keeps the machine's own settings out of every test."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,13 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
     # Without keys the SDK would ask the cloud's metadata address, which nobody answers here.
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     return home
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """Undo what the command line does to the log when a test calls it in its own process."""
+    log = logging.getLogger("backupman")
+    before = (log.handlers, log.propagate, log.level)
+    yield
+    log.handlers, log.propagate = before[0], before[1]
+    log.setLevel(before[2])

@@ -152,9 +152,7 @@ def test_abort_ends_exactly_that_session(s3: Server, bucket: str, drive: S3) -> 
     assert uploads_open(s3, bucket) == [drive.path("b")]
 
 
-def test_abort_finds_the_sessions_that_nobody_recorded_and_no_neighbour_s(
-    s3: Server, bucket: str, drive: S3
-) -> None:
+def test_abort_finds_the_sessions_that_nobody_recorded_and_no_neighbour_s(s3: Server, bucket: str, drive: S3) -> None:
     with closing(s3.client()) as client:
         for name in ("a", "a", "a.json", "aa"):
             client.create_multipart_upload(Bucket=bucket, Key=drive.path(name))
