@@ -80,15 +80,18 @@ class Lines(Watcher):
     """One line for each step, with the time: for logs and mails of cron."""
 
     def __init__(self) -> None:
+        self._started: set[str] = set()
         self._dumped: set[str] = set()
 
     def _began(self, backup: Backup) -> None:
-        drives = listed([file.label for file in backup.drive_files if file.status == Status.PENDING])
         if backup.dump_status == Status.FINISHED:
             self._dumped.add(backup.id)
-        self._say(backup, f"backup {backup.id[:8]} starts, onto {drives}")
 
     def _heard(self, backup: Backup, message: Message) -> None:
+        if backup.id not in self._started:  # it was recorded before its turn came
+            self._started.add(backup.id)
+            drives = listed([file.label for file in backup.drive_files if file.status == Status.PENDING])
+            self._say(backup, f"backup {backup.id[:8]} starts, onto {drives}")
         match message:
             case Dumped():
                 self._dumped.add(backup.id)
@@ -120,12 +123,12 @@ class Lines(Watcher):
 
 @dataclass
 class _Block:
-    """What is known of a backup under way."""
+    """What is known of a backup under way; without a phase it waits for its turn."""
 
     label: str
     drives: list[str]
     began: float = field(default_factory=time.monotonic)
-    phase: str = "starting"
+    phase: str | None = None
     read: int = 0
     stored: int = 0
     total: int | None = None
@@ -145,7 +148,9 @@ class _Block:
             self.samples.popleft()
 
     def enter(self, phase: str) -> None:
-        """Another phase begins; its rate is another one too."""
+        """Another phase begins; its rate is another one too, and the first one starts the clock."""
+        if self.phase is None:
+            self.began = time.monotonic()
         self.phase = phase
         self.samples.clear()
 
@@ -217,7 +222,9 @@ class Blocks(Watcher):
 
     def _picture(self) -> RenderableType:
         with self._lock:
-            blocks = [part for block in self._blocks.values() for part in _drawn(block)]
+            blocks = [part for block in self._blocks.values() if block.phase for part in _drawn(block)]
+            if waiting := [block.label for block in self._blocks.values() if not block.phase]:
+                blocks.append(_cut(Text(f"… {len(waiting)} waiting: {listed(waiting)}", style="dim")))
             room = max(self._console.height - len(blocks) - 2, 1)
             done: list[RenderableType] = [_cut(line) for line in self._done[-room:]]
         ending: list[RenderableType] = [Text(_ENDING, style="yellow")] if self._ending else []
@@ -229,7 +236,8 @@ def _drawn(block: _Block) -> list[RenderableType]:
     """A line for the backup, and one for each of its drives."""
     now = time.monotonic()
     frame = _FRAMES[int(now * 8) % len(_FRAMES)]
-    figures = [_PHASES.get(block.phase, block.phase), size(block.read) if block.read else "", block.rate]
+    phase = block.phase or ""
+    figures = [_PHASES.get(phase, phase), size(block.read) if block.read else "", block.rate]
     head = Table.grid(expand=True, padding=(0, 1, 0, 0))
     head.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     head.add_column(no_wrap=True, justify="right")

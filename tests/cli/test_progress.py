@@ -112,6 +112,22 @@ def test_the_picture_fits_a_small_terminal(capsys: pytest.CaptureFixture[str], m
     assert [line for line in drawn if "number" in line or "A long" in line]
 
 
+def test_what_waits_for_its_turn_takes_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    blocks = Blocks()
+    made = [backup(f"server/db{number}") for number in range(40)]
+    for one in made:
+        blocks.began(one)
+    blocks.heard(made[7], MESSAGES[0])
+    blocks._console.print(blocks._picture())
+    drawn = capsys.readouterr().err.splitlines()
+    assert len(drawn) == 4
+    assert "server/db7" in drawn[0]
+    assert drawn[3].startswith("… 39 waiting: server/db0, server/db1, ")
+
+
 @pytest.mark.parametrize("kind", [Lines, Blocks])
 def test_watching_never_raises(kind: type[Watcher], monkeypatch: pytest.MonkeyPatch) -> None:
     closed = io.StringIO()
