@@ -48,10 +48,8 @@ class DownloadResponse(Response):
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch, receive)
-                whole = await self._pump(send)
+                await self._pump(send)
                 tasks.cancel_scope.cancel()
-            if whole:
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             self._download.close()
             self._ended()
@@ -62,21 +60,23 @@ class DownloadResponse(Response):
         self._gone = True
         self._download.cancel()
 
-    async def _pump(self, send: Send) -> bool:
-        """Whether everything that was promised was sent."""
+    async def _pump(self, send: Send) -> None:
+        """Send each chunk once the next one is there, and the last one only when all is known to be well."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        sent = 0
+        held, count = b"", 0
         try:
             while chunk := await to_thread.run_sync(self._download.read, limiter=self._readers):
-                sent += len(chunk)
-                if self._promised is not None and sent > self._promised:
+                count += len(chunk)
+                if self._promised is not None and count > self._promised:
                     break
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                if held:
+                    await send({"type": "http.response.body", "body": held, "more_body": True})
+                held = chunk
         except DriveError as error:
             if not self._gone:
-                log.error("a download broke off after %d bytes: %s", sent, error.sentence)
-            return False
-        if self._promised is not None and sent != self._promised:
+                log.error("a download broke off after %d bytes: %s", count, error.sentence)
+            return
+        if self._promised is not None and count != self._promised:
             log.error("a download broke off: the drive holds another number of bytes than %d", self._promised)
-            return False
-        return True
+            return
+        await send({"type": "http.response.body", "body": held, "more_body": False})
