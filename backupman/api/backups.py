@@ -126,6 +126,8 @@ def _begun(call: Call) -> list[str]:
     if ids or not call.ended():
         return ids
     result = call.result()
+    if result.errors and result.errors[0].permanent:  # it is not as it would have to be
+        raise HTTPException(409, result.errors[0].sentence)
     if result.errors:
         raise result.errors[0]
     if result.busy:
