@@ -20,6 +20,7 @@ class IncidentReport(View):
     label: str = Field(description="The source's label, or `source/database` where one of several is concerned.")
     job: str
     source: str = Field(description="Of an ingested job the device.")
+    source_provider: str = Field(description="`ingest` for an ingested job.")
     database: str | None = Field(description="Where one is concerned.")
     databases: list[str] = Field(description="All that are concerned.")
     instance: str
@@ -53,6 +54,7 @@ def report(
         label=_label(promise, targets),
         job=promise.key.job,
         source=promise.key.source,
+        source_provider=promise.source.provider if promise.source else "ingest",
         database=databases[0] if len(databases) == 1 else None,
         databases=databases,
         instance=promise.of.instance,
@@ -97,8 +99,7 @@ def missed(promise: Promise, missed: Missed) -> str:
 
 def stuck(promise: Promise, targets: Sequence[Target]) -> str:
     """That a dump was ended."""
-    sources = promise.plan.sources if promise.plan else ()
-    limit = next((source.timeout for source in sources if source.label == promise.key.source), None)
+    limit = promise.source.timeout if promise.source else None
     of = f" of {format_duration(limit)}" if limit else ""
     return f"{_who(promise, targets)}: the dump took longer than its timeout{of} and was ended"
 

@@ -145,6 +145,7 @@ def _promises(
                 grace=config.deadlines.grace,
                 max_age=plan.max_age,
                 plan=plan,
+                source=source,
             )
     for job in config.ingest.jobs:
         key = Key(job.job, job.device, job.sender)

@@ -10,6 +10,7 @@ from backupman.config import Config, JobPlan
 from backupman.config.model import Deadlines
 from backupman.events import EventKind
 from backupman.schedule import Schedule
+from backupman.sources import Source
 from backupman.store.jobs import Key
 from backupman.store.standing import Made, Of
 
@@ -37,6 +38,7 @@ class Promise:
     grace: timedelta = timedelta()
     max_age: timedelta | None = None
     plan: JobPlan | None = field(default=None, compare=False, repr=False)
+    source: Source | None = field(default=None, compare=False, repr=False)
 
     @property
     def ingested(self) -> bool:

@@ -141,7 +141,7 @@ class Review:
         concerned = self._concerned(incident)
         if any(self._is_late(target) for target in concerned):
             return False
-        if incident.kind == LATE:
+        if incident.kind == LATE and incident.database == self._name(concerned[0]):
             return True
         return all(target.good and target.good.created_at >= incident.due_at for target in concerned)
 

@@ -35,6 +35,8 @@ _ERROR_LENGTH = 50_000
 _KEYS = [info.alias or name for name, info in BackupExtended.model_fields.items()]
 _DRIVE_FILE_KEYS = [info.alias or name for name, info in DriveFileExtended.model_fields.items()]
 _TITLES = {"finished": "finished", "failed": "FAILED", "pending": "started"}
+_SENTENCE = "Reason"
+"""Where a payload that is not about one backup says all of it in words."""
 _OUTCOMES = frozenset({"backup_start", "backup_report", "backup_success", "backup_failure"})
 """The kinds whose title is the backup's status; any other kind is its own title."""
 
@@ -88,7 +90,7 @@ def context_of(message: Message) -> dict[str, Any]:
         "status": backup["Status"],
         "title": _TITLES.get(backup["Status"], words) if message.event in _OUTCOMES else words,
         "label": backup["Label"] or backup["Job"] or words,
-        "summary": summary(backup) if backup["Label"] else "",
+        "summary": payload.get(_SENTENCE) or (summary(backup) if backup["Label"] else ""),
         "version": __version__,
     }
 
@@ -110,8 +112,9 @@ def summary(backup: dict[str, Any]) -> str:
 
 def _more(payload: dict[str, Any]) -> list[tuple[str, str]]:
     """What a payload of another kind holds: `DeviceName` becomes `Device name`."""
-    names = {key: to_snake(key).replace("_", " ").capitalize() for key in payload if key not in _KEYS}
-    return [(name, str(payload[key])) for key, name in names.items() if isinstance(payload[key], str | int | float)]
+    names = {key: to_snake(key).replace("_", " ").capitalize() for key in payload if key not in [*_KEYS, _SENTENCE]}
+    told = {key: value for key, value in payload.items() if isinstance(value, str | int | float) and value is not False}
+    return [(name, str(told[key])) for key, name in names.items() if key in told]
 
 
 def _bounded(error: str | None) -> str | None:
