@@ -1,5 +1,6 @@
 """The wiring: one App holds everything that a command or the daemon works with. Nothing else is global."""
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,7 @@ class App:
             ConfigError: the config is wrong.
             StoreError: the store cannot be used.
         """
+        gc.enable()  # whatever has an App may live for long; the command line starts without
         config = load(config_file).config
         store = Store.open(config.database.address(config.state_folder))
         spools, jobs, told = Spools(config, store), plans(config), endpoints(config)

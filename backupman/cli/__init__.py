@@ -1,5 +1,6 @@
 """The command line: the table of all commands, and the one place where an error becomes an exit code."""
 
+import gc
 import logging
 import sys
 import traceback
@@ -94,6 +95,7 @@ app = _app()
 
 def main() -> int:
     """Run the command line; what the process answers to its shell."""
+    gc.disable()  # imports make no garbage, and looking for some takes a tenth of a short command; App enables it
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that knows no ✓ shows a ?
     try:

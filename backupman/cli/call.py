@@ -22,8 +22,9 @@ from backupman.errors import ConfigError
 
 if TYPE_CHECKING:
     from backupman.app import App
-    from backupman.config import Loaded
+    from backupman.config import Config, Loaded
     from backupman.engine.outcome import Observer
+    from backupman.store import Store
 
 CONFIG_VARIABLE = "BACKUPMAN_CONFIG"
 CONFIG_PLACES = (Path("config.yml"), Path("/etc/backupman/config.yml"))
@@ -70,6 +71,21 @@ class Call:
             yield app
         finally:
             app.close()
+
+    @contextmanager
+    def records(self) -> Iterator["tuple[Config, Store]"]:
+        """The config and its store while the `with` lasts, for commands that only read. Raises ConfigError, StoreError.
+
+        The engine is left alone: importing it takes longer than reading a page of records.
+        """
+        from backupman.store import Store
+
+        config = self.load().config
+        store = Store.open(config.database.address(config.state_folder))
+        try:
+            yield config, store
+        finally:
+            store.close()
 
     def again(self, *words: str) -> str:
         """Another command on the same config, ready to be pasted: `backupman show 1a2b3c4d -c here.yml`."""

@@ -40,8 +40,8 @@ def list_deliveries(
     from backupman.cli.messages import DeliveryDocument, delivery_table, documents
     from backupman.cli.output import console, print_json
 
-    with call.app() as app:
-        deliveries = app.store.outbox.deliveries(state, endpoint, limit=limited(limit, as_json=as_json))
+    with call.records() as (_, store):
+        deliveries = store.outbox.deliveries(state, endpoint, limit=limited(limit, as_json=as_json))
     if as_json:
         print_json(documents(DeliveryDocument, deliveries))
     else:

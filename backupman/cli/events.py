@@ -35,9 +35,9 @@ def list_events(
     if kind:
         known("kind of event", kind, list(EventKind))
     count = limited(limit, as_json=as_json)
-    with call.app() as app:
-        backup_id = app.store.backups.get(backup).id if backup else None
-        events = app.store.outbox.events(kind=kind, backup_id=backup_id, limit=count)
+    with call.records() as (_, store):
+        backup_id = store.backups.get(backup).id if backup else None
+        events = store.outbox.events(kind=kind, backup_id=backup_id, limit=count)
     if as_json:
         print_json(documents(EventDocument, events))
     else:

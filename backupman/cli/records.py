@@ -38,19 +38,19 @@ def list_backups(
     from backupman.events import BackupExtended
     from backupman.store.backups import BackupFilter
 
-    wanted = BackupFilter(status=status, since=moment("--since", since, datetime.now(UTC)) if since else None)
+    after = moment("--since", since, datetime.now(UTC)) if since else None
     count = limited(limit, as_json=as_json)
-    with call.app() as app:
-        if label:
-            field = "source" if app.config.source(label) else "label"
-            wanted = BackupFilter(status=status, since=wanted.since, **{field: label})
-        backups = app.store.backups.list(wanted, limit=count + 1)
+    with call.records() as (config, store):
+        of_source = label is not None and config.source(label) is not None
+        source, label = (label, None) if of_source else (None, label)
+        wanted = BackupFilter(status=status, since=after, source=source, label=label)
+        backups = store.backups.list(wanted, limit=count + 1)
     if as_json:
         print_json({"Results": [BackupExtended.of(backup).document() for backup in backups[:count]]})
         return
     out = console()
     if not backups:
-        narrowed = any((status, label, since))
+        narrowed = any((status, label, source, since))
         out.print("No backup fits." if narrowed else f"There is no backup yet. Make one: {call.again('run')}")
         return
     out.print(_table(backups[:count]))
@@ -90,9 +90,9 @@ def show(call: Call, name: BackupName, as_json: Json = False) -> None:
     from backupman.cli.output import print_json
     from backupman.events import BackupExtended
 
-    with call.app() as app:
-        backup = app.store.backups.get(name)
-        deliveries = [] if as_json else app.store.outbox.deliveries(backup_id=backup.id, limit=None)
+    with call.records() as (_, store):
+        backup = store.backups.get(name)
+        deliveries = [] if as_json else store.outbox.deliveries(backup_id=backup.id, limit=None)
     if as_json:
         print_json(BackupExtended.of(backup).document())
     else:
