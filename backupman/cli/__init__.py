@@ -9,7 +9,7 @@ from collections.abc import Callable
 import typer
 
 from backupman import __version__
-from backupman.cli import config, deliveries, events, health, init, keys, records, run, serve
+from backupman.cli import config, deliveries, events, health, init, keys, records, run, schedule, serve
 from backupman.cli.call import Call, with_common_options
 from backupman.errors import BackupmanError, ExitCode
 
@@ -57,6 +57,7 @@ _COMMANDS: _Commands = {
     "run": run.run,
     "retry": run.retry,
     "serve": serve.serve,
+    "schedule": schedule.schedule,
     "list": records.list_backups,
     "show": records.show,
     "health": health.health,
