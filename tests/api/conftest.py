@@ -2,8 +2,10 @@
 
 import hashlib
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,9 +20,13 @@ from backupman.api import create_api
 from backupman.api.server import Server
 from backupman.daemon import Daemon
 from backupman.records import Backup
+from tests.drives._proxy import Proxy, proxy
 from tests.servers.receiver import Receiver
+from tests.servers.s3 import S3
 
+MIB = 2**20
 ROOT = "bm_every-scope"
+SLOW = ["sh", "-c", "echo begun; sleep 60"]
 KEYS = {"root": ROOT} | {scope: f"bm_{scope}-only" for scope in ("read", "run", "download", "ingest", "admin")}
 
 
@@ -136,6 +142,15 @@ def api(configured: Api) -> Api:
 
 
 @pytest.fixture
+def slow(configured: Api) -> Api:
+    """A daemon with a source beside the first whose dump goes on until it is ended."""
+    configured.config["data_sources"].append(
+        {"provider": "command", "label": "Slow", "argv": SLOW, "database": "slow", "suffix": ".txt"}
+    )
+    return configured.start()
+
+
+@pytest.fixture
 def client(api: Api) -> Iterator[httpx.Client]:
     """A client whose key may do everything."""
     with api.client() as client:
@@ -148,3 +163,50 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
     logging.getLogger("backupman").propagate = True
     caplog.set_level(logging.DEBUG)
     return lambda: caplog.text
+
+
+@pytest.fixture
+def backup(api: Api) -> Backup:
+    """A finished backup of the served daemon."""
+    (made,) = api.run()
+    return made
+
+
+@pytest.fixture
+def script(api: Api) -> httpx.Client:
+    """A client as a script has it; closed with the daemon."""
+    return api.client("ingest")
+
+
+@pytest.fixture
+def through(s3: S3) -> Iterator[Proxy]:
+    """A proxy in front of an S3 server."""
+    with proxy(s3.endpoint) as running:
+        yield running
+
+
+@pytest.fixture
+def cloud(configured: Api, s3: S3, bucket: str, through: Proxy) -> Api:
+    """A daemon whose only drive is a bucket behind a proxy; with an object of 20 MiB in it."""
+    configured.config["drives"] = [
+        {
+            "provider": "s3",
+            "label": "Cloud",
+            "bucket": bucket,
+            "region": s3.region,
+            "access_key": s3.access_key,
+            "secret_key": s3.secret_key,
+            "endpoint": through.endpoint,
+            "timeout": "2s",
+        }
+    ]
+    configured.start()
+    (backup,) = configured.run()
+    (file,) = backup.drive_files
+    content = os.urandom(20 * MIB)
+    with closing(s3.client()) as client:
+        client.put_object(Bucket=bucket, Key=str(file.ref), Body=content)
+    configured.daemon.app.store.backups.change_drive_file(
+        backup.id, "Cloud", size=len(content), sha256=hashlib.sha256(content).hexdigest()
+    )
+    return configured
