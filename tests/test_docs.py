@@ -20,8 +20,8 @@ REST = {
     "data_sources": [{"provider": "sqlite", "label": "app", "db_path": "/srv/app/app.sqlite"}],
     "drives": [{"provider": "local", "label": "disk", "folder": "/srv/backups"}],
 }
-# Files of another format that the pages show too: Compose's.
-FOREIGN = {"services"}
+# Files of another format that the pages show too: Compose's, and Prometheus'.
+FOREIGN = {"services", "groups", "scrape_configs"}
 
 
 @pytest.mark.parametrize("block", CONFIGS, ids=str)

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from backupman import __version__
-from backupman.app import App
+from backupman.app import endpoints
 from backupman.daemon import Daemon
 from backupman.events import EventKind
 from backupman.records import Event, Kind, now
@@ -102,54 +102,56 @@ class _Collector:
         info = _gauge("info", "The running version.", "version", "instance")
         info.add_metric([__version__, config.instance], 1)
         yield info
-        yield from _copies("newest_finished", (*_OF, "drive"), store.statistics.newest_on(own, _drives(self._app)))
-        yield from self._last("last_backup", _OF, own)
-        yield from self._counted("backups", _OF, Kind.OWN)
+        drives = [drive.label for drive in config.drives]
+        copies = store.statistics.newest_on(own, drives)
+        yield from _newest("newest_finished", "newest finished backup on a drive", (*_OF, "drive"), copies)
+        yield from self._last("last_backup", "last backup", _OF, own)
+        yield from self._counted("backups", "Backups", _OF, Kind.OWN)
+        yield from self._totals()
         yield from self._ingested()
         yield from self._work()
         yield from self._jobs()
 
-    def _last(self, name: str, labels: tuple[str, ...], series: list[Series]) -> Iterator[Metric]:
-        good = _gauge(f"{name}_success", "1 when the last one that has ended was good, 0 when it failed.", *labels)
-        at = _gauge(f"{name}_timestamp_seconds", "When the last one that has ended was begun.", *labels)
+    def _last(self, name: str, what: str, labels: tuple[str, ...], series: list[Series]) -> Iterator[Metric]:
+        good = _gauge(f"{name}_success", f"1 when the {what} that has ended was good, 0 when it failed.", *labels)
+        at = _gauge(f"{name}_timestamp_seconds", f"When the {what} that has ended was begun.", *labels)
         for outcome in self._app.store.statistics.last(series):
             good.add_metric(_values(outcome.series), outcome.good)
             at.add_metric(_values(outcome.series), outcome.created_at.timestamp())
         yield from (good, at)
 
-    def _counted(self, name: str, labels: tuple[str, ...], kind: Kind) -> Iterator[Metric]:
-        ended = CounterMetricFamily(
-            f"backupman_{name}", "What has ended since the daemon began, by outcome.", labels=[*labels, "status"]
-        )
+    def _counted(self, name: str, what: str, labels: tuple[str, ...], kind: Kind) -> Iterator[Metric]:
+        about = f"{what} that have ended since the daemon began, by status."
+        ended = CounterMetricFamily(f"backupman_{name}", about, labels=[*labels, "status"])
         for (series, status), count in sorted(self._ended.outcomes.items()):
             if series.kind == kind:
                 ended.add_metric([*_values(series), status], count)
         yield ended
-        if kind == Kind.OWN:
-            stored = CounterMetricFamily(
-                "backupman_stored_bytes", "Bytes of good backups since the daemon began.", labels=labels
-            )
-            seconds = CounterMetricFamily(
-                "backupman_backup_seconds", "Time that good backups took since the daemon began.", labels=labels
-            )
-            for series in sorted(self._ended.seconds):
-                if series.kind == kind:
-                    stored.add_metric(_values(series), self._ended.stored[series])
-                    seconds.add_metric(_values(series), self._ended.seconds[series])
-            yield from (stored, seconds)
+
+    def _totals(self) -> Iterator[Metric]:
+        for name, about, totals in (
+            ("stored_bytes", "Bytes of finished backups since the daemon began.", self._ended.stored),
+            ("backup_seconds", "Time that finished backups took since the daemon began.", self._ended.seconds),
+        ):
+            total = CounterMetricFamily(f"backupman_{name}", about, labels=_OF)
+            for series in sorted(totals):
+                if series.kind == Kind.OWN:
+                    total.add_metric(_values(series), totals[series])
+            yield total
 
     def _ingested(self) -> Iterator[Metric]:
         series = sorted(self._ended.ingested)
-        yield from _copies("ingested_newest_finished", _INGESTED, self._app.store.statistics.newest(series))
-        yield from self._last("ingested_last", _INGESTED, series)
-        yield from self._counted("ingested", _INGESTED, Kind.INGESTED)
+        copies = self._app.store.statistics.newest(series)
+        yield from _newest("ingested_newest_finished", "newest finished result of an ingested job", _INGESTED, copies)
+        yield from self._last("ingested_last", "last result of an ingested job", _INGESTED, series)
+        yield from self._counted("ingested", "Results that were ingested", _INGESTED, Kind.INGESTED)
 
     def _work(self) -> Iterator[Metric]:
         running = _gauge("backups_running", "Backups that are under way in the daemon.")
         running.add_metric([], len(self._daemon.live.running()))
         owed = _gauge("deliveries_owed", "Messages that were not delivered yet.", "endpoint")
-        counts = dict.fromkeys((endpoint.name for plan in self._app.plans for endpoint in plan.endpoints), 0)
-        for endpoint, count in (counts | self._app.store.outbox.owed_by_endpoint()).items():
+        nothing = dict.fromkeys(endpoints(self._app.config), 0)
+        for endpoint, count in (nothing | self._app.store.outbox.owed_by_endpoint()).items():
             owed.add_metric([endpoint], count)
         yield from (running, owed)
 
@@ -159,7 +161,7 @@ class _Collector:
             for due in self._daemon.upcoming(plan, 1):
                 upcoming.add_metric([plan.label], due.timestamp())
         incidents = _gauge("incidents_open", "Deadlines that do not hold.", "kind", "job", *_OF)
-        for incident in self._app.store.jobs.open_incidents():
+        for incident in self._app.store.jobs.open_incidents(self._app.config.instance):
             incidents.add_metric([incident.kind, incident.job, incident.source, incident.database], 1)
         yield from (upcoming, incidents)
 
@@ -168,11 +170,11 @@ def _gauge(name: str, about: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"backupman_{name}", about, labels=labels)
 
 
-def _copies(name: str, labels: tuple[str, ...], copies: list[Copy]) -> Iterator[Metric]:
-    age = _gauge(f"{name}_age_seconds", "Age of the newest good one.", *labels)
-    at = _gauge(f"{name}_timestamp_seconds", "When the newest good one was begun.", *labels)
-    taken = _gauge(f"{name}_duration_seconds", "How long the newest good one took.", *labels)
-    size = _gauge(f"{name}_stored_bytes", "Size of the newest good one on a drive.", *labels)
+def _newest(name: str, what: str, labels: tuple[str, ...], copies: list[Copy]) -> Iterator[Metric]:
+    age = _gauge(f"{name}_age_seconds", f"Age of the {what}.", *labels)
+    at = _gauge(f"{name}_timestamp_seconds", f"When the {what} was begun.", *labels)
+    taken = _gauge(f"{name}_duration_seconds", f"How long the {what} took.", *labels)
+    size = _gauge(f"{name}_stored_bytes", f"Size of the {what}.", *labels)
     time_now = now()
     for copy in copies:
         values = [*_values(copy.series), *([copy.drive] if copy.drive is not None else [])]
@@ -189,7 +191,3 @@ def _copies(name: str, labels: tuple[str, ...], copies: list[Copy]) -> Iterator[
 
 def _values(series: Series) -> list[str]:
     return [series.source, series.database, *([series.sender] if series.sender is not None else [])]
-
-
-def _drives(app: App) -> list[str]:
-    return [drive.label for drive in app.config.drives]

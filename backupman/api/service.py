@@ -52,7 +52,7 @@ async def livez() -> Alive:
 def readyz(daemon: Served, response: Response) -> Ready:
     """That the store can be used and every deadline holds; 503 otherwise."""
     daemon.app.store.check()
-    broken = len(daemon.app.store.jobs.open_incidents())
+    broken = len(daemon.app.store.jobs.open_incidents(daemon.app.config.instance))
     response.status_code = 503 if broken else 200
     return Ready(status="DOWN" if broken else "UP", incidents=broken)
 

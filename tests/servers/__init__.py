@@ -6,7 +6,9 @@ from typing import NoReturn
 
 import pytest
 
-SERVICES = frozenset({"postgres", "mariadb", "mysql", "s3", "smtp", "age", "zstd", "gzip", "sqlite3", "webhook"})
+SERVICES = frozenset(
+    {"postgres", "mariadb", "mysql", "s3", "smtp", "age", "zstd", "gzip", "sqlite3", "webhook", "promtool"}
+)
 
 # Read once, at import: inside a test the environment holds no BACKUPMAN_* any more.
 MUST_RUN = frozenset(filter(None, os.environ.get("BACKUPMAN_MUST_RUN", "").split(",")))

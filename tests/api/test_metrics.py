@@ -1,0 +1,262 @@
+"""Metrics say what is so, come from the records, and a restart clears no alert."""
+
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from backupman.records import Incident, now
+from backupman.store.ingest import Recipient, Reported
+from tests.api.conftest import Api
+from tests.pages import ROOT, Page
+from tests.servers import program
+from tests.servers.receiver import Receiver
+
+PAGE = Page(ROOT / "docs/metrics.md")
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every scrape looks anew."""
+    monkeypatch.setattr("backupman.api.metrics._KEPT", 0.0)
+
+
+def scraped(api: Api) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Every sample by its name and labels."""
+    with api.client("read") as client:
+        answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def value(api: Api, name: str, **labels: str) -> float | None:
+    return scraped(api).get((f"backupman_{name}", frozenset(labels.items())))
+
+
+def names(api: Api) -> set[str]:
+    return {name for name, _ in scraped(api)}
+
+
+APP = {"source": "App", "database": "app"}
+
+
+def test_prometheus_presents_its_key_as_a_bearer(api: Api) -> None:
+    with httpx.Client(base_url=api.url, trust_env=False) as prometheus:
+        assert prometheus.get("/metrics", headers={"Authorization": "Bearer bm_read-only"}).status_code == 200
+        assert prometheus.get("/metrics").status_code == 401
+
+
+def test_before_the_first_backup_there_is_no_age(api: Api) -> None:
+    found = scraped(api)
+    assert {name for name, _ in found} == {
+        *("backupman_info", "backupman_backups_running", "backupman_deliveries_owed"),
+        "backupman_next_run_timestamp_seconds",
+    }
+    assert value(api, "deliveries_owed", endpoint="webhook/Hook") == 0
+    due = value(api, "next_run_timestamp_seconds", job="nightly")
+    assert due is not None
+    assert 0 < due - now().timestamp() <= 86_400
+
+
+def test_a_good_backup_is_seen_on_each_drive(configured: Api) -> None:
+    configured.config["drives"].append(
+        {"provider": "local", "label": "Second", "folder": str(configured.folder / "second")}
+    )
+    (backup,) = configured.start().run()
+    for drive in ("Disk", "Second"):
+        age = value(configured, "newest_finished_age_seconds", **APP, drive=drive)
+        assert age is not None
+        assert 0 <= age < 60
+        at = value(configured, "newest_finished_timestamp_seconds", **APP, drive=drive)
+        assert at == pytest.approx(backup.created_at.timestamp(), abs=0.001)
+        assert value(configured, "newest_finished_stored_bytes", **APP, drive=drive) == backup.stored_size
+        assert value(configured, "newest_finished_duration_seconds", **APP, drive=drive) == pytest.approx(
+            backup.seconds or 0
+        )
+    assert value(configured, "last_backup_success", **APP) == 1
+    assert value(configured, "backups_total", **APP, status="finished") == 1
+    assert value(configured, "stored_bytes_total", **APP) == backup.stored_size
+    assert value(configured, "backup_seconds_total", **APP) == pytest.approx(backup.seconds or 0)
+    assert value(configured, "deliveries_owed", endpoint="webhook/Hook") == 1
+
+
+def test_a_failure_does_not_make_the_newest_copy_younger_and_a_restart_does_not_hide_it(api: Api) -> None:
+    (good,) = api.run()
+    Path(api.config["data_sources"][0]["db_path"]).rename(api.folder / "away")
+    (bad,) = api.run()
+    assert bad.status == "failed"
+    for _ in range(2):
+        at = value(api, "newest_finished_timestamp_seconds", **APP, drive="Disk")
+        assert at == pytest.approx(good.created_at.timestamp(), abs=0.001)
+        assert value(api, "last_backup_success", **APP) == 0
+        api.stop()
+        api.start()
+    assert value(api, "backups_total", **APP, status="failed") is None  # since the daemon began
+    api.run()
+    assert value(api, "backups_total", **APP, status="failed") == 1
+
+
+def test_a_drive_that_failed_alone_keeps_its_age(configured: Api) -> None:
+    second = configured.folder / "second"
+    configured.config["drives"].append(
+        {"provider": "local", "label": "Second", "folder": str(second), "required": False}
+    )
+    (first,) = configured.start().run()
+    second.rename(configured.folder / "moved")
+    second.write_text("no folder")
+    (newer,) = configured.run()
+    ats = [value(configured, "newest_finished_timestamp_seconds", **APP, drive=drive) for drive in ("Disk", "Second")]
+    assert ats == [
+        pytest.approx(newer.created_at.timestamp(), abs=0.001),
+        pytest.approx(first.created_at.timestamp(), abs=0.001),
+    ]
+
+
+def test_what_left_the_config_is_not_watched_any_more(configured: Api) -> None:
+    configured.config["drives"].append(
+        {"provider": "local", "label": "Second", "folder": str(configured.folder / "second")}
+    )
+    configured.start().run()
+    configured.config["drives"].pop()
+    configured.config["jobs"] = [{"label": "other", "every": "1h"}]
+    configured.write()
+    configured.daemon.reload()
+    assert value(configured, "newest_finished_age_seconds", **APP, drive="Disk") is not None
+    assert value(configured, "newest_finished_age_seconds", **APP, drive="Second") is None
+    assert value(configured, "next_run_timestamp_seconds", job="nightly") is None
+    assert value(configured, "next_run_timestamp_seconds", job="other") is not None
+    configured.config["data_sources"][0]["label"] = "Renamed"
+    configured.write()
+    configured.daemon.reload()
+    assert value(configured, "newest_finished_age_seconds", **APP, drive="Disk") is None
+    configured.run()
+    renamed = {"source": "Renamed", "database": "app", "drive": "Disk"}
+    assert value(configured, "newest_finished_age_seconds", **renamed) is not None
+
+
+def test_ingested_jobs_have_metrics_of_their_own(api: Api) -> None:
+    of = {"device": "web-1", "job": 'Nightly "full"\n', "sender": "rsync"}
+    ingest = api.daemon.app.store.ingest
+    at = now() - timedelta(hours=2)
+    for minutes, status in enumerate(("Success", "Warning", "Error")):
+        told = Reported(of["device"], of["job"], at + timedelta(minutes=minutes), status, "m", of["sender"], 7.5)
+        ingest.backup(told, Recipient("test-host"))
+    ingest.backup(Reported("App", "app", at, "Success", "an odd name"), Recipient("test-host"))
+    good = (at + timedelta(minutes=1)).timestamp()
+    assert value(api, "ingested_newest_finished_timestamp_seconds", **of) == pytest.approx(good, abs=0.001)
+    assert value(api, "ingested_newest_finished_duration_seconds", **of) == 7.5
+    age = value(api, "ingested_newest_finished_age_seconds", **of)
+    assert age == pytest.approx(7200 - 60, abs=30)
+    assert value(api, "ingested_last_success", **of) == 0
+    assert value(api, "ingested_total", **of, status="finished") == 2
+    assert value(api, "ingested_total", **of, status="failed") == 1
+    assert value(api, "last_backup_success", **APP) is None
+    api.stop()
+    api.start()
+    assert value(api, "ingested_last_success", **of) == 0
+
+
+def test_open_incidents_of_this_installation_are_shown(api: Api) -> None:
+    at = now()
+    with api.daemon.app.store._session() as session:
+        for instance in ("test-host", "another"):
+            session.add(
+                Incident(
+                    instance=instance,
+                    kind="backup_late",
+                    job="nightly",
+                    source="App",
+                    database="app" if instance == "test-host" else "b",
+                    due_at=at,
+                    opened_at=at,
+                    reminded_at=at,
+                )
+            )
+    assert value(api, "incidents_open", kind="backup_late", job="nightly", **APP) == 1
+    assert value(api, "incidents_open", kind="backup_late", job="nightly", source="App", database="b") is None
+
+
+def test_several_who_scrape_at_once_cost_one_look(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backupman.api.metrics._KEPT", 60.0)
+    before = scraped(api)
+    api.run()
+    assert scraped(api) == before
+
+
+def families(api: Api) -> Iterator[tuple[str, str, str, set[str]]]:
+    """The name, type, help and labels of every metric, with everything that there can be recorded."""
+    with api.client("read") as client:
+        text = client.get("/metrics").text
+    for family in text_string_to_metric_families(text):
+        name = family.name + ("_total" if family.type == "counter" else "")
+        labels = {label for sample in family.samples for label in sample.labels}
+        yield name, family.type, family.documentation, labels
+
+
+@pytest.fixture
+def full(api: Api, receiver: Receiver) -> Api:
+    """A daemon with a sample of every metric."""
+    api.run()
+    api.daemon.app.store.ingest.backup(
+        Reported("web-1", "Nightly", now(), "Success", "m", seconds=1.0), Recipient("test-host")
+    )
+    at = now()
+    with api.daemon.app.store._session() as session:
+        session.add(
+            Incident(
+                instance="test-host",
+                kind="backup_late",
+                job="nightly",
+                source="App",
+                database="app",
+                due_at=at,
+                opened_at=at,
+                reminded_at=at,
+            )
+        )
+    return api
+
+
+def test_every_metric_is_documented_with_its_labels_and_no_other_is(full: Api) -> None:
+    rows = {
+        cells[0].strip("`"): (cells[1], set(cells[2].replace("`", "").split(", ")) - {""})
+        for line in PAGE.text.splitlines()
+        if line.startswith("| `backupman_")
+        for cells in [[cell.strip() for cell in line.strip("|").split("|")]]
+    }
+    assert rows == {name: (kind, labels) for name, kind, _, labels in families(full)}
+    helps = [text for _, _, text, _ in families(full)]
+    assert len(set(helps)) == len(helps)
+
+
+@pytest.mark.service("promtool")
+def test_prometheus_has_nothing_to_say_against_the_metrics(full: Api) -> None:
+    with full.client("read") as client:
+        text = client.get("/metrics").text
+    checked = subprocess.run(
+        [program("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+@pytest.mark.service("promtool")
+def test_the_documented_alert_rules_are_rules_on_metrics_that_there_are(full: Api, tmp_path: Path) -> None:
+    (rules,) = [block for block in PAGE.blocks("yaml") if block.text.startswith("groups:")]
+    file = tmp_path / "rules.yml"
+    file.write_text(rules.text)
+    checked = subprocess.run(
+        [program("promtool"), "check", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    known = {name for name, *_ in families(full)}
+    named = {word.rstrip("{[") for word in rules.text.replace("(", " ").split() if word.startswith("backupman_")}
+    assert {name.split("{")[0].split("[")[0] for name in named} <= known
