@@ -8,11 +8,12 @@ next deadline ends or a backup of it is settled.
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from backupman.config import Config, JobPlan
-from backupman.engine.promises import Missed, Promise, Target
+from backupman.engine.promises import Missed, Promise, Target, next_due
 from backupman.engine.review import Review
 from backupman.records import Incident
 from backupman.store import Store
@@ -96,7 +97,7 @@ class Deadlines:
         window = self._config.deadlines.size_window if self._config else 0
         for database in databases or [""]:
             good = standing.good(of, database or None, until, window + 1 if database else 1)
-            yield Target(
+            target = Target(
                 database=database,
                 good=good[0] if good else None,
                 newest=standing.newest(of, database or None, until),
@@ -106,6 +107,8 @@ class Deadlines:
                 else None,
                 sizes=[made.size for made in good if made.size is not None] if database else [],
             )
+            due = next_due(promise, target)
+            yield replace(target, started=self._store.jobs.first_start(self._instance, of.job, due)) if due else target
 
     def _incidents(self) -> dict[Key, list[Incident]]:
         """The open incidents by promise; those that belong to none by themselves."""

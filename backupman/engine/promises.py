@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
 from statistics import median
 
 from backupman.config import Config, JobPlan
@@ -70,7 +69,7 @@ class Target:
 
     `first` is when its first backup began, if it is new in a source that has good backups. `sizes` are those of the
     good backups, the newest first. `met` is the newest due time that was skipped because the good backup was still
-    being made.
+    being made. `started` is when the first run was started that could bring the good backup that is due.
     """
 
     database: str
@@ -78,6 +77,7 @@ class Target:
     newest: Made | None = None
     first: datetime | None = None
     met: datetime | None = None
+    started: datetime | None = None
     sizes: Sequence[int] = ()
 
     @property
@@ -87,18 +87,32 @@ class Target:
 
 
 def deadline(promise: Promise, target: Target) -> Deadline | None:
-    """The deadline of the next good backup; none where nothing is promised, or never again."""
-    begun = target.good.created_at if target.good else max(promise.since, target.first or promise.since)
+    """The deadline of the next good backup; none where nothing is promised, or never again.
+
+    The grace counts from when the run was due, or, if it was caught up, from when it was started.
+    """
     if promise.max_age is not None:
-        until = begun + promise.max_age
+        until = _begun(promise, target) + promise.max_age
         return Deadline(until, until)
+    due = next_due(promise, target)
+    if due is None:
+        return None
+    jitter = longest_jitter(promise.plan, due, promise.anchor) if promise.plan else timedelta()
+    return Deadline(due, max(due + jitter, target.started or due) + promise.grace)
+
+
+def next_due(promise: Promise, target: Target) -> datetime | None:
+    """When the schedule, if there is one, wants the next good backup to begin."""
     if promise.schedule is None:
         return None
+    begun = _begun(promise, target)
     after = max(begun, promise.since, target.met or begun)
-    for due in islice(promise.schedule.due(after, promise.anchor), 1):
-        jitter = longest_jitter(promise.plan, due, promise.anchor) if promise.plan else timedelta()
-        return Deadline(due, due + jitter + promise.grace)
-    return None
+    return next(promise.schedule.due(after, promise.anchor), None)
+
+
+def _begun(promise: Promise, target: Target) -> datetime:
+    """When the newest good backup was begun; without one, since when it is expected."""
+    return target.good.created_at if target.good else max(promise.since, target.first or promise.since)
 
 
 def longest_jitter(plan: JobPlan, due: datetime, anchor: datetime) -> timedelta:

@@ -126,6 +126,12 @@ class Jobs:
             query = select(Run).where(Run.instance == instance, Run.job == job, col(Run.due_at) <= until)
             return session.exec(query.order_by(col(Run.due_at).desc())).first()
 
+    def first_start(self, instance: str, job: str, due_at: datetime) -> datetime | None:
+        """When the first run was started that was due then or later."""
+        with self._sessions() as session:
+            query = select(Run.started_at).where(Run.instance == instance, Run.job == job, col(Run.due_at) >= due_at)
+            return session.exec(query.where(col(Run.started_at).is_not(None)).order_by(col(Run.due_at))).first()
+
     def skipped(self, instance: str, job: str, after: datetime, until: datetime) -> datetime | None:
         """The newest due time between the two (each may be it) that was skipped."""
         with self._sessions() as session:

@@ -302,6 +302,26 @@ def test_what_was_missed_is_reminded_of_and_told_once(world: Make) -> None:
     assert there.told() == ["backup_missed", "backup_missed again", "backup_missed again"]
 
 
+def test_a_run_that_is_caught_up_has_its_grace_from_its_start(world: Make) -> None:
+    there = world("2026-03-02 12:00", **NIGHTLY)
+    there.start()
+    there.live("2026-03-03 12:00")
+    there.held["App"] = Event()
+    there.clock.set("2026-03-04 09:00")
+    there.begin()
+    there.start()
+    there.deadlines.check()
+    assert there.states("nightly")[1] == ("03-04 02:30", "running")
+    there.clock.set("2026-03-04 09:59")
+    there.deadlines.check()
+    assert there.told() == []
+    there.clock.set("2026-03-04 10:00")
+    there.deadlines.check()
+    assert there.told() == ["backup_late"]
+    there.held.pop("App").set()
+    there.wait()
+
+
 def test_a_missed_run_closes_that_a_backup_is_late(world: Make) -> None:
     there = world("2026-03-02 12:00", **NIGHTLY)
     there.failing.add("App")

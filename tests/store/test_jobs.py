@@ -137,7 +137,11 @@ def test_the_newest_run_and_the_newest_skipped_one_are_found(store: Store) -> No
     assert (last and last.state) == "skipped"
     assert store.jobs.skipped(US, "nightly", START, START + DAY) == START + DAY
     assert store.jobs.skipped(US, "nightly", START, START + DAY / 2) is None
-    assert [run.due_at for run in store.jobs.runs(US, "nightly", limit=1)] == [START + 2 * DAY]
+    store.jobs.open_run(US, "nightly", START + 5 * DAY, START + 6 * DAY)
+    assert store.jobs.first_start(US, "nightly", START) == START
+    assert store.jobs.first_start(US, "nightly", START + 3 * DAY) == START + 6 * DAY
+    assert store.jobs.first_start(US, "nightly", START + 6 * DAY) is None
+    assert [run.due_at for run in store.jobs.runs(US, "nightly", limit=1)] == [START + 5 * DAY]
 
 
 def test_incidents_are_opened_reminded_of_and_closed_with_what_is_told(store: Store) -> None:
