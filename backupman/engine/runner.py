@@ -114,8 +114,8 @@ class Runner:
         if error:
             log.warning("backup %s: %s", backup.id[:8], error.sentence)
             outcome.failed(error)
-        if backup.phase is not None:
-            outcome.begun = {file.label for file in backup.drive_files if file.status == Status.PENDING}
+        # Also where no phase is recorded: the child may have been quicker than the parent's last words.
+        outcome.begun = {file.label for file in backup.drive_files if file.status == Status.PENDING}
         return self._conclude(plan, backup, outcome)
 
     def on_error(self, plan: JobPlan, label: str, error: BackupmanError) -> None:

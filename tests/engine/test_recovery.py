@@ -1,0 +1,63 @@
+"""What a dead process left on a drive is removed, however little of it was recorded, and nothing else."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from backupman.app import App
+from backupman.engine.locks import source_lock
+from backupman.engine.runner import Order
+from backupman.records import Backup, Status
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[App]:
+    """One source, one local drive, nobody who is told."""
+    config = {
+        "state_folder": str(tmp_path / "state"),
+        "data_sources": [{"provider": "command", "label": "App", "argv": ["echo", "x"]}],
+        "drives": [{"provider": "local", "label": "Disk", "folder": str(tmp_path / "drive")}],
+    }
+    (tmp_path / "config.yml").write_text(yaml.safe_dump(config))
+    app = App.from_config(tmp_path / "config.yml")
+    yield app
+    app.close()
+
+
+def dead(app: App) -> Backup:
+    """A backup whose parent was killed before it took a word of its child, which had put the object on the drive."""
+    (plan,) = app.plans
+    runner = app.recovery._runner
+    backup = runner.begin(plan, plan.sources[0], "db", Order(trigger="manual"))
+    assert backup.phase is None
+    for path in (object_of(backup), Path(f"{object_of(backup)}.json")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    return backup
+
+
+def object_of(backup: Backup) -> Path:
+    (file,) = backup.drive_files
+    return Path(file.path or "")
+
+
+def test_an_object_goes_although_no_phase_was_recorded(app: App) -> None:
+    backup = dead(app)
+    neighbour = object_of(backup).with_name("backup-20200101000000-11111111.gz")
+    neighbour.write_text("somebody else's")
+    assert app.recovery.settle() == []
+    settled = app.store.backups.get(backup.id)
+    assert (settled.status, [file.status for file in settled.drive_files]) == (Status.FAILED, [Status.FAILED])
+    assert "was killed" in (settled.error or "")
+    assert settled.warnings == []
+    assert [path.name for path in object_of(backup).parent.iterdir()] == [neighbour.name]
+
+
+def test_what_somebody_works_on_is_left_alone(app: App) -> None:
+    backup = dead(app)
+    with source_lock(app.config.state_folder, "App", wait=False):
+        assert app.recovery.settle() == []
+    assert app.store.backups.get(backup.id).status == Status.PENDING
+    assert object_of(backup).exists()
