@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,8 @@ FOREIGN = ("BACKUPMAN_", "AWS_", "PG", "MYSQL", "MARIADB", "XDG_", "SMTP")
 FOREIGN_PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
 FOREIGN_CERTIFICATES = {"ssl_cert_file", "ssl_cert_dir"}
 FOREIGN_SYSTEMD = {"state_directory", "credentials_directory"}
-FOREIGN_SETTINGS = FOREIGN_PROXIES | FOREIGN_CERTIFICATES | FOREIGN_SYSTEMD
+FOREIGN_TERMINAL = {"columns", "lines", "no_color", "force_color"}
+FOREIGN_SETTINGS = FOREIGN_PROXIES | FOREIGN_CERTIFICATES | FOREIGN_SYSTEMD | FOREIGN_TERMINAL
 
 
 def pytest_configure() -> None:
@@ -61,10 +61,8 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
 
 
 @pytest.fixture(autouse=True)
-def own_log() -> Iterator[None]:
-    """Undo what the command line does to the log when a test calls it in its own process."""
+def own_log() -> None:
+    """Undo what the command line did to the log of this process, in a test before or a fixture around it."""
     log = logging.getLogger("backupman")
-    before = (log.handlers, log.propagate, log.level)
-    yield
-    log.handlers, log.propagate = before[0], before[1]
-    log.setLevel(before[2])
+    log.handlers, log.propagate = [], True
+    log.setLevel(logging.NOTSET)

@@ -160,7 +160,6 @@ def client(api: Api) -> Iterator[httpx.Client]:
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
     """Everything that was logged."""
-    logging.getLogger("backupman").propagate = True
     caplog.set_level(logging.DEBUG)
     return lambda: caplog.text
 

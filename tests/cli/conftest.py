@@ -1,8 +1,7 @@
 """The small world of the end-to-end tests for commands too; commands inside the test's process, which are quicker."""
 
-import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,9 @@ Inside = Callable[..., Ended]
 
 
 @pytest.fixture
-def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Inside]:
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
     """Runs a command in the test's own process and in its folder."""
     monkeypatch.chdir(tmp_path)
-    log = logging.getLogger("backupman")
-    before = (log.handlers, log.propagate, log.level)
 
     def run(*words: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["backupman", *words])
@@ -34,9 +31,7 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         said = capsys.readouterr()
         return Ended(code, said.out, said.err)
 
-    yield run
-    log.handlers, log.propagate = before[0], before[1]
-    log.setLevel(before[2])
+    return run
 
 
 @pytest.fixture
