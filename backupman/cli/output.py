@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from backupman.notifiers._text import one_line, printable, size, span
+from backupman.text import one_line, printable, size, span
 
 __all__ = ["one_line", "printable", "size", "span"]
 

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from backupman.cli.output import console, mark, one_line, size, span, unlabelled
 from backupman.engine.protocol import Dumped, Message, Phase, Progress, Retrying, Uploaded, UploadFailed
-from backupman.notifiers._text import listed
 from backupman.records import Backup, Status
+from backupman.text import listed
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from backupman.cli.call import Call
 from backupman.cli.output import console, counted, paragraph, print_json, print_marked, size, span, unlabelled
 from backupman.errors import ExitCode
 from backupman.events import BackupExtended
-from backupman.notifiers._text import listed
 from backupman.records import Backup, Delivery, DeliveryState, Status
+from backupman.text import listed
 
 if TYPE_CHECKING:
     from backupman.app import App

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from backupman.engine.promises import COUNTED, Deadline, Missed, Odd, Promise, Target
 from backupman.events import EventKind, Time, View
-from backupman.notifiers._text import listed, size
 from backupman.registry import format_duration
+from backupman.text import listed, size
 
 _NAMED = 10
 """How many databases a sentence names; the payload has them all."""

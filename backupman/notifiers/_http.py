@@ -32,8 +32,8 @@ from backupman.notifiers._network import (
     unreachable_because,
     utc_now,
 )
-from backupman.notifiers._text import one_line
 from backupman.registry import Provider
+from backupman.text import one_line
 
 # They write URLs and headers, which may hold secrets, at the levels INFO and DEBUG.
 for _name in ("httpx", "httpcore"):

@@ -27,7 +27,7 @@ from backupman import __version__
 from backupman.errors import NotifyError
 from backupman.events import BackupExtended, DriveFileExtended
 from backupman.notifiers import Message
-from backupman.notifiers._text import listed, moment, one_line, printable, size, span
+from backupman.text import listed, moment, one_line, printable, size, span
 
 _SUBJECT_LENGTH = 200
 _ERROR_LENGTH = 50_000

@@ -18,8 +18,8 @@ from backupman.notifiers._network import (
     refused_certificate,
     unreachable_because,
 )
-from backupman.notifiers._text import one_line
 from backupman.registry import Provider
+from backupman.text import one_line
 
 Crypto = Literal["ssl", "starttls", "none"]
 _SYNONYMS = {"tls": "starttls", "": "none"}

@@ -21,8 +21,8 @@ from backupman.notifiers import Message, Notifier
 from backupman.notifiers._network import Clock, Events, utc_now
 from backupman.notifiers._report import Report, render
 from backupman.notifiers._smtp import LOGIN_PAUSE, LoginRefused, SmtpSettings, Submission
-from backupman.notifiers._text import one_line
 from backupman.registry import Settings
+from backupman.text import one_line
 
 _NAME_LENGTH = 100
 

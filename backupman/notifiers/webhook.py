@@ -17,7 +17,7 @@ from backupman.events import documented
 from backupman.notifiers import Message, Notifier
 from backupman.notifiers._http import HttpEndpoint, HttpSettings
 from backupman.notifiers._network import is_loopback
-from backupman.notifiers._text import clean
+from backupman.text import clean
 
 _OURS = frozenset(
     {

@@ -10,7 +10,7 @@ import pytest
 from backupman.errors import NotifyError
 from backupman.notifiers import Message
 from backupman.notifiers._report import Report, render
-from backupman.notifiers._text import listed, moment, one_line, printable, size, span
+from backupman.text import listed, moment, one_line, printable, size, span
 from tests.contracts.notifier import EVENTS, ODD_TEXTS, message
 
 _VOID = {"meta", "br"}
