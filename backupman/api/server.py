@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from backupman.api.boundary import Boundary
+from backupman.api.connections import Connection
 from backupman.errors import ConfigError
 
 _START_WITHIN = 10.0
@@ -30,6 +31,8 @@ class Server:
         self.address = f"{name}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             Boundary(api),
+            http=Connection,
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
