@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Double, Index, UniqueConstraint
+from sqlalchemy import BigInteger, Double, Index, UniqueConstraint, text
 from sqlmodel import Field, Relationship, SQLModel
 
 from backupman.columns import Utc, document_column, text_column
@@ -63,16 +63,29 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
+_WHERE_SPOOLED: dict[str, Any] = {
+    "sqlite_where": text("spool_path IS NOT NULL"),
+    "postgresql_where": text("spool_path IS NOT NULL"),
+    "mysql_length": {"spool_path": 16},
+}
+"""For an index of the few backups with a spool. MySQL cannot index some rows only, so it indexes how paths begin."""
+
+
 class Backup(SQLModel, table=True):
     """One dump of one database of one source."""
 
     __tablename__ = "backupman_backups"
     __table_args__ = (
         Index("ix_backupman_backups_created_at", "created_at", "id"),
+        Index("ix_backupman_backups_kind", "kind", "created_at", "id"),
+        Index("ix_backupman_backups_status", "status", "created_at"),
+        Index("ix_backupman_backups_label", "label", "created_at"),
+        Index("ix_backupman_backups_job", "job", "created_at"),
+        Index("ix_backupman_backups_source", "source", "created_at"),
+        Index("ix_backupman_backups_database", "database", "created_at"),
         Index("ix_backupman_backups_of", "source", "database", "created_at"),
         Index("ix_backupman_backups_by", "job", "source", "created_at"),
-        Index("ix_backupman_backups_status", "status"),
-        Index("ix_backupman_backups_kind", "kind", "created_at", "id"),
+        Index("ix_backupman_backups_spooled", "spool_path", **_WHERE_SPOOLED),
     )
 
     id: str = Field(default_factory=new_id, primary_key=True, max_length=36)
@@ -122,10 +135,10 @@ class DriveFile(SQLModel, table=True):
     """One dump on one drive; the object's name stands here before its first byte is sent."""
 
     __tablename__ = "backupman_drive_files"
-    __table_args__ = (Index("ix_backupman_drive_files_on", "label", "status"),)
+    __table_args__ = (Index("ix_backupman_drive_files_of", "backup_id", "label", "status"),)
 
     id: str = Field(default_factory=new_id, primary_key=True, max_length=36)
-    backup_id: str = Field(foreign_key="backupman_backups.id", max_length=36, index=True)
+    backup_id: str = Field(foreign_key="backupman_backups.id", max_length=36)
     position: int = 0
     provider: str = Field(max_length=64)
     label: str = Field(max_length=255)

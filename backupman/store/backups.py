@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 
 from backupman.errors import NotFoundError
 from backupman.records import Backup, DriveFile, Kind, Status, now, settle
+from backupman.store._ids import begins
 from backupman.store.outbox import Announcement, owe
 
 Sessions = Callable[[], AbstractContextManager[Session]]
@@ -19,6 +20,8 @@ LATEST = "latest"
 # As SQLAlchemy sees them: SQLModel types them as the records' own values.
 _FILE_BACKUP: Any = DriveFile.backup
 _BACKUP_FILES: Any = Backup.drive_files
+_NEWEST_FIRST = col(Backup.created_at).desc(), col(Backup.id).desc()
+_SPOOLED = col(Backup.spool_path).is_not(None)  # as the index says it, so that it is used
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,12 @@ class Backups:
             NotFoundError: there is none, or the beginning fits several.
         """
         with self._sessions() as session:
-            query = select(Backup).order_by(col(Backup.created_at).desc(), col(Backup.id).desc()).limit(2)
             if name == LATEST:
-                if newest := session.exec(query.where(Backup.kind == Kind.OWN)).first():
+                query = select(Backup).where(Backup.kind == Kind.OWN).order_by(*_NEWEST_FIRST).limit(1)
+                if newest := session.exec(query).first():
                     return newest
                 raise NotFoundError("there is no backup yet; make one with `backupman run`")
-            found = session.exec(query.where(col(Backup.id).startswith(name.lower(), autoescape=True))).all()
+            found = session.exec(select(Backup).where(begins(col(Backup.id), name)).limit(2)).all()
             if len(found) == 1 and name:
                 return found[0]
             if found:
@@ -100,10 +103,12 @@ class Backups:
     def list(self, wanted: BackupFilter = BackupFilter(), limit: int | None = None) -> Sequence[Backup]:
         """Backups, the newest first."""
         with self._sessions() as session:
-            query = select(Backup).order_by(col(Backup.created_at).desc(), col(Backup.id).desc()).limit(limit)
+            query = select(Backup).order_by(*_NEWEST_FIRST).limit(limit)
             for name in ("status", "label", "job", "source", "database", "device", "sender", "kind"):
                 if (value := getattr(wanted, name)) is not None:
                     query = query.where(getattr(Backup, name) == value)
+            if wanted.device:  # it stands as the source too when it was ingested, and that has an index
+                query = query.where(Backup.source == wanted.device)
             if wanted.since:
                 query = query.where(col(Backup.created_at) >= wanted.since)
             if wanted.after:
@@ -124,8 +129,8 @@ class Backups:
     def untidied(self, instance: str) -> Sequence[Backup]:
         """An instance's settled backups whose spool may still be there although nothing needs it."""
         with self._sessions() as session:
-            query = select(Backup).where(Backup.instance == instance, Backup.status != Status.PENDING)
-            return session.exec(query.where(col(Backup.spool_path).is_not(None), col(Backup.dump_path).is_(None))).all()
+            query = select(Backup).where(Backup.instance == instance, Backup.status != Status.PENDING, _SPOOLED)
+            return session.exec(query.where(col(Backup.dump_path).is_(None))).all()
 
     def forget_spool(self, backup_id: str) -> None:
         """Nothing of the backup is spooled any more; its times stay as they were reported."""
@@ -140,7 +145,7 @@ class Backups:
                 .join(Backup)
                 .where(Backup.job == job, Backup.source == source, col(Backup.database).in_(databases))
                 .where(DriveFile.status == Status.FINISHED)
-                .order_by(col(Backup.created_at).desc(), col(Backup.id).desc())
+                .order_by(*_NEWEST_FIRST)
                 .options(contains_eager(_FILE_BACKUP).lazyload(_BACKUP_FILES))
             )
             return session.exec(query).all()
@@ -152,7 +157,7 @@ class Backups:
     def spooled(self) -> Sequence[Backup]:
         """Backups whose dump is still spooled; there are never many."""
         with self._sessions() as session:
-            return session.exec(select(Backup).where(col(Backup.dump_path).is_not(None))).all()
+            return session.exec(select(Backup).where(_SPOOLED, col(Backup.dump_path).is_not(None))).all()
 
     def forget_file(self, drive_file_id: str) -> None:
         """Drop the record of a drive file whose object is gone, and the backup's when no object of it is left."""
@@ -182,7 +187,5 @@ def _set(record: Backup | DriveFile, fields: dict[str, Any]) -> None:
 
 
 def _older_than(time: datetime, backup_id: str) -> ColumnElement[bool]:
-    return or_(
-        col(Backup.created_at) < time,
-        and_(col(Backup.created_at) == time, col(Backup.id) < backup_id),
-    )
+    # The first condition is all that an index can follow, down to a page deep in the past.
+    return and_(col(Backup.created_at) <= time, or_(col(Backup.created_at) < time, col(Backup.id) < backup_id))

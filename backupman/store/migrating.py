@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from backupman.errors import StoreError
 from backupman.migrations import HEAD, VERSION_TABLE
+from backupman.store._sqlite_planning import plan_by_fixed_figures
 
 _SERVER_LOCKS = {
     "postgresql": ("SELECT true FROM pg_advisory_lock(7209316)", "SELECT pg_advisory_unlock(7209316)"),
@@ -57,6 +58,8 @@ def _upgrade(connection: Connection) -> None:
     config.attributes["connection"] = connection
     with connection.begin():
         command.upgrade(config, "head")
+        if connection.dialect.name == "sqlite":
+            plan_by_fixed_figures(connection)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from sqlmodel import Session, col, select
 from backupman.errors import NotFoundError
 from backupman.events import BackupExtended, EventKind
 from backupman.records import Backup, Delivery, DeliveryAttempt, DeliveryState, Event, now
+from backupman.store._ids import begins
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 
@@ -238,7 +239,7 @@ class Outbox:
 
 
 def _event(session: Session, name: str) -> Event:
-    found = session.exec(select(Event).where(col(Event.id).startswith(name, autoescape=True)).limit(2)).all()
+    found = session.exec(select(Event).where(begins(col(Event.id), name)).limit(2)).all()
     if len(found) != 1:
         what = "several events begin with" if found else "there is no event"
         raise NotFoundError(f"{what} {name!r}; see `backupman events list`")

@@ -203,8 +203,9 @@ def test_a_pending_upload_keeps_its_record(store: Store) -> None:
 
 def test_the_spooled_dumps_are_known(store: Store) -> None:
     store.backups.begin(a_backup(), [])
-    kept = store.backups.begin(a_backup(dump_path="/spool/a"), [])
-    other = store.backups.begin(a_backup(source="blog", dump_path="/spool/b"), [])
+    store.backups.begin(a_backup(spool_path="/spool/now"), [])  # not committed yet
+    kept = store.backups.begin(a_backup(spool_path="/spool/a", dump_path="/spool/a"), [])
+    other = store.backups.begin(a_backup(source="blog", spool_path="/spool/b", dump_path="/spool/b"), [])
     assert set(ids(store.backups.spooled())) == {kept.id, other.id}
     assert ids(store.backups.kept_spools("shop", "shop")) == [kept.id]
 

@@ -24,8 +24,7 @@ def upgrade() -> None:
     op.add_column("backupman_backups", sa.Column("warning", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("backupman_backups", sa.Column("message", _TEXT))
     op.add_column("backupman_backups", sa.Column("timed_out", sa.Boolean(), nullable=False, server_default=sa.false()))
-    op.create_index("ix_backupman_backups_by", "backupman_backups", ["job", "source", "created_at"])
-    op.create_index("ix_backupman_backups_kind", "backupman_backups", ["kind", "created_at", "id"])
+    _index()
     op.create_table(
         "backupman_schedules",
         sa.Column("id", sa.Integer(), primary_key=True),
@@ -80,3 +79,25 @@ def upgrade() -> None:
         **TABLE,
     )
     op.create_index("ix_backupman_notifications_time", "backupman_notifications", ["time", "id"])
+
+
+def _index() -> None:
+    """One index for each way in which many backups are searched, the newest first."""
+    op.drop_index("ix_backupman_backups_status", "backupman_backups")
+    op.create_index("ix_backupman_backups_kind", "backupman_backups", ["kind", "created_at", "id"])
+    for name in ("status", "label", "job", "source", "database"):
+        op.create_index(f"ix_backupman_backups_{name}", "backupman_backups", [name, "created_at"])
+    op.create_index("ix_backupman_backups_by", "backupman_backups", ["job", "source", "created_at"])
+    spooled = sa.text("spool_path IS NOT NULL")
+    op.create_index(
+        "ix_backupman_backups_spooled",
+        "backupman_backups",
+        ["spool_path"],
+        sqlite_where=spooled,
+        postgresql_where=spooled,
+        mysql_length={"spool_path": 16},
+    )
+    # the new one first: MySQL wants an index for the reference at all times
+    op.create_index("ix_backupman_drive_files_of", "backupman_drive_files", ["backup_id", "label", "status"])
+    op.drop_index("ix_backupman_drive_files_backup_id", "backupman_drive_files")
+    op.drop_index("ix_backupman_drive_files_on", "backupman_drive_files")
