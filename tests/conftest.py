@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,11 @@ FOREIGN_SETTINGS = FOREIGN_PROXIES | FOREIGN_CERTIFICATES | FOREIGN_SYSTEMD | FO
 
 
 def pytest_configure() -> None:
-    """Refuse a BACKUPMAN_MUST_RUN with a name that no test knows: it would hide a skip."""
+    """Refuse a BACKUPMAN_MUST_RUN with a name that no test knows: it would hide a skip.
+
+    Whoever runs the tests in the background has Ctrl-C ignored, and so would have everything that they start.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if unknown := MUST_RUN - SERVICES:
         raise pytest.UsageError(f"BACKUPMAN_MUST_RUN names unknown services: {', '.join(sorted(unknown))}")
 
