@@ -71,3 +71,11 @@ def moment(time: str | None) -> str:
 def listed(words: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def cut(text: str, longest: int) -> str:
+    """The beginning of a clean text in at most `longest` bytes of UTF-8 (3 or more); `…` where something is missing."""
+    encoded = str(clean(text)).encode()
+    if len(encoded) <= longest:
+        return encoded.decode()
+    return encoded[: longest - 3].decode(errors="ignore") + "…"

@@ -15,7 +15,7 @@ from backupman import registry
 from backupman.config._document import Document, Location, Problem, read
 from backupman.config._mistakes import mistakes
 from backupman.config.model import Config
-from backupman.config.references import endpoint_problems, label_problems, warnings
+from backupman.config.references import endpoint_problems, label_problems, misplaced, warnings
 from backupman.drives import Drive
 from backupman.errors import ConfigError
 from backupman.notifiers import Notifier
@@ -67,6 +67,7 @@ class _Loading:
             if isinstance(data.get(section), list):
                 data[section] = self._providers(data[section], section, contract)
         blocks = data["notifiers"] = self._notifiers(data.get("notifiers", {}))
+        self._problems += misplaced(self._document.data)
         config = self._validated(Config, data, ())
         self._problems += label_problems(self._document.data)
         if not self._listed(("notifiers",)):

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 
-from backupman.config.model import Config, Hooks, Job, Retention
+from backupman.config.model import Config, Hooks, Job
 from backupman.drives import Drive
 from backupman.events import EventKind
 from backupman.notifiers import Endpoint
 from backupman.pipeline import Pipeline
+from backupman.retention import Retention
 from backupman.schedule import Schedule, zone_of
 from backupman.sources import Source
 
@@ -22,6 +23,7 @@ class JobPlan:
 
     label: str
     schedule: Schedule | None
+    zone: tzinfo
     jitter: timedelta | None
     misfire_grace: timedelta | None
     max_age: timedelta | None
@@ -37,6 +39,11 @@ class JobPlan:
         """The schedule as the store compares it and people read it; nothing without one."""
         return str(self.schedule) if self.schedule else ""
 
+    def retention_on(self, drive: Drive) -> Retention | None:
+        """The rules for the job's copies on a drive: the drive's own, else the job's, else everybody's."""
+        rules = drive.retention or self.retention
+        return rules if rules and rules.enabled else None
+
     def wanting(self, kind: EventKind) -> list[str]:
         """The names of the endpoints that are told of such events."""
         return [endpoint.name for endpoint in self.endpoints if kind in endpoint.events]
@@ -50,10 +57,11 @@ def plans(config: Config) -> list[JobPlan]:
 
 
 def _plan(config: Config, job: Job) -> JobPlan:
-    retention = job.retention or config.retention
+    zone = zone_of(job.timezone)
     return JobPlan(
         label=job.label,
-        schedule=Schedule(job.cron, job.every, zone_of(job.timezone)) if job.cron or job.every else None,
+        schedule=Schedule(job.cron, job.every, zone) if job.cron or job.every else None,
+        zone=zone,
         jitter=job.jitter,
         misfire_grace=job.misfire_grace,
         max_age=job.max_age,
@@ -64,7 +72,7 @@ def _plan(config: Config, job: Job) -> JobPlan:
             compression=job.compression or config.pipeline.compression,
             encryption=job.encryption or config.pipeline.encryption,
         ),
-        retention=retention if retention and retention.enabled else None,
+        retention=job.retention or config.retention,
         hooks=job.hooks or config.hooks,
     )
 
@@ -74,11 +82,11 @@ def _chosen(label: str, labels: Sequence[str] | None) -> bool:
 
 
 def _endpoints(config: Config, wanted: Sequence[str] | None) -> list[Endpoint]:
-    """The endpoints that a job names by provider, by full name (`webhook/Ops`) or by the endpoint's own (`Ops`)."""
+    """The endpoints that a job names by provider, by label, by full name (`webhook/Ops`) or by their own (`Ops`)."""
     return [
         endpoint
         for provider, blocks in config.notifiers.items()
         for block in blocks
         for endpoint in block.endpoints()
-        if wanted is None or {provider, endpoint.name, endpoint.name.split("/", 1)[-1]} & set(wanted)
+        if wanted is None or {provider, *block.names_of(endpoint)} & set(wanted)
     ]

@@ -1,4 +1,4 @@
-"""What no single block can see: labels used twice, names that refer to nothing, and what is worth a second look.
+"""What no single block can see: labels used twice, names that refer to nothing, other programs' sections.
 
 Labels are compared as they were written, so that these mistakes are found beside all others.
 """
@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from backupman import registry
 from backupman.config._document import Problem
 from backupman.config.model import Config
 from backupman.naming import slug
@@ -15,6 +16,19 @@ from backupman.notifiers import Notifier
 from backupman.registry import nearest
 
 _SECTIONS = ("data_sources", "drives", "jobs")
+
+
+def misplaced(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Sections that other programs have at the top, and where they go."""
+    if "notification" in data:
+        yield Problem(
+            ("notification",),
+            "this section of Prime Backup goes under notifiers: an endpoint of type webhook to "
+            "notifiers.webhook.endpoints with its name, url, headers and timeout, one of type bark to a block of "
+            "notifiers.bark, and events to each",
+        )
+    for name in sorted(set(registry.names("notifiers")) & data.keys()):
+        yield Problem((name,), f"this block goes under notifiers, for example notifiers: {{{name}: …}}")
 
 
 def label_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -37,11 +51,13 @@ def label_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 def endpoint_problems(data: Mapping[str, Any], notifiers: Mapping[str, Sequence[Notifier]]) -> Iterator[Problem]:
     """Endpoints of one name, and jobs that name endpoints that are not there."""
-    names = [endpoint.name for blocks in notifiers.values() for block in blocks for endpoint in block.endpoints()]
+    blocks = [block for listed in notifiers.values() for block in listed]
+    names = [endpoint.name for block in blocks for endpoint in block.endpoints()]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        yield Problem(("notifiers",), f"the endpoint {name!r} stands there twice; give each its own name")
-    if all(block.enabled for blocks in notifiers.values() for block in blocks):  # else not every endpoint is known
-        yield from _unknown(data, "notifiers", [*notifiers, *names, *(name.split("/", 1)[-1] for name in names)])
+        yield Problem(("notifiers",), f"the endpoint {name!r} stands there twice; give each its own name or label")
+    if all(block.enabled for block in blocks):  # else not every endpoint is known
+        known = [name for block in blocks for endpoint in block.endpoints() for name in block.names_of(endpoint)]
+        yield from _unknown(data, "notifiers", [*notifiers, *known])
 
 
 def warnings(config: Config) -> list[str]:

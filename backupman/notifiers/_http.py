@@ -1,6 +1,7 @@
 """The one door to HTTP for notifiers: time-outs, no redirect, a bounded answer, and which failures may be tried again.
 
-A provider subclasses `HttpEndpoint` and writes `request`, a pure function from a message (and the clock) to a request.
+A provider whose block is one endpoint subclasses `HttpNotifier` and writes `request`, a pure function from a message to
+a request. One whose block holds several has an `HttpEndpoint` for each of them.
 """
 
 import asyncio
@@ -8,31 +9,30 @@ import base64
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import Annotated, ClassVar
 
 import httpx
-from pydantic import Field
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
 
 from backupman import __version__
 from backupman.errors import NotifyError
-from backupman.events import EventKind
-from backupman.notifiers import Message
+from backupman.notifiers import Message, Notifier, Selection
 from backupman.notifiers._network import (
     Clock,
-    Events,
     Timeout,
     TlsSettings,
+    is_loopback,
     is_tls_failure,
     refused_certificate,
     unreachable_because,
     utc_now,
 )
-from backupman.registry import Provider
 from backupman.text import one_line
 
 # They write URLs and headers, which may hold secrets, at the levels INFO and DEBUG.
@@ -59,11 +59,39 @@ _HINTS = {
 _REDIRECT = "redirects are not followed, so write the final address (often https instead of http) as url"
 
 
-class HttpSettings(TlsSettings):
+def _address(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    try:
+        url = httpx.URL(value.get_secret_value().strip())
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if value.get_secret_value() and not (url.scheme in ("http", "https") and url.host):
+        raise ValueError(f"{info.field_name} is not an address: write http:// or https://, a host and a path")
+    return SecretStr(str(url))
+
+
+Address = Annotated[SecretStr, AfterValidator(_address)]
+"""An http:// or https:// URL, or nothing; a secret, because keys and accounts stand in URLs."""
+
+
+class HttpSettings(TlsSettings, Selection):
     """What every endpoint that is reached by HTTP can be told."""
 
     timeout: Timeout = Field(default=timedelta(seconds=10), description="How long one attempt may take altogether.")
-    events: Events = Field(default=[EventKind.BACKUP_REPORT], description="The kinds of events to send.")
+    proxy: Address | None = Field(default=None, description="HTTP proxy to send through; none else is used.")
+
+    def in_clear(self, name: str) -> Iterator[str]:
+        """Warnings about what anybody in between can read or forge."""
+        for key in type(self).model_fields:
+            value = getattr(self, key)
+            url = httpx.URL(value.get_secret_value()) if key != "proxy" and _is_address(value) else None
+            if url and url.scheme == "http" and not is_loopback(url.host):
+                yield f"{name}: http:// sends everything in clear; https:// hides it"
+        if not self.verify_tls:
+            yield f"{name}: verify_tls is off, so anybody in between can read and change the report"
+
+
+def _is_address(value: object) -> bool:
+    return isinstance(value, SecretStr) and value.get_secret_value().startswith("http")
 
 
 @dataclass(frozen=True)
@@ -82,18 +110,23 @@ class HttpEndpoint(ABC):
 
     name: str
     settings: HttpSettings
-    provider: Provider = field(repr=False)
+    provider: Notifier = field(repr=False)
     clock: Clock = field(default=utc_now, repr=False)
     transport: httpx.AsyncBaseTransport | None = field(default=None, repr=False)
 
     @property
     def events(self) -> Sequence[str]:
         """The kinds of events that it wants."""
-        return self.settings.events
+        return self.settings.kinds
+
+    @property
+    def retried(self) -> frozenset[int]:
+        """Statuses under 500 after which another attempt can help."""
+        return _TEMPORARY
 
     @abstractmethod
-    def request(self, message: Message) -> httpx.Request:
-        """The request of one attempt; does nothing else."""
+    def request(self, message: Message) -> httpx.Request | None:
+        """The request of one attempt, None where there is nothing to say of such an event; does nothing else."""
 
     def judge(self, answer: Answer) -> None:
         """Raises NotifyError unless the answer means that the message has arrived: here, a status of 2xx."""
@@ -101,7 +134,7 @@ class HttpEndpoint(ABC):
         if 200 <= status < 300:
             return
         hint = _REDIRECT if 300 <= status < 400 else _HINTS.get(status)
-        temporary = status in _TEMPORARY or not 300 <= status < 500
+        temporary = status in self.retried or not 300 <= status < 500
         raise NotifyError(
             f"{self.name}: the receiver answered {_named(status)}" + (f": {hint}" if hint else ""),
             permanent=not temporary,
@@ -116,6 +149,8 @@ class HttpEndpoint(ABC):
             NotifyError: it was not delivered.
         """
         request = self.request(message)
+        if request is None:
+            return f"nothing to send of {message.event}"
         request.headers["User-Agent"] = f"backupman/{__version__}"
         request.headers["Accept-Encoding"] = "identity"
         answer = await self._exchange(request)
@@ -125,8 +160,11 @@ class HttpEndpoint(ABC):
     async def _exchange(self, request: httpx.Request) -> Answer:
         verify = self.settings.tls_context(self.name) if request.url.scheme == "https" else False
         deadline = asyncio.get_running_loop().time() + self.settings.timeout.total_seconds()
+        proxy = self.settings.proxy.get_secret_value() if self.settings.proxy else None
         try:
-            async with httpx.AsyncClient(verify=verify, trust_env=False, transport=self.transport) as client:
+            async with httpx.AsyncClient(
+                verify=verify, trust_env=False, transport=self.transport, proxy=proxy or None
+            ) as client:
                 async with asyncio.timeout_at(deadline):
                     response = await client.send(request, stream=True, follow_redirects=False)
                 try:
@@ -154,6 +192,8 @@ class HttpEndpoint(ABC):
         elif isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
             permanent = True
             why = "the request could not be written: check url and headers"
+        elif isinstance(error, httpx.ProxyError):
+            why = "the proxy did not let it through: check proxy"
         elif isinstance(error, httpx.ConnectError):
             why = f"the receiver cannot be reached: {unreachable_because(error) or 'no connection'}"
         else:
@@ -170,6 +210,46 @@ class HttpEndpoint(ABC):
         for part in [part for part in whole if len(part) > 3] + pieces:
             text = text.replace(part, "***")
         return text
+
+
+class HttpNotifier(HttpSettings, Notifier):
+    """A block that is one endpoint, named by its provider and `label`."""
+
+    retried: ClassVar[frozenset[int]] = frozenset()
+    """Statuses under 500 after which another attempt can help, beside those of every provider."""
+
+    def endpoints(self) -> Sequence["BlockEndpoint"]:
+        """The one endpoint."""
+        return [BlockEndpoint(self.named(), self, self)] if self.enabled else []
+
+    @abstractmethod
+    def request(self, message: Message) -> httpx.Request | None:
+        """The request of one attempt, None where there is nothing to say of such an event; does nothing else."""
+
+    def check(self, answer: Answer) -> None:
+        """Raises NotifyError where an answer with a status of 2xx does not mean that the message has arrived."""
+
+    def warnings(self) -> list[str]:
+        """What is allowed, and probably not meant."""
+        return [*super().warnings(), *self.in_clear(self.named())] if self.enabled else []
+
+
+@dataclass(frozen=True)
+class BlockEndpoint(HttpEndpoint):
+    """The endpoint of a block that is one."""
+
+    settings: HttpNotifier
+
+    @property
+    def retried(self) -> frozenset[int]:
+        return super().retried | self.settings.retried
+
+    def request(self, message: Message) -> httpx.Request | None:
+        return self.settings.request(message)
+
+    def judge(self, answer: Answer) -> None:
+        super().judge(answer)
+        self.settings.check(answer)
 
 
 async def _start(response: httpx.Response, deadline: float) -> bytes:

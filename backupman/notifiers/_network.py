@@ -13,7 +13,6 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from backupman.errors import NotifyError
-from backupman.events import EventKind
 from backupman.registry import Duration, Settings
 
 Clock = Callable[[], datetime]
@@ -33,9 +32,6 @@ def _positive(value: timedelta) -> timedelta:
 
 Timeout = Annotated[Duration, AfterValidator(_positive)]
 """A span of time that is longer than nothing."""
-
-Events = Annotated[list[EventKind], Field(min_length=1)]
-"""The kinds of events that an endpoint wants."""
 
 
 class TlsSettings(Settings):

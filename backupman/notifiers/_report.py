@@ -27,18 +27,13 @@ from backupman import __version__
 from backupman.errors import NotifyError
 from backupman.events import BackupExtended, DriveFileExtended
 from backupman.notifiers import Message
+from backupman.notifiers._words import SENTENCE, TITLE_LENGTH, label_of, outcome, sentence
 from backupman.text import listed, moment, one_line, printable, size, span
 
-_SUBJECT_LENGTH = 200
 _ERROR_LENGTH = 50_000
 """Characters of one error; servers refuse mails beyond some megabytes, and then nobody would be told."""
 _KEYS = [info.alias or name for name, info in BackupExtended.model_fields.items()]
 _DRIVE_FILE_KEYS = [info.alias or name for name, info in DriveFileExtended.model_fields.items()]
-_TITLES = {"finished": "finished", "failed": "FAILED", "pending": "started"}
-_SENTENCE = "Reason"
-"""Where a payload that is not about one backup says all of it in words."""
-_OUTCOMES = frozenset({"backup_start", "backup_report", "backup_success", "backup_failure"})
-"""The kinds whose title is the backup's status; any other kind is its own title."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ def render(message: Message, folder: Path | None, label: str) -> Report:
     if folder and not folder.is_dir():
         raise NotifyError(f"{label}: templates: there is no folder {folder}", permanent=True)
     context = context_of(message)
-    subject = one_line(_rendered(message.event, "subject", folder, context, label), _SUBJECT_LENGTH)
+    subject = one_line(_rendered(message.event, "subject", folder, context, label), TITLE_LENGTH)
     context["subject"] = subject
     text = _rendered(message.event, "txt", folder, context, label)
     html = _rendered(message.event, "html", folder, context, label)
@@ -81,38 +76,22 @@ def context_of(message: Message) -> dict[str, Any]:
         "Tags": payload.get("Tags") or {},
         "Error": _bounded(payload.get("Error")),
     }
-    words = message.event.replace("_", " ")
     return {
         "event": message.event,
         "event_id": message.id,
         "backup": backup,
         "more": _more(payload),
         "status": backup["Status"],
-        "title": _TITLES.get(backup["Status"], words) if message.event in _OUTCOMES else words,
-        "label": backup["Label"] or backup["Job"] or words,
-        "summary": payload.get(_SENTENCE) or (summary(backup) if backup["Label"] else ""),
+        "title": outcome(message),
+        "label": label_of(message),
+        "summary": sentence(message),
         "version": __version__,
     }
 
 
-def summary(backup: dict[str, Any]) -> str:
-    """One sentence on where the dump is and where it is not; nothing where the event is about no certain backup."""
-    label = backup["Label"]
-    if backup["Kind"] == "ingested":
-        outcome = "has finished with a warning" if backup["Warning"] else f"has {backup['Status']}"
-        return f"{label} on {backup['Device']} {outcome}, says {backup['Sender']}."
-    kept = [file["Label"] for file in backup["DriveFiles"] if file["Status"] == "finished"]
-    lost = [file["Label"] for file in backup["DriveFiles"] if file["Status"] == "failed"]
-    if backup["Status"] == "pending":
-        return f"The backup of {label} is under way."
-    if kept:
-        return f"{label} is stored on {listed(kept)}" + (f", but not on {listed(lost)}." if lost else ".")
-    return f"{label} is not backed up: no drive holds this dump." if backup["Status"] == "failed" else ""
-
-
 def _more(payload: dict[str, Any]) -> list[tuple[str, str]]:
     """What a payload of another kind holds: `DeviceName` becomes `Device name`."""
-    names = {key: to_snake(key).replace("_", " ").capitalize() for key in payload if key not in [*_KEYS, _SENTENCE]}
+    names = {key: to_snake(key).replace("_", " ").capitalize() for key in payload if key not in [*_KEYS, SENTENCE]}
     told = {key: value for key, value in payload.items() if isinstance(value, str | int | float) and value is not False}
     return [(name, str(told[key])) for key, name in names.items() if key in told]
 

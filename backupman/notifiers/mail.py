@@ -16,9 +16,8 @@ from typing import Self
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from backupman.errors import NotifyError
-from backupman.events import EventKind
 from backupman.notifiers import Message, Notifier
-from backupman.notifiers._network import Clock, Events, utc_now
+from backupman.notifiers._network import Clock, utc_now
 from backupman.notifiers._report import Report, render
 from backupman.notifiers._smtp import LOGIN_PAUSE, LoginRefused, SmtpSettings, Submission
 from backupman.registry import Settings
@@ -53,6 +52,8 @@ class Destination(Settings):
 class Mail(SmtpSettings, Notifier):
     """Mails to a list of destinations through one server."""
 
+    needs = ("smtp_host",)
+
     # `from` is a word of Python, so the field has another name here.
     model_config = ConfigDict(serialize_by_alias=True, hide_input_in_errors=True)
 
@@ -60,7 +61,6 @@ class Mail(SmtpSettings, Notifier):
         default="", alias="from", description="The sender; default `smtp_user` if it is an address, or backupman@host."
     )
     destinations: list[Destination] = Field(default=[], description="Who gets the mails, each a mail of its own.")
-    events: Events = Field(default=[EventKind.BACKUP_REPORT], description="The kinds of events to send.")
     templates: Path | None = Field(default=None, description="Folder with templates that replace the packaged ones.")
 
     _login_refused_at: datetime | None = PrivateAttr(default=None)
@@ -74,8 +74,6 @@ class Mail(SmtpSettings, Notifier):
     def _is_complete(self) -> Self:
         if not self.enabled:
             return self
-        if not self.smtp_host:
-            raise ValueError("smtp_host is required while the mail notifier is enabled")
         if not self.destinations:
             raise ValueError("destinations is required while the mail notifier is enabled: name at least one")
         emails = [destination.email.casefold() for destination in self.destinations]
@@ -88,7 +86,7 @@ class Mail(SmtpSettings, Notifier):
         """One for each destination, named `mail/<email>`."""
         if not self.enabled:
             return []
-        return [MailEndpoint(f"mail/{destination.email}", self, destination) for destination in self.destinations]
+        return [MailEndpoint(self.named(destination.email), self, destination) for destination in self.destinations]
 
     def warnings(self) -> list[str]:
         """Settings that do not fit together, or that servers often refuse."""
@@ -133,7 +131,7 @@ class MailEndpoint:
     @property
     def events(self) -> Sequence[str]:
         """The kinds of events that it wants."""
-        return self.mail.events
+        return self.mail.kinds
 
     async def send(self, message: Message) -> str:
         """Make one attempt; the server's answer.

@@ -15,8 +15,7 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_valida
 
 from backupman.events import documented
 from backupman.notifiers import Message, Notifier
-from backupman.notifiers._http import HttpEndpoint, HttpSettings
-from backupman.notifiers._network import is_loopback
+from backupman.notifiers._http import Address, HttpEndpoint, HttpSettings
 from backupman.text import clean
 
 _OURS = frozenset(
@@ -46,7 +45,7 @@ class WebhookSettings(HttpSettings):
     name: str = Field(
         default="default", min_length=1, max_length=200, description="Its name in records: `webhook/<name>`."
     )
-    url: SecretStr = Field(default=SecretStr(""), description="Where to POST to: http:// or https://.")
+    url: Address = Field(default=SecretStr(""), description="Where to POST to: http:// or https://.")
     token: SecretStr = Field(default=SecretStr(""), description="Sent as `X-Webhook-Token`, without spaces around it.")
     headers: dict[str, SecretStr] = Field(default={}, description="More headers, for example `Authorization`.")
     secret: SecretStr | None = Field(default=None, description="`whsec_…`: signs what is sent (Standard Webhooks).")
@@ -64,17 +63,6 @@ class WebhookSettings(HttpSettings):
         if not value.isprintable():
             raise ValueError("name holds a line break or another control character")
         return value
-
-    @field_validator("url")
-    @classmethod
-    def _is_address(cls, value: SecretStr) -> SecretStr:
-        try:
-            url = httpx.URL(value.get_secret_value().strip())
-        except httpx.InvalidURL:
-            url = httpx.URL("")
-        if value.get_secret_value() and not (url.scheme in ("http", "https") and url.host):
-            raise ValueError("url is not an address: write http:// or https://, a host and a path")
-        return SecretStr(str(url))
 
     @field_validator("token")
     @classmethod
@@ -134,20 +122,11 @@ class Webhook(Notifier):
         """One for each configured endpoint, named `webhook/<name>`."""
         if not self.enabled:
             return []
-        return [WebhookEndpoint(f"webhook/{settings.name}", settings, self) for settings in self.endpoint_settings]
+        return [WebhookEndpoint(self.named(settings.name), settings, self) for settings in self.endpoint_settings]
 
     def warnings(self) -> list[str]:
         """Endpoints that anybody in between can read or forge."""
-        found = []
-        for endpoint in self.endpoints():
-            url = httpx.URL(endpoint.settings.url.get_secret_value())
-            if url.scheme == "http" and not is_loopback(url.host):
-                found.append(f"{endpoint.name}: http:// sends the token and the report in clear; https:// hides them")
-            if not endpoint.settings.verify_tls:
-                found.append(
-                    f"{endpoint.name}: verify_tls is off, so anybody in between can read and change the report"
-                )
-        return found
+        return [warning for endpoint in self.endpoints() for warning in endpoint.settings.in_clear(endpoint.name)]
 
 
 @dataclass(frozen=True)
@@ -155,6 +134,11 @@ class WebhookEndpoint(HttpEndpoint):
     """One URL."""
 
     settings: WebhookSettings
+
+    @property
+    def events(self) -> Sequence[str]:
+        """The endpoint's own, else those of the whole block."""
+        return (self.settings if self.settings.chosen else self.provider).kinds
 
     def request(self, message: Message) -> httpx.Request:
         """The POST of one attempt: the body is serialised once, and exactly these bytes are signed."""

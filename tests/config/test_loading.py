@@ -177,7 +177,7 @@ def test_a_config_cannot_be_changed(loaded: Load) -> None:
 def test_what_is_probably_not_meant_is_a_warning(loaded: Load) -> None:
     text = "notifiers: {webhook: {endpoints: [{name: Ops, url: 'http://example.org/'}]}}\n"
     (warning,) = loaded(WHOLE + text).warnings
-    assert warning.startswith("webhook/Ops: http:// sends the token")
+    assert warning.startswith("webhook/Ops: http:// sends everything in clear")
 
 
 def test_loading_opens_nothing_that_the_config_names(loaded: Load) -> None:

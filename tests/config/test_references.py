@@ -185,7 +185,7 @@ def test_a_job_may_name_an_endpoint_of_a_notifier_that_is_switched_off(loaded: L
 def test_two_endpoints_of_one_name_are_refused(mistakes: Mistakes) -> None:
     block = "{endpoints: [{name: Ops, url: 'http://localhost/'}]}"
     assert mistakes(WHOLE + f"notifiers:\n  webhook:\n    - {block}\n    - {block}\n") == [
-        "config.yml:5: notifiers: the endpoint 'webhook/Ops' stands there twice; give each its own name"
+        "config.yml:5: notifiers: the endpoint 'webhook/Ops' stands there twice; give each its own name or label"
     ]
 
 

@@ -7,6 +7,8 @@ class TestWebhook(HttpNotifierContract):
 
     @pytest.fixture
     def settings(self, receiver, timeout): ...  # its block of the config
+
+What differs for a provider (the answer of a good receiver, events that it does not send, …) stands in its attributes.
 """
 
 import asyncio
@@ -15,77 +17,21 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any, ClassVar
+from urllib.parse import unquote_plus
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from backupman.errors import NotifyError
 from backupman.events import EventKind
-from backupman.notifiers import Endpoint, Message, Notifier
+from backupman.notifiers import Endpoint, Notifier
 from backupman.notifiers._http import HttpEndpoint
-from tests.servers.receiver import Receiver
+from tests.contracts.messages import EVENTS, ODD_TEXTS, message
+from tests.servers.receiver import Answer, Receiver
 
-EVENTS = [kind.value for kind in EventKind]
-
-ODD_TEXTS = {
-    "long": "word " * 2_000,
-    "one long word": "x" * 10_000,
-    "markup": "</td><script>alert('\"&amp;')</script>{{ 7 * 7 }}",
-    "line breaks": "a\r\nBcc: evil@example.org\r\n\r\n.\r\nQUIT\n\r",
-    "lone surrogates": "broken \udcff name \ud83d",
-    "controls": "a\0b\x1b[31m\x85\x7f",
-    "directions": "\u202egnihtemos\u202c \u200f\u05e9\u05dc\u05d5\u05dd \u2066x",
-    "emoji": "\U0001f469\u200d\U0001f469\u200d\U0001f467 ß € \ufdfd \U0001d518",
-}
-
-
-def message(kind: str = EventKind.BACKUP_REPORT, text: str = "") -> Message:
-    """An event as the engine freezes it (`BackupExtended`), with `text` wherever there is free text."""
-    status = {EventKind.BACKUP_START: "pending", EventKind.BACKUP_FAILURE: "failed"}.get(EventKind(kind), "finished")
-    times = {"CreatedAt": "2025-07-02T10:00:00Z", "UpdatedAt": "2025-07-02T10:05:00Z"}
-    drive_file = {
-        "Id": "d1f1e1a0-1b1e-4b0e-8b4a-0e1b0e1b0e1c",
-        "BackupId": "b4c3f1a0-1b1e-4b0e-8b4a-0e1b0e1b0e1b",
-        "Provider": "google_drive",
-        "Label": f"My Google Drive{text}",
-        "Path": f"backups/backup-20250702100000.sql.gz{text}",
-        "Status": status,
-        **times,
-        "Size": 45_000_000,
-        "Sha256": None,
-        "Required": True,
-        "Attempts": 1,
-        "Seconds": 12.3,
-        "Error": f"quota exceeded{text}" if status == "failed" else None,
-    }
-    payload = {
-        "Id": "b4c3f1a0-1b1e-4b0e-8b4a-0e1b0e1b0e1b",
-        "Status": status,
-        "Label": f"Mysql 1{text}",
-        "DumpPath": f"/tmp/backupman/dump/backup-20250702100000.sql.gz{text}" if status == "failed" else None,
-        **times,
-        "DriveFiles": [drive_file],
-        "Job": f"nightly{text}",
-        "Source": f"Mysql 1{text}",
-        "Database": f"shop{text}",
-        "SourceProvider": "mysql",
-        "Instance": f"db1{text}",
-        "Trigger": "schedule",
-        "Operator": None,
-        "Comment": f"before the upgrade{text}",
-        "Tags": {f"env{text}": f"production{text}"},
-        "Phase": None,
-        "Size": 1_503_238_553,
-        "StoredSize": 45_000_000,
-        "Sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-        "DumpSeconds": 31.4,
-        "Seconds": 300.0,
-        "Warnings": [f"the table t uses MyISAM{text}"],
-        "Error": f"My Google Drive: quota exceeded{text}" if status == "failed" else None,
-    }
-    return Message("5a1c9d1e-8a44-4a3d-9e7c-2f5d4b3a2a10", kind, datetime(2025, 7, 2, 10, 5, tzinfo=UTC), payload)
+__all__ = ["EVENTS", "ODD_TEXTS", "HttpNotifierContract", "NotifierContract", "deliver", "message", "refusal"]
 
 
 def deliver(endpoint: Endpoint, kind: str = EventKind.BACKUP_REPORT, text: str = "") -> str:
@@ -104,6 +50,10 @@ class NotifierContract:
     """The promises of all notifiers."""
 
     notifier_class: ClassVar[type[Notifier]]
+    silent: ClassVar[frozenset[str]] = frozenset()
+    """The kinds of events that it never sends, because the other side has no word for them."""
+    wordless: ClassVar[frozenset[str]] = frozenset()
+    """The kinds that it sends without a text."""
 
     @pytest.fixture
     def timeout(self) -> str:
@@ -137,9 +87,13 @@ class NotifierContract:
     def test_every_event_arrives(self, endpoint: Endpoint, arrived: Callable[[], list[str]], kind: str) -> None:
         assert list(endpoint.events) == EVENTS
         answer = deliver(endpoint, kind)
-        [text] = arrived()
-        assert "Mysql 1" in text
         assert "\n" not in answer
+        if kind in self.silent:
+            assert arrived() == []
+            assert answer == f"nothing to send of {kind}"
+        else:
+            [text] = arrived()
+            assert ("Mysql 1" in text) is (kind not in self.wordless)
 
     @pytest.mark.parametrize("odd", ODD_TEXTS)
     @pytest.mark.parametrize("kind", [EventKind.BACKUP_REPORT, EventKind.BACKUP_FAILURE])
@@ -148,7 +102,13 @@ class NotifierContract:
     ) -> None:
         deliver(endpoint, kind, ODD_TEXTS[odd])
         [text] = arrived()
-        assert "Mysql 1" in text
+        assert ("Mysql 1" in text) is (kind not in self.wordless)
+
+    def test_a_megabyte_of_error_arrives(self, endpoint: Endpoint, arrived: Callable[[], list[str]]) -> None:
+        asyncio.run(endpoint.send(message(EventKind.BACKUP_FAILURE, Error="Ж" * 500_000)))
+        [text] = arrived()
+        assert ("Mysql 1" in text) is (EventKind.BACKUP_FAILURE not in self.wordless)
+        assert len(text.encode()) < 1_100_000
 
     def test_a_busy_receiver_is_asked_again_later(
         self, endpoint: Endpoint, faults: dict[str, Callable[[], object]]
@@ -220,6 +180,14 @@ class NotifierContract:
         assert all(name.split("/")[0] == self.notifier_class.__module__.rsplit(".", 1)[1] for name in names)
         assert all(len(name) <= 255 for name in names)
 
+    def test_a_label_tells_blocks_of_one_provider_apart(self, settings: dict[str, Any]) -> None:
+        plain, labelled = (self.notifier_class.model_validate({**settings, **more}) for more in ({}, {"label": "ops"}))
+        provider = plain.provider_name
+        for endpoint in labelled.endpoints():
+            assert f"{endpoint.name}/".startswith(f"{provider}/ops/")
+            assert {provider, "ops", endpoint.name} <= set(labelled.names_of(endpoint))
+        assert not {each.name for each in plain.endpoints()} & {each.name for each in labelled.endpoints()}
+
     def test_disabled_is_silent_and_needs_nothing_else(self, settings: dict[str, Any]) -> None:
         for block in ({"enabled": False}, {**settings, "enabled": False}):
             notifier = self.notifier_class.model_validate(block)
@@ -234,14 +202,26 @@ class NotifierContract:
 class HttpNotifierContract(NotifierContract):
     """The promises of notifiers that send over HTTP."""
 
+    good: ClassVar[Answer] = Answer()
+    """How a good receiver answers."""
+    delivered: ClassVar[frozenset[int]] = frozenset({200, 201, 202, 204})
+    """The statuses of 2xx that mean that it has arrived; of these, another one is a failure."""
+    retried: ClassVar[frozenset[int]] = frozenset()
+    """Statuses under 500 after which it is tried again, beside those of every provider."""
+
+    @pytest.fixture(autouse=True)
+    def _good_receiver(self, receiver: Receiver) -> None:
+        receiver.usual = self.good
+
     @pytest.fixture
     def arrived(self, receiver: Receiver) -> Callable[[], list[str]]:
-        return lambda: [request.body.decode() for request in receiver.requests]
+        return lambda: [f"{unquote_plus(request.path)}\n{request.body.decode()}" for request in receiver.requests]
 
     @pytest.fixture
     def faults(self, receiver: Receiver, endpoint: Endpoint) -> dict[str, Callable[[], object]]:
         assert isinstance(endpoint, HttpEndpoint)
         sent = endpoint.request(message())
+        assert sent
         echo = f"{sent.url} {sent.url.raw_path.decode()} {sent.headers.raw}".encode()
         return {
             "busy": lambda: receiver.answer(503, body=b"later"),
@@ -253,14 +233,18 @@ class HttpNotifierContract(NotifierContract):
 
     @pytest.mark.parametrize("status", [200, 201, 202, 204])
     def test_2xx_is_delivered(self, endpoint: Endpoint, receiver: Receiver, status: int) -> None:
-        receiver.answer(status)
-        assert deliver(endpoint).startswith(str(status))
+        receiver.answer(status, body=b"" if status == 204 else self.good.body)
+        if status in self.delivered:
+            assert deliver(endpoint).startswith(str(status))
+        else:
+            assert str(status) in refusal(endpoint).sentence
 
     @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 409, 410, 413, 422, 499])
     def test_3xx_and_4xx_are_final(self, endpoint: Endpoint, receiver: Receiver, status: int) -> None:
         receiver.answer(status, headers={"Location": f"{receiver.url}/elsewhere", "Retry-After": "5"}, body=b"no\r\n!")
         error = refusal(endpoint)
-        assert (error.permanent, error.retry_after) == (True, None)
+        expected = (False, 5) if status in self.retried else (True, None)
+        assert (error.permanent, error.retry_after) == expected
         assert str(status) in error.sentence
         assert error.answer.startswith(str(status)) and error.answer.endswith("no !")
         assert len(receiver.requests) == 1, "a redirect was followed"
@@ -272,8 +256,13 @@ class HttpNotifierContract(NotifierContract):
         assert (refusal(endpoint).permanent, refusal(endpoint).retry_after) == (False, 120)
 
     def test_a_long_answer_is_cut(self, endpoint: Endpoint, receiver: Receiver) -> None:
-        receiver.answer(200, body=b"x" * 10_000_000)
-        assert len(deliver(endpoint)) < 400
+        receiver.answer(503, body=b"x" * 10_000_000)
+        assert len(refusal(endpoint).answer) < 400
+
+    def test_no_text_becomes_a_header(self, endpoint: Endpoint, receiver: Receiver) -> None:
+        deliver(endpoint, EventKind.BACKUP_FAILURE, ODD_TEXTS["line breaks"])
+        [request] = receiver.requests
+        assert "Bcc" not in request.headers
 
     def test_each_request_says_who_asks(self, endpoint: Endpoint, receiver: Receiver) -> None:
         deliver(endpoint)
@@ -287,3 +276,10 @@ class HttpNotifierContract(NotifierContract):
         monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
         deliver(endpoint)
         assert len(receiver.requests) == 1
+
+    def test_a_proxy_of_the_config_is_used(self, endpoint: Endpoint, receiver: Receiver) -> None:
+        assert isinstance(endpoint, HttpEndpoint)
+        through = endpoint.settings.model_copy(update={"proxy": SecretStr(receiver.url)})
+        deliver(replace(endpoint, settings=through))
+        [request] = receiver.requests
+        assert request.path.startswith(f"{receiver.url}/")

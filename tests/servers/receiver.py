@@ -35,11 +35,12 @@ class Answer:
 
 
 class Receiver:
-    """A server on 127.0.0.1, over TLS if it is given a context; without a queued answer it says 200."""
+    """A server on 127.0.0.1, over TLS if it is given a context; without a queued answer it gives `usual`."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
         self.answers: deque[Answer] = deque()
+        self.usual = Answer()
         self._closing = threading.Event()
         self._server = _Server(self)
         if context:
@@ -68,7 +69,7 @@ class Receiver:
         try:
             answer = self.answers.popleft()
         except IndexError:
-            answer = Answer()
+            answer = self.usual
         self._closing.wait(answer.delay)
         return answer
 

@@ -1,0 +1,106 @@
+"""The words for people: title, sentence and text of every event, the same in mails, pushes, pages and log lines.
+
+An event that is new to this module is told by its kind and by what its payload says in `Reason`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from backupman.events import EventKind
+from backupman.notifiers import Message
+from backupman.text import cut, listed, one_line, printable
+
+TITLE_LENGTH = 200
+"""Characters."""
+SENTENCE = "Reason"
+"""Where a payload that is not about one backup says all of it in words."""
+
+_OUTCOMES = {"finished": "finished", "failed": "FAILED", "pending": "started"}
+_ABOUT_ONE_BACKUP = frozenset(
+    {EventKind.BACKUP_START, EventKind.BACKUP_REPORT, EventKind.BACKUP_SUCCESS, EventKind.BACKUP_FAILURE}
+)
+_TITLES = {
+    EventKind.BACKUP_LATE: "Backup of {label} is late",
+    EventKind.BACKUP_MISSED: "Backup of {label} was missed",
+    EventKind.BACKUP_STUCK: "Backup of {label} got stuck",
+    EventKind.BACKUP_RECOVERED: "Backup of {label} is in order again",
+    EventKind.SIZE_ANOMALY: "Backup of {label} has an odd size",
+    EventKind.NOTIFICATION: "{severity}: {label}",
+}
+
+
+def outcome(message: Message) -> str:
+    """One or two words: `finished`, `FAILED`, `started`, and of any other event its kind."""
+    words = message.event.replace("_", " ")
+    if message.event not in _ABOUT_ONE_BACKUP:
+        return words
+    return _OUTCOMES.get(message.payload.get("Status", ""), words)
+
+
+def label_of(message: Message) -> str:
+    """What the event is about: a source, a database, somebody's device."""
+    payload = printable(message.payload)
+    return str(payload.get("Label") or payload.get("Job") or message.event.replace("_", " "))
+
+
+def title(message: Message) -> str:
+    """One line: `Backup of shop failed`."""
+    severity = str(message.payload.get("Severity") or "notification").capitalize()
+    fallback = "Backup of {label} {outcome}" if message.event in _ABOUT_ONE_BACKUP else "{label}: {outcome}"
+    form = _TITLES.get(EventKind(message.event), fallback) if message.event in set(EventKind) else fallback
+    names = {"label": label_of(message), "severity": severity, "outcome": outcome(message).lower()}
+    return one_line(form.format_map(names), TITLE_LENGTH)
+
+
+def sentence(message: Message) -> str:
+    """What it comes to: where the dump is and where it is not, or why somebody is told."""
+    payload = printable(message.payload)
+    told = payload.get(SENTENCE) or (message.event == EventKind.NOTIFICATION and payload.get("Message"))
+    if told or message.event == EventKind.NOTIFICATION:
+        return str(told or "")
+    return summary(payload) if payload.get("Label") else ""
+
+
+def summary(backup: Mapping[str, Any]) -> str:
+    """One sentence on where the dump is and where it is not; nothing where the event is about no certain backup."""
+    label, status = backup["Label"], backup.get("Status")
+    if backup.get("Kind") == "ingested":
+        ended = "has finished with a warning" if backup.get("Warning") else f"has {status}"
+        return f"{label} on {backup.get('Device')} {ended}, says {backup.get('Sender')}."
+    files = backup.get("DriveFiles") or []
+    kept = [file["Label"] for file in files if file["Status"] == "finished"]
+    lost = [file["Label"] for file in files if file["Status"] == "failed"]
+    if status == "pending":
+        return f"The backup of {label} is under way."
+    if kept:
+        return f"{label} is stored on {listed(kept)}" + (f", but not on {listed(lost)}." if lost else ".")
+    return f"{label} is not backed up: no drive holds this dump." if status == "failed" else ""
+
+
+def text(message: Message, longest: int) -> str:
+    """The sentence, the error and the warnings, a paragraph each, in at most so many bytes of UTF-8."""
+    payload = printable(message.payload)
+    warnings = "\n".join(f"- {warning}" for warning in payload.get("Warnings") or [])
+    parts = [sentence(message), str(payload.get("Error") or ""), warnings]
+    return cut("\n\n".join(part for part in parts if part), longest)
+
+
+def text_with_log(message: Message, longest: int) -> str:
+    """The text, and behind it the newest lines of the log, in at most so many bytes of UTF-8."""
+    head = text(message, longest)
+    room = longest - len(head.encode()) - 2
+    log = newest(message.log, room) if room > 0 else ""
+    return "\n\n".join(part for part in (head, log) if part)
+
+
+def newest(lines: Any, longest: int) -> str:
+    """The last lines that fit into so many bytes of UTF-8, behind `...` where something was left out.
+
+    What is cut is cut between two characters, so that the bytes stay UTF-8.
+    """
+    whole = "\n".join(printable(str(line)) for line in lines)
+    if len(whole.encode()) <= longest:
+        return whole
+    mark = "...\n"
+    room = longest - len(mark)
+    return mark + whole.encode()[-room:].decode(errors="ignore") if room > 0 else ""

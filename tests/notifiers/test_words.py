@@ -1,0 +1,70 @@
+"""The words of every event, and how much of them fits."""
+
+from dataclasses import replace
+
+import pytest
+
+from backupman.notifiers._words import newest, sentence, text, text_with_log, title
+from backupman.text import cut
+from tests.contracts.messages import EVENTS, ODD_TEXTS, message
+
+TITLES = {
+    "backup_start": "Backup of Mysql 1 started",
+    "backup_report": "Backup of Mysql 1 finished",
+    "backup_success": "Backup of Mysql 1 finished",
+    "backup_failure": "Backup of Mysql 1 failed",
+    "backup_late": "Backup of Mysql 1 is late",
+    "backup_missed": "Backup of Mysql 1 was missed",
+    "backup_stuck": "Backup of Mysql 1 got stuck",
+    "backup_recovered": "Backup of Mysql 1 is in order again",
+    "size_anomaly": "Backup of Mysql 1 has an odd size",
+    "notification": "Error: Mysql 1: disk_space_low",
+}
+
+
+@pytest.mark.parametrize("kind", TITLES)
+def test_an_event_has_a_title_and_a_sentence(kind: str) -> None:
+    assert title(message(kind)) == TITLES[kind]
+    assert sentence(message(kind))
+
+
+@pytest.mark.parametrize("odd", ODD_TEXTS)
+@pytest.mark.parametrize("kind", EVENTS)
+def test_a_title_is_one_line_of_any_text(kind: str, odd: str) -> None:
+    line = title(message(kind, ODD_TEXTS[odd]))
+    assert "\n" not in line and len(line) <= 200
+    line.encode()
+
+
+def test_an_event_that_is_new_is_told_by_its_kind() -> None:
+    new = replace(message(), event="tape_full", payload={"Label": "tape 3", "Reason": "No room is left."})
+    assert (title(new), sentence(new)) == ("tape 3: tape full", "No room is left.")
+
+
+def test_the_text_says_what_went_wrong() -> None:
+    told = text(message("backup_failure"), 1000)
+    assert told == (
+        "Mysql 1 is not backed up: no drive holds this dump.\n\n"
+        "My Google Drive: quota exceeded\n\n"
+        "- the table t uses MyISAM"
+    )
+
+
+@pytest.mark.parametrize("longest", [3, 4, 5, 6, 50, 60, 100, 10_000])
+def test_texts_are_cut_by_bytes_and_stay_utf_8(longest: int) -> None:
+    failed = message("backup_failure", Error="Ж€😀" * 1000)
+    for told in (text(failed, longest), cut("Ж€😀" * 1000, longest), text_with_log(failed, longest)):
+        assert len(told.encode()) <= longest
+
+
+@pytest.mark.parametrize("longest", [0, 3, 4, 5, 6, 7, 8, 9, 100])
+def test_of_a_log_the_newest_is_kept(longest: int) -> None:
+    kept = newest([f"line {number} Ж" for number in range(100)], longest)
+    assert len(kept.encode()) <= longest
+    assert longest < 10 or (kept.startswith("...\n") and kept.endswith("line 98 Ж\nline 99 Ж"))
+
+
+def test_a_log_that_fits_is_whole() -> None:
+    assert newest(["a", "b\x1b[31m", "ß"], 100) == "a\nb\ufffd[31m\nß"
+    told = text_with_log(replace(message("backup_success"), log=["begun", "done"]), 1000)
+    assert told.startswith("Mysql 1 is stored on My Google Drive.") and told.endswith("\n\nbegun\ndone")
