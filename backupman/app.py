@@ -8,8 +8,8 @@ from backupman.config import Config, JobPlan, load, plans
 from backupman.engine.dispatcher import Dispatcher
 from backupman.engine.executor import Executor
 from backupman.engine.outcome import Observer
+from backupman.engine.pruning import Pruner
 from backupman.engine.recovery import Recovery
-from backupman.engine.retention import Pruner
 from backupman.engine.runner import Runner
 from backupman.engine.spools import Spools
 from backupman.notifiers import Endpoint
@@ -39,6 +39,7 @@ class App:
     store: Store
     spools: Spools
     recovery: Recovery
+    pruner: Pruner
     executor: Executor
     dispatcher: Dispatcher
 
@@ -54,6 +55,7 @@ class App:
         config = load(config_file).config
         store = Store.open(config.database.address(config.state_folder))
         spools, jobs, told = Spools(config, store), plans(config), endpoints(config)
+        pruner = Pruner(config, store)
         runner = Runner(config, store, spools, observer or Unobserved(), config_file)
         return cls(
             config=config,
@@ -62,7 +64,8 @@ class App:
             store=store,
             spools=spools,
             recovery=Recovery(config, jobs, list(told.values()), store, spools, runner),
-            executor=Executor(config, runner, Pruner(config, store)),
+            pruner=pruner,
+            executor=Executor(config, runner, pruner),
             dispatcher=Dispatcher(config.deliveries, told, store, config.instance),
         )
 

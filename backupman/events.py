@@ -24,6 +24,7 @@ class EventKind(StrEnum):
     BACKUP_STUCK = "backup_stuck"
     BACKUP_RECOVERED = "backup_recovered"
     SIZE_ANOMALY = "size_anomaly"
+    PRUNE_REPORT = "prune_report"
     NOTIFICATION = "notification"
 
 

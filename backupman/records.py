@@ -124,6 +124,8 @@ class Backup(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now, sa_type=Utc)
     updated_at: datetime | None = Field(default=None, sa_type=Utc)
     finished_at: datetime | None = Field(default=None, sa_type=Utc)
+    pinned_until: datetime | None = Field(default=None, sa_type=Utc)
+    """Until when no retention removes its copies."""
 
     drive_files: list["DriveFile"] = Relationship(
         back_populates="backup",
@@ -156,6 +158,8 @@ class DriveFile(SQLModel, table=True):
     error: str | None = Field(default=None, sa_column=text_column())
     created_at: datetime = Field(default_factory=now, sa_type=Utc)
     updated_at: datetime | None = Field(default=None, sa_type=Utc)
+    trashed_at: datetime | None = Field(default=None, sa_type=Utc)
+    """Since when it waits for its deletion."""
 
     backup: Backup = Relationship(back_populates="drive_files")
 

@@ -169,7 +169,7 @@ def _exit_code(result: "Result", *, may_be_nothing: bool) -> ExitCode:
 
 def _leave_to_the_summary(call: Call) -> None:
     """Keep from the log what the watcher and the summary say better."""
-    said = {"executor": logging.CRITICAL, "retention": logging.CRITICAL, "dispatcher": logging.CRITICAL}
+    said = {"executor": logging.CRITICAL, "pruning": logging.CRITICAL, "dispatcher": logging.CRITICAL}
     for name, level in ({} if call.verbose or call.debug else said).items():
         logging.getLogger(f"backupman.engine.{name}").setLevel(level)
     logging.getLogger("backupman.engine.runner").setLevel(logging.DEBUG if call.debug else logging.WARNING)

@@ -24,6 +24,7 @@ from backupman.drives import Drive
 from backupman.notifiers import Notifier
 from backupman.pipeline import Compression, Encryption, Pipeline
 from backupman.registry import Duration, Settings, Size
+from backupman.retention import Retention
 from backupman.retry import RetryPolicy
 from backupman.schedule import check_cron, check_timezone
 from backupman.sources import Source
@@ -47,20 +48,6 @@ def _positive(value: timedelta) -> timedelta:
 
 Positive = Annotated[Duration, AfterValidator(_positive)]
 Labels = Annotated[list[str], Field(min_length=1)]
-
-
-class Retention(Settings):
-    """Which finished backups are kept."""
-
-    enabled: bool = Field(default=True, description="`false` keeps everything.")
-    by: Literal["age"] = Field(default="age", description="The rule.")
-    value: int = Field(default=30, description="Days that a backup is kept.")
-
-    @model_validator(mode="after")
-    def _keeps_something(self) -> Self:
-        if self.enabled and self.value < 1:
-            raise ValueError("value should be at least 1 day; to keep everything, write enabled: false")
-        return self
 
 
 def _one_or_many(value: object) -> object:

@@ -18,6 +18,7 @@ from pydantic import Field, PrivateAttr
 
 from backupman.errors import DriveError
 from backupman.registry import Provider
+from backupman.retention import Retention
 from backupman.retry import NO_RETRY, RetryPolicy
 
 
@@ -91,6 +92,7 @@ class Drive(Provider, ABC):
     provider: str = Field(description="The kind of drive; the name of its page.")
     label: str = Field(min_length=1, max_length=200, description="The drive's name in records and reports.")
     required: bool = Field(default=True, description="Whether a failure on this drive fails the backup.")
+    retention: Retention | None = Field(default=None, description="Instead of the job's `retention`.")
 
     capabilities: ClassVar[Capabilities] = Capabilities()
     _retry: RetryPolicy = PrivateAttr(default=NO_RETRY)

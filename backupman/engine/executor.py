@@ -12,7 +12,7 @@ from backupman.config import Config, JobPlan
 from backupman.engine.data_plane import DataPlane
 from backupman.engine.locks import source_lock
 from backupman.engine.protocol import Databases, DatabasesTask, Message
-from backupman.engine.retention import Pruner
+from backupman.engine.pruning import Pruner
 from backupman.engine.runner import Order, Runner
 from backupman.errors import BackupmanError, BusyError, Interrupted
 from backupman.records import Backup, Status
@@ -207,7 +207,7 @@ class Executor:
             begun(backups)
             for backup in backups:
                 result.backups.append(self._one(plan, source, backup, lock))
-            for failure in self._pruner.prune(plan, source, result.backups):
+            for failure in self._pruner.after(plan, source, result.backups):
                 self._runner.on_error(plan, source.label, failure)
                 result.errors.append(failure)
             return result

@@ -1,13 +1,12 @@
 """Backups and their drive files: begun, changed, settled, found and listed."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_
-from sqlalchemy.orm import contains_eager
 from sqlmodel import Session, col, select
 
 from backupman.errors import NotFoundError
@@ -137,19 +136,6 @@ class Backups:
         with self._sessions() as session:
             _existing(session, backup_id).spool_path = None
 
-    def finished_files(self, job: str, source: str, databases: Collection[str]) -> Sequence[DriveFile]:
-        """Every copy of a source's databases that a job has made, each with its backup, the newest first."""
-        with self._sessions() as session:
-            query = (
-                select(DriveFile)
-                .join(Backup)
-                .where(Backup.job == job, Backup.source == source, col(Backup.database).in_(databases))
-                .where(DriveFile.status == Status.FINISHED)
-                .order_by(*_NEWEST_FIRST)
-                .options(contains_eager(_FILE_BACKUP).lazyload(_BACKUP_FILES))
-            )
-            return session.exec(query).all()
-
     def kept_spools(self, source: str, database: str) -> Sequence[Backup]:
         """Backups of a database whose dump is still spooled."""
         return [backup for backup in self.spooled() if (backup.source, backup.database) == (source, database)]
@@ -158,19 +144,6 @@ class Backups:
         """Backups whose dump is still spooled; there are never many."""
         with self._sessions() as session:
             return session.exec(select(Backup).where(_SPOOLED, col(Backup.dump_path).is_not(None))).all()
-
-    def forget_file(self, drive_file_id: str) -> None:
-        """Drop the record of a drive file whose object is gone, and the backup's when no object of it is left."""
-        with self._sessions() as session:
-            drive_file = session.get(DriveFile, drive_file_id)
-            if not drive_file:
-                return
-            backup = drive_file.backup
-            others = [other for other in backup.drive_files if other is not drive_file]
-            if all(other.status == Status.FAILED for other in others):
-                session.delete(backup)
-            else:
-                session.delete(drive_file)
 
 
 def _existing(session: Session, backup_id: str) -> Backup:

@@ -98,7 +98,7 @@ def test_a_page_is_not_disturbed_by_what_comes_and_goes_meanwhile(api: Api, list
     store.backups.begin(a_backup(label="e"), [])
     last = store.backups.get(first["Results"][-1]["Id"])
     store.backups.change_drive_file(last.id, "disk", status="failed")
-    store.backups.forget_file(last.drive_files[0].id)
+    store.copies.forget(last.drive_files[0].id)
     assert labels(listed, limit=2, cursor=first["Cursor"]) == ["b", "a"]
 
 

@@ -231,5 +231,6 @@ jobs:
     assert [source.label for source in blog.sources] == ["blog"]
     assert [drive.label for drive in blog.drives] == ["tape"]
     assert [endpoint.name for endpoint in blog.endpoints] == ["webhook/Dev"]
-    assert (blog.pipeline.compression.method, blog.hooks.before_backup, blog.retention) == ("none", ["own"], None)
+    assert (blog.pipeline.compression.method, blog.hooks.before_backup) == ("none", ["own"])
+    assert [blog.retention_on(drive) for drive in blog.drives] == [None]
     assert silent.endpoints == []

@@ -14,7 +14,7 @@ from backupman.app import Unobserved
 from backupman.config import Config, JobPlan, load, plans
 from backupman.engine.deadlines import Deadlines
 from backupman.engine.executor import Begun, Call, Executor, Result
-from backupman.engine.retention import Pruner
+from backupman.engine.pruning import Pruner
 from backupman.engine.runner import Order, Runner
 from backupman.engine.scheduler import Scheduler
 from backupman.engine.spools import Spools

@@ -426,7 +426,7 @@ def test_no_due_time_is_ever_run_twice_or_lost(
 def test_jitter_begins_later_but_never_takes_the_turn_of_the_next_run(line: str, minutes: int, offset: int) -> None:
     start, jitter = at("2026-03-01") + timedelta(seconds=offset), timedelta(minutes=minutes)
     schedule = Schedule(line, None, UTC)
-    plan = JobPlan("nightly", schedule, jitter, None, None, [], [], [], Pipeline(), None, Hooks())
+    plan = JobPlan("nightly", schedule, UTC, jitter, None, None, [], [], [], Pipeline(), None, Hooks())
     trigger, now, previous = _Due(plan, start), start, None
     for due in islice(schedule.due(start, start), 20):
         woken = trigger.get_next_fire_time(previous, now)

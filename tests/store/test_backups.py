@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 
@@ -11,7 +10,7 @@ from backupman.events import EventKind
 from backupman.records import Backup, Status
 from backupman.store import Announcement, Store
 from backupman.store.backups import BackupFilter
-from tests.store.conftest import START, a_backup, finish, ids, statements
+from tests.store.conftest import START, a_backup, finish, ids
 
 REPORT = [Announcement(EventKind.BACKUP_REPORT, ["webhook/Ops"])]
 ODD_TEXT = "Ünïcödé 🎉 'quotes\" \\back %s {} \n\t line " + "x" * 70_000
@@ -147,58 +146,6 @@ def test_an_id_is_taken_only_once(store: Store) -> None:
     with pytest.raises(StoreError):
         store.backups.begin(a_backup(id=begun.id), REPORT)
     assert store.outbox.events() == []
-
-
-def copies(store: Store, count: int, **fields: Any) -> list[Backup]:
-    """Finished backups, the oldest first."""
-    begun = [a_backup("disk", "s3", created_at=START + timedelta(hours=n), **fields) for n in range(count)]
-    return [store.backups.settle(store.backups.begin(backup, []).id, finish, lambda _: []) for backup in begun]
-
-
-def test_the_copies_of_a_source_come_with_their_backups_newest_first(store: Store) -> None:
-    mine = copies(store, 3)
-    copies(store, 1, job="other")
-    copies(store, 1, source="blog")
-    copies(store, 1, database="other")
-    store.backups.begin(a_backup(), [])
-    files = store.backups.finished_files("nightly", "shop", {"shop"})
-    assert [file.backup.id for file in files] == [backup.id for backup in reversed(mine) for _ in ("disk", "s3")]
-    assert {file.label for file in files} == {"disk", "s3"}
-    assert store.backups.finished_files("nightly", "shop", set()) == []
-
-
-def test_many_copies_take_no_more_statements_than_few(sqlite_store: Store) -> None:
-    counts = []
-    for _ in range(2):
-        copies(sqlite_store, 5)
-        with statements(sqlite_store) as seen:
-            found = sqlite_store.backups.finished_files("nightly", "shop", ["shop"])
-        counts.append((len(found), len([text for text, _ in seen if "SELECT" in text])))
-    assert counts == [(10, 1), (20, 1)]
-
-
-def test_a_record_goes_with_its_last_object(store: Store) -> None:
-    (backup,) = copies(store, 1)
-    disk, s3 = backup.drive_files
-    store.backups.forget_file(disk.id)
-    assert [file.label for file in store.backups.get(backup.id).drive_files] == ["s3"]
-    store.backups.forget_file(s3.id)
-    store.backups.forget_file(s3.id)
-    assert store.backups.list() == []
-
-
-def test_a_record_of_a_failed_upload_keeps_no_record_alive(store: Store) -> None:
-    (backup,) = copies(store, 1)
-    store.backups.change_drive_file(backup.id, "s3", status=Status.FAILED)
-    store.backups.forget_file(backup.drive_files[0].id)
-    assert store.backups.list() == []
-
-
-def test_a_pending_upload_keeps_its_record(store: Store) -> None:
-    (backup,) = copies(store, 1)
-    store.backups.change_drive_file(backup.id, "s3", status=Status.PENDING)
-    store.backups.forget_file(backup.drive_files[0].id)
-    assert [file.label for file in store.backups.get(backup.id).drive_files] == ["s3"]
 
 
 def test_the_spooled_dumps_are_known(store: Store) -> None:

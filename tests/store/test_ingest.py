@@ -215,4 +215,4 @@ def test_what_was_ingested_is_in_nobodys_way(sqlite_store: Store) -> None:
     assert [backup.id for backup in sqlite_store.backups.pending("host1")] == [own.id]
     assert [backup.id for backup in sqlite_store.backups.list()] == [own.id]
     assert sqlite_store.backups.spooled() == []
-    assert sqlite_store.backups.finished_files("Nightly Full Backup", "web-1", ["Nightly Full Backup"]) == []
+    assert sqlite_store.copies.of("host1", "Nightly Full Backup", "web-1", ["Nightly Full Backup"]) == []

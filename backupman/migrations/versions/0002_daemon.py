@@ -24,6 +24,8 @@ def upgrade() -> None:
     op.add_column("backupman_backups", sa.Column("warning", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("backupman_backups", sa.Column("message", _TEXT))
     op.add_column("backupman_backups", sa.Column("timed_out", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("backupman_backups", sa.Column("pinned_until", _TIME))
+    op.add_column("backupman_drive_files", sa.Column("trashed_at", _TIME))
     _index()
     op.create_table(
         "backupman_schedules",

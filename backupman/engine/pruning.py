@@ -1,0 +1,237 @@
+"""Carries out the retention: judges a job's copies, marks or deletes those that go, and reports what it did.
+
+An object that cannot be deleted stops nothing, and a record goes only when its object is gone.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+
+from pydantic import Field
+
+from backupman.config import Config, JobPlan
+from backupman.drives import Drive
+from backupman.engine.data_plane import DataPlane
+from backupman.engine.protocol import Deleted, DeleteTask, DriveTask, Message
+from backupman.errors import BackupmanError, DriveError
+from backupman.events import EventKind, Time, View
+from backupman.records import Backup, DriveFile, Status, now
+from backupman.retention import Copy, Retention, Verdict, beyond, judge
+from backupman.sources import Source
+from backupman.store import Store
+from backupman.text import listed, size
+
+log = logging.getLogger(__name__)
+
+_TOLD = 1000
+"""How many copies a report lists; the numbers count all."""
+
+
+@dataclass
+class Step:
+    """What becomes of one copy: `keep`, `mark` (its time in the trash begins), `trash` (it goes on) or `delete`."""
+
+    file: DriveFile
+    action: str
+    reason: str
+    error: str | None = None
+
+
+@dataclass
+class Plan:
+    """Every copy of a source by a job with what becomes of it, and sentences on what the rules cannot reach."""
+
+    steps: list[Step] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def of(self, *actions: str) -> list[Step]:
+        """The steps with one of these actions."""
+        return [step for step in self.steps if step.action in actions]
+
+
+class PrunedCopy(View):
+    """A copy in a `prune_report`."""
+
+    backup_id: str
+    database: str
+    drive: str
+    path: str | None
+    size: int | None = Field(description="Bytes.")
+    created_at: Time = Field(description="When its backup was begun.")
+    action: str = Field(description="`delete` or `mark`, which is deleted when `trash_for` is over.")
+    reason: str = Field(description="Why no rule keeps it.")
+    error: str | None = Field(description="Why it could not be deleted.")
+
+
+class PruneReport(View):
+    """The payload of `prune_report`: what the retention did with the copies of one source."""
+
+    label: str
+    job: str
+    source: str
+    instance: str
+    deleted: int
+    marked: int
+    failed: int
+    kept: int
+    freed: int = Field(description="Bytes.")
+    copies: list[PrunedCopy] = Field(description="Those deleted, marked or failed, up to 1,000.")
+    warnings: list[str] = Field(description="Where a rule could not be followed.")
+    reason: str = Field(description="All this in a sentence.")
+
+
+class Pruner:
+    """Removes what the retention of a job lets go, and nothing of other jobs or instances."""
+
+    def __init__(self, config: Config, store: Store, clock: Callable[[], datetime] = now) -> None:
+        self._config = config
+        self._store = store
+        self._clock = clock
+
+    def after(self, plan: JobPlan, source: Source, backups: Sequence[Backup]) -> list[DriveError]:
+        """Apply the retention to the databases of a source that have just finished; what went wrong."""
+        databases = {backup.database for backup in backups if backup.status == Status.FINISHED}
+        return self.prune(plan, source, self.plan(plan, source, databases)) if databases else []
+
+    def plan(self, plan: JobPlan, source: Source, databases: Collection[str] | None = None) -> Plan:
+        """What becomes of each copy of a source, or of these databases of it, by database and drive, newest first."""
+        files = self._store.copies.of(self._config.instance, plan.label, source.label, databases)
+        names = {file.backup.database for file in files}
+        failing = self._store.copies.failing(self._config.instance, plan.label, source.label, names)
+        found = Plan()
+        for drive in plan.drives:
+            rules = plan.retention_on(drive)
+            on_drive = {file.id: file for file in files if file.label == drive.label}
+            if not rules or not drive.capabilities.deletes:
+                continue
+            places = {(source.label, name) for name in failing}
+            verdicts = judge(map(_copy, on_drive.values()), rules, self._clock(), plan.zone, places)
+            found.steps += [self._step(on_drive[verdict.copy.id], verdict, rules) for verdict in verdicts]
+            found.warnings += beyond(verdicts, rules)
+        return found
+
+    def _step(self, file: DriveFile, verdict: Verdict, rules: Retention) -> Step:
+        if verdict.keep:
+            return Step(file, "keep", verdict.reason)
+        if not rules.trash_for:
+            return Step(file, "delete", verdict.reason)
+        if file.trashed_at is None:
+            return Step(file, "mark", verdict.reason)
+        over = self._clock() - file.trashed_at >= rules.trash_for
+        return Step(file, "delete" if over else "trash", verdict.reason)
+
+    def prune(self, plan: JobPlan, source: Source, planned: Plan) -> list[DriveError]:
+        """Do what was planned and report it; what went wrong, each with a sentence of its own."""
+        for step in planned.steps:
+            if step.action == "keep" and step.file.trashed_at:
+                self._store.copies.mark(step.file.id, None)
+        for step in planned.of("mark"):
+            self._store.copies.mark(step.file.id, self._clock())
+        drives = {drive.label: drive for drive in plan.drives}
+        errors: list[DriveError] = []
+        deleted = sorted(planned.of("delete"), key=lambda step: (step.file.label, step.file.backup.created_at))
+        for label, group in groupby(deleted, key=lambda step: step.file.label):
+            errors += self._delete(drives[label], list(group))
+        for sentence in planned.warnings:
+            log.warning("%s", sentence)
+        if planned.of("mark", "delete") or planned.warnings:
+            self._report(plan, source, planned)
+        return errors
+
+    def _delete(self, drive: Drive, steps: Sequence[Step]) -> list[DriveError]:
+        """Remove objects with their sidecars, the oldest first; each record goes with its object."""
+
+        def take(message: Message) -> None:
+            if isinstance(message, Deleted):
+                step = steps[message.index]
+                step.error = message.error
+                done.add(message.index)
+                if message.error is None:
+                    log.info("%s: removed %s: %s", drive.label, step.file.path, step.reason)
+                    self._store.copies.forget(step.file.id)
+
+        done: set[int] = set()
+        task = DeleteTask(
+            drive=DriveTask(label=drive.label, settings=drive.revealed()),
+            refs=[[ref for ref in (step.file.ref, step.file.sidecar_ref) if ref] for step in steps],
+            retry=self._config.retry.policy(),
+        )
+        errors = []
+        try:
+            DataPlane().run(task, take)
+        except BackupmanError as error:
+            errors.append(DriveError(f"retention on {drive.label} failed: {error.sentence}"))
+            for index in set(range(len(steps))) - done:
+                steps[index].error = error.sentence
+        failed = [steps[index] for index in done if steps[index].error]
+        errors += [DriveError(f"retention could not remove {step.file.path}: {step.error}") for step in failed]
+        for failure in errors:
+            log.warning("%s", failure.sentence)
+        return errors
+
+    def _report(self, plan: JobPlan, source: Source, planned: Plan) -> None:
+        report = _report(plan, source, self._config.instance, planned)
+        kind = EventKind.PRUNE_REPORT
+        self._store.outbox.announce(kind, plan.label, report.instance, report.document(), plan.wanting(kind))
+
+
+def _copy(file: DriveFile) -> Copy:
+    backup = file.backup
+    return Copy(
+        id=file.id,
+        source=backup.source,
+        database=backup.database,
+        drive=file.label,
+        created_at=backup.created_at,
+        size=file.size or 0,
+        pinned_until=backup.pinned_until,
+    )
+
+
+def _report(plan: JobPlan, source: Source, instance: str, planned: Plan) -> PruneReport:
+    failed = [step for step in planned.of("delete") if step.error]
+    deleted = [step for step in planned.of("delete") if not step.error]
+    marked = planned.of("mark")
+    freed = sum(step.file.size or 0 for step in deleted)
+    kept = len(planned.of("keep", "trash"))
+    return PruneReport(
+        label=source.label,
+        job=plan.label,
+        source=source.label,
+        instance=instance,
+        deleted=len(deleted),
+        marked=len(marked),
+        failed=len(failed),
+        kept=kept,
+        freed=freed,
+        copies=[_told(step) for step in [*failed, *deleted, *marked][:_TOLD]],
+        warnings=planned.warnings,
+        reason=_sentence(source.label, len(deleted), freed, len(marked), len(failed), planned.warnings),
+    )
+
+
+def _sentence(label: str, deleted: int, freed: int, marked: int, failed: int, warnings: Sequence[str]) -> str:
+    said = {
+        f"{deleted} old {'copy' if deleted == 1 else 'copies'} deleted ({size(freed)})": deleted,
+        f"{marked} marked": marked,
+        f"{failed} could not be deleted": failed,
+    }
+    found = listed([words for words, count in said.items() if count])
+    return "; ".join([f"{label}: {found}" if found else "", *warnings]).strip("; ")
+
+
+def _told(step: Step) -> PrunedCopy:
+    backup = step.file.backup
+    return PrunedCopy(
+        backup_id=backup.id,
+        database=backup.database,
+        drive=step.file.label,
+        path=step.file.path,
+        size=step.file.size,
+        created_at=backup.created_at,
+        action=step.action,
+        reason=step.reason,
+        error=step.error,
+    )

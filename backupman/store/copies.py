@@ -1,0 +1,87 @@
+"""The finished copies of an instance's backups, as retention sees them: judged, marked, pinned, forgotten."""
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import contains_eager
+from sqlmodel import Session, col, select
+
+from backupman.errors import NotFoundError
+from backupman.records import Backup, DriveFile, Kind, Status
+
+Sessions = Callable[[], AbstractContextManager[Session]]
+# As SQLAlchemy sees them: SQLModel types them as the records' own values.
+_FILE_BACKUP: Any = DriveFile.backup
+_BACKUP_FILES: Any = Backup.drive_files
+
+
+class Copies:
+    """Finished drive files, each with its backup. Only an instance's own: another's drives are other drives."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def of(self, instance: str, job: str, source: str, databases: Collection[str] | None = None) -> Sequence[DriveFile]:
+        """Every copy of a source's databases that a job has made, the newest first."""
+        with self._sessions() as session:
+            query = (
+                select(DriveFile)
+                .join(Backup)
+                .where(Backup.instance == instance, Backup.job == job, Backup.source == source)
+                .where(Backup.kind == Kind.OWN, DriveFile.status == Status.FINISHED)
+                .order_by(col(Backup.created_at).desc(), col(Backup.id).desc())
+                .options(contains_eager(_FILE_BACKUP).lazyload(_BACKUP_FILES))
+            )
+            if databases is not None:
+                query = query.where(col(Backup.database).in_(databases))
+            return session.exec(query).all()
+
+    def failing(self, instance: str, job: str, source: str, databases: Collection[str]) -> set[str]:
+        """Those of the databases whose newest settled backup by the job has failed."""
+        with self._sessions() as session:
+            newest = (
+                select(Backup.status)
+                .where(Backup.instance == instance, Backup.job == job, Backup.source == source)
+                .where(Backup.kind == Kind.OWN, Backup.status != Status.PENDING)
+                .order_by(col(Backup.created_at).desc())
+                .limit(1)
+            )
+            found = {name: session.exec(newest.where(Backup.database == name)).first() for name in databases}
+        return {name for name, status in found.items() if status == Status.FAILED}
+
+    def mark(self, drive_file_id: str, time: datetime | None) -> None:
+        """Say since when a copy waits for its deletion; None: it does not any more."""
+        with self._sessions() as session:
+            if file := session.get(DriveFile, drive_file_id):
+                file.trashed_at = time
+
+    def pin(self, backup_id: str, until: datetime | None) -> Backup:
+        """Keep a backup's copies until then; None: as the rules say.
+
+        Raises:
+            NotFoundError: there is no such backup.
+        """
+        with self._sessions() as session:
+            backup = session.get(Backup, backup_id)
+            if not backup:
+                raise NotFoundError(f"there is no backup {backup_id}")
+            backup.pinned_until = until
+            if until:
+                for file in backup.drive_files:
+                    file.trashed_at = None
+            return backup
+
+    def forget(self, drive_file_id: str) -> None:
+        """Drop the record of a copy whose object is gone, and the backup's when no copy of it is left."""
+        with self._sessions() as session:
+            drive_file = session.get(DriveFile, drive_file_id)
+            if not drive_file:
+                return
+            backup = drive_file.backup
+            others = [other for other in backup.drive_files if other is not drive_file]
+            if all(other.status == Status.FAILED for other in others):
+                session.delete(backup)
+            else:
+                session.delete(drive_file)

@@ -1,0 +1,253 @@
+"""Which copies stay and why: every rule by itself, all together, and what no rule may ever let go."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from backupman.retention import FOR_EVER, Copy, Retention, Verdict, beyond, judge
+
+NOW = datetime(2025, 7, 2, 10, 0, 0, tzinfo=UTC)
+MIB = 2**20
+
+
+def copy(
+    days: float,
+    *,
+    database: str = "shop",
+    drive: str = "disk",
+    source: str = "db",
+    size: int = MIB,
+    pinned: datetime | None = None,
+) -> Copy:
+    """A copy that was made so many days ago."""
+    made = NOW - timedelta(days=days)
+    return Copy(f"{source}/{database}/{drive}/{days}", source, database, drive, made, size, pinned)
+
+
+def judged(copies: list[Copy], failing: list[tuple[str, str]] | None = None, **rules: Any) -> list[Verdict]:
+    return judge(copies, Retention(**rules), NOW, UTC, failing or [])
+
+
+def kept(copies: list[Copy], **rules: Any) -> list[Copy]:
+    """The copies that stay, the newest first."""
+    return [verdict.copy for verdict in judged(copies, **rules) if verdict.keep]
+
+
+def reasons(copies: list[Copy], **rules: Any) -> list[str]:
+    """What is said of each copy, `-` before those that go."""
+    return [("" if verdict.keep else "-") + verdict.reason for verdict in judged(copies, **rules)]
+
+
+def test_by_age_is_the_rule_without_others() -> None:
+    copies = [copy(1), copy(30), copy(30.001), copy(400)]
+    assert kept(copies) == copies[:2]
+    assert kept(copies, by="age", value=400) == copies
+    assert reasons(copies) == ["the newest", "younger than 30d", "-older than 30d", "-older than 30d"]
+
+
+def test_within_keeps_all_that_are_younger() -> None:
+    copies = [copy(1), copy(6.9), copy(7.1)]
+    assert kept(copies, keep_within="7d") == copies[:2]
+    assert kept(copies, keep_within="7d", by="age", value=8) == copies
+    assert reasons(copies, keep_within="7d")[-1] == "-older than 7d"
+
+
+def test_the_last_ones_are_counted() -> None:
+    copies = [copy(day) for day in range(5)]
+    assert kept(copies, keep_last=3) == copies[:3]
+    assert reasons(copies, keep_last=2) == ["the newest", "last 2 of 2", *["-no rule keeps it"] * 3]
+
+
+def test_the_newest_of_each_period_stays() -> None:
+    hours = [copy(hour / 24) for hour in range(0, 100, 3)]
+    days = kept(hours, keep_daily=3)
+    assert [f"{each.created_at:%d %H}" for each in days] == ["02 10", "01 22", "30 22"]
+    assert [f"{each.created_at:%d %H}" for each in kept(hours, keep_hourly=2)] == ["02 10", "02 07"]
+
+
+def test_a_period_without_copies_is_not_counted() -> None:
+    copies = [copy(0), copy(40), copy(80), copy(800)]
+    assert kept(copies, keep_monthly=3) == copies[:3]
+    assert kept(copies, keep_yearly=2) == [copies[0], copies[3]]
+    assert reasons(copies, keep_yearly=2)[3] == "yearly 2 of 2 (2023)"
+
+
+def test_weeks_are_those_of_iso() -> None:
+    across_new_year = [
+        Copy("a", "db", "shop", "disk", datetime(2025, 1, 1, tzinfo=UTC), 1),
+        Copy("b", "db", "shop", "disk", datetime(2024, 12, 30, tzinfo=UTC), 1),
+        Copy("c", "db", "shop", "disk", datetime(2024, 12, 29, tzinfo=UTC), 1),
+    ]
+    assert [each.id for each in kept(across_new_year, keep_weekly=9)] == ["a", "c"]
+
+
+def test_rules_add_up() -> None:
+    copies = [copy(day) for day in range(100)]
+    staying = {each.id for each in kept(copies, keep_daily=7, keep_weekly=4, keep_monthly=3)}
+    for rule in ({"keep_daily": 7}, {"keep_weekly": 4}, {"keep_monthly": 3}):
+        assert {each.id for each in kept(copies, **rule)} <= staying
+    assert len(staying) == 10
+
+
+def test_days_are_those_of_the_zone() -> None:
+    late, early = (
+        Copy("late", "db", "shop", "disk", datetime(2025, 6, 1, 22, 30, tzinfo=UTC), 1),
+        Copy("early", "db", "shop", "disk", datetime(2025, 6, 1, 21, 30, tzinfo=UTC), 1),
+    )
+    rules = Retention(keep_daily=5)
+    assert [v.keep for v in judge([late, early], rules, NOW, UTC)] == [True, False]
+    assert [v.keep for v in judge([late, early], rules, NOW, ZoneInfo("Europe/Berlin"))] == [True, True]
+
+
+def test_both_hours_of_a_night_that_repeats_one_count() -> None:
+    first, second = (
+        Copy("first", "db", "shop", "disk", datetime(2025, 10, 26, 0, 30, tzinfo=UTC), 1),
+        Copy("second", "db", "shop", "disk", datetime(2025, 10, 26, 1, 30, tzinfo=UTC), 1),
+    )
+    later = datetime(2025, 10, 27, tzinfo=UTC)
+    assert all(v.keep for v in judge([first, second], Retention(keep_hourly=5), later, ZoneInfo("Europe/Berlin")))
+
+
+def test_what_is_too_large_goes_from_the_oldest_on() -> None:
+    copies = [copy(day, size=10 * MIB) for day in range(5)]
+    assert kept(copies, max_total_size="25MiB") == copies[:2]
+    assert reasons(copies, max_total_size="25MiB")[1:3] == [
+        "there is room in 25.0 MiB",
+        "-all together are larger than 25.0 MiB",
+    ]
+    assert kept(copies, max_total_size="25MiB", keep_last=4) == copies[:2]
+    assert kept(copies, max_total_size="1GiB", keep_last=3) == copies[:3]
+    assert kept(copies, max_total_size="1GiB") == copies
+
+
+def test_the_floor_wins_over_the_size_and_that_is_said() -> None:
+    copies = [copy(0, size=100 * MIB), copy(1, size=MIB), copy(2, size=MIB, pinned=FOR_EVER)]
+    verdicts = judged(copies, max_total_size="50MiB")
+    assert [verdict.keep for verdict in verdicts] == [True, False, True]
+    (told,) = beyond(verdicts, Retention(max_total_size="50MiB"))
+    assert told == (
+        "db/shop takes 101 MiB on disk, more than max_total_size of 50.0 MiB: what is left may not be removed"
+    )
+    assert beyond(judged(copies, max_total_size="1GiB"), Retention(max_total_size="1GiB")) == []
+
+
+def test_a_pinned_copy_stays_and_uses_up_no_number() -> None:
+    copies = [copy(0), copy(1, pinned=NOW + timedelta(days=1)), copy(2), copy(3, pinned=NOW - timedelta(days=1))]
+    assert reasons(copies, keep_last=2) == [
+        "the newest",
+        "pinned until 2025-07-03 10:00",
+        "last 2 of 2",
+        "-no rule keeps it",
+    ]
+    assert reasons([copy(0), copy(400, pinned=FOR_EVER)])[1] == "pinned"
+
+
+def test_a_clock_that_was_ahead_pushes_nothing_out() -> None:
+    future, newest, older = copy(-400), copy(0), copy(1)
+    assert reasons([future, newest, older], keep_last=1) == ["its time lies ahead", "the newest", "-no rule keeps it"]
+    assert kept([future, older], keep_last=1) == [future, older]
+
+
+def test_nothing_goes_while_newer_backups_fail() -> None:
+    copies = [copy(100), copy(101), copy(100, database="blog"), copy(101, database="blog")]
+    verdicts = judged(copies, failing=[("db", "shop")])
+    assert [(v.copy.database, v.keep) for v in verdicts] == [
+        ("shop", True),
+        ("shop", True),
+        ("blog", True),
+        ("blog", False),
+    ]
+    assert verdicts[1].reason == "newer backups keep failing"
+
+
+@pytest.mark.parametrize(
+    ("rules", "why"),
+    [
+        ({"value": 0}, "value should be at least 1 day"),
+        ({"keep_last": 0}, "greater than or equal to 1"),
+        ({"keep_daily": -1}, "greater than or equal to 1"),
+        ({"keep_within": "0s"}, "greater than"),
+        ({"max_total_size": "0"}, "greater than 0"),
+        ({"by": "count"}, "'age'"),
+        ({"keep_dayly": 3}, "keep_dayly"),
+    ],
+)
+def test_a_rule_that_would_keep_nothing_is_refused(rules: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        Retention(**rules)
+
+
+copies = st.lists(
+    st.builds(
+        copy,
+        st.floats(-10, 1000),
+        database=st.sampled_from("ab"),
+        drive=st.sampled_from("xy"),
+        source=st.sampled_from("st"),
+        size=st.integers(0, 100 * MIB),
+        pinned=st.sampled_from([None, None, NOW - timedelta(1), NOW + timedelta(1), FOR_EVER]),
+    ),
+    max_size=30,
+    unique_by=lambda each: each.id,
+)
+counts = st.none() | st.integers(1, 5)
+rules = st.builds(
+    lambda **given: Retention(**{name: value for name, value in given.items() if value is not None}),
+    keep_within=st.none() | st.integers(1, 100).map(lambda days: timedelta(days=days)),
+    keep_last=counts,
+    keep_hourly=counts,
+    keep_daily=counts,
+    keep_weekly=counts,
+    keep_monthly=counts,
+    keep_yearly=counts,
+    value=st.none() | st.integers(1, 400),
+    max_total_size=st.none() | st.integers(1, 200 * MIB),
+)
+zones = st.sampled_from([UTC, ZoneInfo("Europe/Berlin"), ZoneInfo("Australia/Lord_Howe")])
+
+
+@given(copies, rules, zones)
+def test_the_newest_the_pinned_and_the_future_always_stay(
+    given_copies: list[Copy], given_rules: Retention, zone: ZoneInfo
+) -> None:
+    verdicts = judge(given_copies, given_rules, NOW, zone)
+    assert sorted(v.copy.id for v in verdicts) == sorted(each.id for each in given_copies)
+    for verdict in verdicts:
+        assert verdict.reason
+        if verdict.keep:
+            continue
+        gone = verdict.copy
+        assert gone.created_at <= NOW + timedelta(minutes=5)
+        assert not (gone.pinned_until and gone.pinned_until > NOW)
+        newer = [v for v in verdicts if v.copy.place == gone.place and v.copy.created_at >= gone.created_at and v.keep]
+        assert [v for v in newer if v.copy.created_at <= NOW + timedelta(minutes=5)]
+
+
+@given(copies, rules, zones)
+def test_places_do_not_touch_each_other(given_copies: list[Copy], given_rules: Retention, zone: ZoneInfo) -> None:
+    together = {v.copy.id: v.keep for v in judge(given_copies, given_rules, NOW, zone)}
+    for place in {each.place for each in given_copies}:
+        alone = judge([each for each in given_copies if each.place == place], given_rules, NOW, zone)
+        assert {v.copy.id: v.keep for v in alone} == {v.copy.id: together[v.copy.id] for v in alone}
+
+
+@given(copies, rules, zones)
+def test_what_was_pruned_once_is_not_pruned_again(
+    given_copies: list[Copy], given_rules: Retention, zone: ZoneInfo
+) -> None:
+    staying = [v.copy for v in judge(given_copies, given_rules, NOW, zone) if v.keep]
+    assert all(v.keep for v in judge(staying, given_rules, NOW, zone))
+
+
+@given(copies, rules, zones, st.randoms())
+def test_the_order_does_not_matter(
+    given_copies: list[Copy], given_rules: Retention, zone: ZoneInfo, random: Any
+) -> None:
+    shuffled = list(given_copies)
+    random.shuffle(shuffled)
+    assert judge(shuffled, given_rules, NOW, zone) == judge(given_copies, given_rules, NOW, zone)
