@@ -70,6 +70,7 @@ class RecordingNotifier(Notifier):
 
     name: str = Field(default="recording", description="Its name in records.")
     wanted: list[EventKind] = Field(default=[EventKind.BACKUP_REPORT], description="The kinds of events to send.")
+    shows_a_state: bool = Field(default=False, description="Whether what comes late would be taken for what is now.")
 
     _sent: list[Message] = PrivateAttr(default_factory=list)
     _answers: deque[str | Exception | float] = PrivateAttr(default_factory=deque)
@@ -99,6 +100,10 @@ class _RecordingEndpoint:
     @property
     def events(self) -> Sequence[str]:
         return self.notifier.wanted
+
+    @property
+    def only_now(self) -> bool:
+        return self.notifier.shows_a_state
 
     async def send(self, message: Message) -> str:
         self.notifier.sent.append(message)

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 from backupman.config.model import Deliveries
 from backupman.errors import BackupmanError, NotifyError
+from backupman.events import EventKind
 from backupman.notifiers import Endpoint, Message
-from backupman.records import Delivery, DeliveryState, now
+from backupman.records import Delivery, DeliveryState, Event, now
 from backupman.retry import backoff
 from backupman.store import Store
 from backupman.store.outbox import Attempt
@@ -21,6 +22,10 @@ _LEASE = timedelta(minutes=10)
 _LONGEST_SEND = 300.0
 _SHORTEST_SEND = 0.2
 _POLL = 0.5
+_NOW = timedelta(days=1)
+"""How old an event may be that is told to an endpoint which takes it for what is now."""
+_START_WAIT = timedelta(minutes=1)
+"""How long such an endpoint's start waits for another attempt at most: it has to make room for the end."""
 
 
 class Dispatcher:
@@ -79,7 +84,9 @@ class Dispatcher:
         state, answer, error = await self._send(delivery, longest)
         attempt = self._judge(delivery, at, time.monotonic() - started, state, answer, error)
         if error:
-            level = logging.WARNING if attempt.next_attempt_at else logging.ERROR
+            came_too_late = attempt.state == DeliveryState.DROPPED and delivery.endpoint in self._endpoints
+            lasting = logging.INFO if came_too_late else logging.ERROR
+            level = logging.WARNING if attempt.next_attempt_at else lasting
             log.log(level, "%s: %s of %s: %s", delivery.endpoint, attempt.state, delivery.event.kind, error.sentence)
         assert delivery.id is not None  # noqa: S101 - it comes from the database
         await asyncio.to_thread(self._store.outbox.record, delivery.id, attempt)
@@ -93,6 +100,8 @@ class Dispatcher:
             gone = NotifyError(f"the endpoint {name!r} is not in the config any more", permanent=True)
             return DeliveryState.DROPPED, None, gone
         event = delivery.event
+        if endpoint.only_now and (why := await self._too_late(event)):
+            return DeliveryState.DROPPED, None, NotifyError(f"{name}: {why}", permanent=True)
         message = Message(id=event.id, event=event.kind, time=event.time, payload=event.payload)
         try:
             async with asyncio.timeout(longest):
@@ -103,6 +112,18 @@ class Dispatcher:
             return DeliveryState.OWED, None, NotifyError(f"{name}: no answer within {longest:.0f} s")
         except Exception as error:  # noqa: BLE001 - a notifier's fault of any kind is recorded, and hurts nobody else
             return DeliveryState.OWED, None, NotifyError(f"{name}: unexpected {type(error).__name__}", permanent=True)
+
+    def _longest_wait(self, delivery: Delivery) -> timedelta:
+        endpoint = self._endpoints.get(delivery.endpoint)
+        makes_room = endpoint and endpoint.only_now and delivery.event.kind == EventKind.BACKUP_START
+        return min(_START_WAIT, self._settings.max_wait) if makes_room else self._settings.max_wait
+
+    async def _too_late(self, event: Event) -> str | None:
+        if event.kind == EventKind.BACKUP_START and await asyncio.to_thread(self._store.outbox.has_ended, event):
+            return "its backup has ended already, so that the start would be taken for another one"
+        if now() - event.time > _NOW:
+            return "it is older than a day, and would be taken for what is now"
+        return None
 
     def _judge(
         self,
@@ -116,7 +137,7 @@ class Dispatcher:
         """Whether and when there is another attempt."""
         next_at = None
         if state == DeliveryState.OWED and error:
-            wait = backoff(delivery.attempts, first=self._settings.first_wait, longest=self._settings.max_wait)
+            wait = backoff(delivery.attempts, first=self._settings.first_wait, longest=self._longest_wait(delivery))
             next_at = at + max(wait, timedelta(seconds=error.retry_after or 0))
             if error.permanent or next_at - delivery.created_at > self._settings.give_up_after:
                 state, next_at = DeliveryState.FAILED, None

@@ -88,6 +88,10 @@ class Endpoint(Protocol):
     def events(self) -> Sequence[str]:
         """The kinds of events that it wants."""
 
+    @property
+    def only_now(self) -> bool:
+        """Whether what comes late would be taken for what is now: see `Notifier.only_now`."""
+
     async def send(self, message: Message) -> str:
         """Make one attempt; the start of what the other side answered.
 

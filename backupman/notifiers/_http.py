@@ -120,6 +120,11 @@ class HttpEndpoint(ABC):
         return self.settings.kinds
 
     @property
+    def only_now(self) -> bool:
+        """Whether what comes late would be taken for what is now."""
+        return self.provider.only_now
+
+    @property
     def retried(self) -> frozenset[int]:
         """Statuses under 500 after which another attempt can help."""
         return _TEMPORARY

@@ -19,7 +19,7 @@ _OUTCOMES = {"finished": "finished", "failed": "FAILED", "pending": "started"}
 _ABOUT_ONE_BACKUP = frozenset(
     {EventKind.BACKUP_START, EventKind.BACKUP_REPORT, EventKind.BACKUP_SUCCESS, EventKind.BACKUP_FAILURE}
 )
-_TITLES = {
+_TITLES: Mapping[str, str] = {
     EventKind.BACKUP_LATE: "Backup of {label} is late",
     EventKind.BACKUP_MISSED: "Backup of {label} was missed",
     EventKind.BACKUP_STUCK: "Backup of {label} got stuck",
@@ -47,9 +47,8 @@ def title(message: Message) -> str:
     """One line: `Backup of shop failed`."""
     severity = str(message.payload.get("Severity") or "notification").capitalize()
     fallback = "Backup of {label} {outcome}" if message.event in _ABOUT_ONE_BACKUP else "{label}: {outcome}"
-    form = _TITLES.get(EventKind(message.event), fallback) if message.event in set(EventKind) else fallback
     names = {"label": label_of(message), "severity": severity, "outcome": outcome(message).lower()}
-    return one_line(form.format_map(names), TITLE_LENGTH)
+    return one_line(_TITLES.get(message.event, fallback).format_map(names), TITLE_LENGTH)
 
 
 def sentence(message: Message) -> str:

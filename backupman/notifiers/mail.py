@@ -133,6 +133,11 @@ class MailEndpoint:
         """The kinds of events that it wants."""
         return self.mail.kinds
 
+    @property
+    def only_now(self) -> bool:
+        """Mails carry the time of their event."""
+        return self.mail.only_now
+
     async def send(self, message: Message) -> str:
         """Make one attempt; the server's answer.
 

@@ -121,6 +121,13 @@ class Outbox:
                 .values(lease_until=None)
             )
 
+    def has_ended(self, start: Event) -> bool:
+        """Whether the backup whose start this is has told its end meanwhile."""
+        ends = [EventKind.BACKUP_REPORT, EventKind.BACKUP_SUCCESS, EventKind.BACKUP_FAILURE]
+        with self._sessions() as session:
+            later = select(Event.seq).where(Event.backup_id == start.backup_id, col(Event.kind).in_(ends))
+            return session.exec(later.where(col(Event.seq) > start.seq).limit(1)).first() is not None
+
     def next_due(self, instance: str) -> datetime | None:
         """When the next owed delivery can be claimed: it is due, first in its lane and not under way."""
         leased = col(Delivery.lease_until) > col(Delivery.next_attempt_at)

@@ -82,7 +82,7 @@ def _notification(text: str) -> dict[str, Any]:
 
 def _backup(kind: str, text: str) -> dict[str, Any]:
     """A `BackupExtended`."""
-    status = {EventKind.BACKUP_START: "pending", EventKind.BACKUP_FAILURE: "failed"}.get(EventKind(kind), "finished")
+    status = {"backup_start": "pending", "backup_failure": "failed"}.get(kind, "finished")
     times = {"CreatedAt": "2025-07-02T10:00:00Z", "UpdatedAt": "2025-07-02T10:05:00Z"}
     drive_file = {
         "Id": "d1f1e1a0-1b1e-4b0e-8b4a-0e1b0e1b0e1c",

@@ -1,0 +1,88 @@
+"""What an endpoint that shows a state is not told any more: a start behind its end, and what is older than a day."""
+
+from datetime import timedelta
+
+import pytest
+
+from backupman.config.model import Deliveries
+from backupman.engine.dispatcher import Dispatcher
+from backupman.errors import NotifyError
+from backupman.events import EventKind
+from backupman.records import Backup, Event, now
+from backupman.store import Announcement, Store
+from backupman.store.outbox import owe, owe_event
+from backupman.testing import RecordingNotifier
+from tests.engine.test_dispatcher import QUICK, store
+
+__all__ = ["store"]
+
+
+def begin(store: Store, *endpoints: str) -> Backup:
+    backup = Backup(
+        label="shop",
+        job="nightly",
+        source="shop",
+        database="shop",
+        source_provider="sqlite",
+        instance="host1",
+        object_name="shop/x",
+    )
+    store.backups.begin(backup, [Announcement(EventKind.BACKUP_START, endpoints)])
+    return backup
+
+
+def end(store: Store, backup: Backup, *endpoints: str) -> None:
+    with store.outbox._sessions() as session:
+        owe(session, session.get_one(Backup, backup.id), [Announcement(EventKind.BACKUP_SUCCESS, endpoints)])
+
+
+def drain(store: Store, notifier: RecordingNotifier, settings: Deliveries = QUICK) -> list[str]:
+    """What was sent."""
+    (endpoint,) = notifier.endpoints()
+    Dispatcher(settings, {endpoint.name: endpoint}, store, "host1").drain(timedelta(seconds=10))
+    return [message.event for message in notifier.sent]
+
+
+@pytest.mark.parametrize(
+    ("shows_a_state", "sent"), [(True, ["backup_success"]), (False, ["backup_start", "backup_success"])]
+)
+def test_a_start_behind_its_end_is_dropped(store: Store, shows_a_state: bool, sent: list[str]) -> None:
+    notifier = RecordingNotifier(name="ops", shows_a_state=shows_a_state)
+    end(store, begin(store, "ops"), "ops")
+    assert drain(store, notifier) == sent
+    dropped = store.outbox.deliveries(state="dropped")
+    assert [delivery.error for delivery in dropped] == (
+        ["ops: its backup has ended already, so that the start would be taken for another one"] * shows_a_state
+    )
+
+
+@pytest.mark.parametrize(("shows_a_state", "longest"), [(True, timedelta(minutes=1)), (False, timedelta(hours=1))])
+def test_a_start_that_cannot_be_sent_makes_room_for_its_end_soon(
+    store: Store, shows_a_state: bool, longest: timedelta
+) -> None:
+    notifier = RecordingNotifier(name="ops", shows_a_state=shows_a_state)
+    notifier.answers.append(NotifyError("ops: 503"))
+    begin(store, "ops")
+    slow = Deliveries(first_wait=timedelta(hours=1), max_wait=timedelta(hours=1))
+    assert drain(store, notifier, slow) == ["backup_start"]
+    (start,) = store.outbox.deliveries(state="owed")
+    assert longest / 2 < start.next_attempt_at - now() <= longest * 1.5
+
+
+def test_another_backups_end_drops_no_start(store: Store) -> None:
+    notifier = RecordingNotifier(name="ops", shows_a_state=True)
+    end(store, begin(store), "ops")
+    begin(store, "ops")
+    assert drain(store, notifier) == ["backup_success", "backup_start"]
+
+
+@pytest.mark.parametrize(("hours", "sent"), [(23, ["backup_success"]), (25, [])])
+def test_what_is_older_than_a_day_is_dropped(store: Store, hours: int, sent: list[str]) -> None:
+    notifier = RecordingNotifier(name="ops", shows_a_state=True)
+    happened = Event(
+        kind="backup_success", instance="host1", job="nightly", payload={}, time=now() - timedelta(hours=hours)
+    )
+    with store.outbox._sessions() as session:
+        owe_event(session, happened, ["ops"])
+    assert drain(store, notifier) == sent
+    assert len(store.outbox.deliveries(state="dropped")) == 1 - len(sent)
