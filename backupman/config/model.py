@@ -122,12 +122,14 @@ class Job(Settings):
     cron: str | None = Field(default=None, description="When it runs: 5 fields, or 6 with leading seconds.")
     every: Positive | None = Field(default=None, description="Or: how often it runs.")
     timezone: str | None = Field(default=None, description="The zone of `cron`; default the host's.")
-    jitter: Duration | None = Field(default=None, description="A random delay up to this long.")
+    jitter: Duration | None = Field(
+        default=None, description="A random delay up to this long, and up to half the interval."
+    )
     misfire_grace: Duration | None = Field(
         default=None, description="How late a missed run is caught up; default half the interval, at most a day."
     )
     max_age: Positive | None = Field(
-        default=None, description="How old the newest good backup may be; default the schedule's interval and `grace`."
+        default=None, description="How old the newest good backup may be, instead of `deadlines.grace` after it is due."
     )
     data_sources: Labels | None = Field(default=None, description="Labels of sources; default all.")
     drives: Labels | None = Field(default=None, description="Labels of drives; default all.")
