@@ -123,7 +123,8 @@ class Review:
             ODD: lambda: alarms.odd(self._promise, targets, odd),
         }.get(kind, lambda: alarms.still(self._promise, targets))()
         since, due = min(i.opened_at for i in incidents), min(i.due_at for i in incidents)
-        self._tell(kind, targets, reason, since=since, due=None if kind == ODD else due, odd=odd, reminder=True)
+        absent = kind in (LATE, MISSED)
+        self._tell(kind, targets, reason, since=since, due=due if absent else None, odd=odd, reminder=True)
 
     def _tell_recovered(self, over: Sequence[Incident]) -> None:
         first = min(over, key=lambda incident: incident.opened_at)

@@ -363,6 +363,7 @@ def test_a_dump_that_was_ended_by_its_timeout_is_stuck_and_not_late_too(world: M
     assert there.told() == ["backup_stuck"]
     there.live("2026-03-05 04:00")
     assert there.told() == ["backup_stuck", "backup_stuck again"]
+    assert {payload["DueAt"] for _, payload in there.alarms()} == {None}  # it was there in time
     there.failing.clear()
     there.live("2026-03-07 12:00")
     assert there.told() == ["backup_stuck", "backup_stuck again", "backup_recovered"]
