@@ -79,12 +79,13 @@ class BackupReport(View):
 class DriveFileExtended(DriveFileReport):
     """A drive file with everything that is known of it: sizes in bytes, times in seconds."""
 
-    size: int | None
-    sha256: str | None
-    required: bool
-    attempts: int
-    seconds: float | None
-    error: str | None
+    size: int | None = Field(description="Bytes of the object.")
+    sha256: str | None = Field(description="Hash of the object.")
+    required: bool = Field(description="Whether its failure fails the backup.")
+    attempts: int = Field(description="Tries of the upload.")
+    seconds: float | None = Field(description="How long the upload took.")
+    error: str | None = Field(description="What went wrong.")
+    trashed_at: Time | None = Field(default=None, description="Since when the retention lets it go.")
 
 
 class BackupExtended(BackupReport):
@@ -123,6 +124,7 @@ class NotificationReport(View):
     label: str = Field(description="Device and type in one, for a subject.")
     device: str
     sender: str
+    pinned_until: Time | None = Field(default=None, description="Until when no retention removes it.")
     job: str | None
     type: str
     severity: str

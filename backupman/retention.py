@@ -115,9 +115,9 @@ def judge(
 
     Periods are those of `zone`. `failing` are the (source, database) whose newest backup has failed.
     """
-    ordered = sorted(copies, key=lambda copy: (copy.place, copy.created_at, copy.id), reverse=True)
+    newest_first = sorted(copies, key=lambda copy: (copy.created_at, copy.id), reverse=True)
     verdicts: list[Verdict] = []
-    for place, group in groupby(ordered, key=lambda copy: copy.place):
+    for place, group in groupby(sorted(newest_first, key=lambda copy: copy.place), key=lambda copy: copy.place):
         found = _Group(list(group), rules, at, zone).verdicts()
         if place[:2] in failing:
             found = [v if v.keep else Verdict(v.copy, True, "newer backups keep failing") for v in found]

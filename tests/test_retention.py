@@ -157,12 +157,12 @@ def test_nothing_goes_while_newer_backups_fail() -> None:
     copies = [copy(100), copy(101), copy(100, database="blog"), copy(101, database="blog")]
     verdicts = judged(copies, failing=[("db", "shop")])
     assert [(v.copy.database, v.keep) for v in verdicts] == [
-        ("shop", True),
-        ("shop", True),
         ("blog", True),
         ("blog", False),
+        ("shop", True),
+        ("shop", True),
     ]
-    assert verdicts[1].reason == "newer backups keep failing"
+    assert verdicts[3].reason == "newer backups keep failing"
 
 
 @pytest.mark.parametrize(

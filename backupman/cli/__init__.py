@@ -9,7 +9,9 @@ from collections.abc import Callable
 import typer
 
 from backupman import __version__
-from backupman.cli import config, deliveries, events, health, init, keys, records, run, schedule, serve
+from backupman.cli import config, deliveries, events, health, init, keys, prune, records, run, schedule, serve
+from backupman.cli import exec as wrapping
+from backupman.cli.auth_google import auth_google
 from backupman.cli.call import Call, with_common_options
 from backupman.errors import BackupmanError, ExitCode
 
@@ -63,6 +65,9 @@ _COMMANDS: _Commands = {
     "health": health.health,
     "init": init.init,
     "version": version,
+    "prune": prune.prune,
+    "pin": prune.pin,
+    "unpin": prune.unpin,
 }
 _GROUPS: dict[str, tuple[Callable[..., None], _Commands]] = {
     "config": (

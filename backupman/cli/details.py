@@ -20,7 +20,8 @@ from backupman.cli.output import (
     span,
     unlabelled,
 )
-from backupman.records import Backup, Delivery, DeliveryState, DriveFile, Status
+from backupman.records import Backup, Delivery, DeliveryState, DriveFile, Status, now
+from backupman.retention import FOR_EVER
 
 _TRIGGERS = {"manual": "by hand", "schedule": "by the schedule", "retry": "as a retry", "api": "over the API"}
 _ENDS = {"finished": "stored", "failed": "failed"}
@@ -64,8 +65,15 @@ def _facts(backup: Backup) -> list[tuple[str, str | None]]:
         ("Stored", _bytes(backup.stored_size)),
         ("SHA-256", backup.sha256),
         ("Waits in", backup.dump_path),
+        ("Pinned", _pinned(backup.pinned_until)),
         ("Facts", ", ".join(f"{name} {value}" for name, value in backup.facts.items())),
     ]
+
+
+def _pinned(until: datetime | None) -> str | None:
+    if until is None or until <= now():
+        return None
+    return "for ever" if until == FOR_EVER else f"until {local(until)}"
 
 
 def _timeline(backup: Backup, deliveries: Sequence[Delivery]) -> list[tuple[datetime, str]]:
@@ -91,7 +99,10 @@ def _drive(out: Console, backup: Backup, file: DriveFile) -> None:
         print_marked(file.status, f"{what}there was no dump to store", out, indent=2)
     elif file.status == Status.FINISHED:
         print_marked(file.status, f"{what}stored in {span(file.seconds)}", out, indent=2)
-        print_rows([("Path", file.path), ("Size", _bytes(file.size)), ("SHA-256", file.sha256)], out, indent=4)
+        rows = [("Path", file.path), ("Size", _bytes(file.size)), ("SHA-256", file.sha256)]
+        if file.trashed_at:
+            rows.append(("Trash", f"since {local(file.trashed_at)}; `backupman pin` keeps it"))
+        print_rows(rows, out, indent=4)
     else:
         tries = f" after {counted(file.attempts, 'try', 'tries')}" if file.attempts else ""
         print_marked(file.status, f"{what}{file.status}{tries}", out, indent=2)

@@ -64,6 +64,22 @@ class PrunedCopy(View):
     reason: str = Field(description="Why no rule keeps it.")
     error: str | None = Field(description="Why it could not be deleted.")
 
+    @classmethod
+    def about(cls, step: Step) -> "PrunedCopy":
+        """What became of one copy."""
+        backup, file = step.file.backup, step.file
+        return cls(
+            backup_id=backup.id,
+            database=backup.database,
+            drive=file.label,
+            path=file.path,
+            size=file.size,
+            created_at=backup.created_at,
+            action=step.action,
+            reason=step.reason,
+            error=step.error,
+        )
+
 
 class PruneReport(View):
     """The payload of `prune_report`: what the retention did with the copies of one source."""
@@ -119,8 +135,10 @@ class Pruner:
             return Step(file, "delete", verdict.reason)
         if file.trashed_at is None:
             return Step(file, "mark", verdict.reason)
-        over = self._clock() - file.trashed_at >= rules.trash_for
-        return Step(file, "delete" if over else "trash", verdict.reason)
+        end = file.trashed_at + rules.trash_for
+        if self._clock() >= end:
+            return Step(file, "delete", verdict.reason)
+        return Step(file, "trash", f"{verdict.reason}; deleted after {end:%Y-%m-%d %H:%M} UTC")
 
     def prune(self, plan: JobPlan, source: Source, planned: Plan) -> list[DriveError]:
         """Do what was planned and report it; what went wrong, each with a sentence of its own."""
@@ -206,7 +224,7 @@ def _report(plan: JobPlan, source: Source, instance: str, planned: Plan) -> Prun
         failed=len(failed),
         kept=kept,
         freed=freed,
-        copies=[_told(step) for step in [*failed, *deleted, *marked][:_TOLD]],
+        copies=[PrunedCopy.about(step) for step in [*failed, *deleted, *marked][:_TOLD]],
         warnings=planned.warnings,
         reason=_sentence(source.label, len(deleted), freed, len(marked), len(failed), planned.warnings),
     )
@@ -220,18 +238,3 @@ def _sentence(label: str, deleted: int, freed: int, marked: int, failed: int, wa
     }
     found = listed([words for words, count in said.items() if count])
     return "; ".join([f"{label}: {found}" if found else "", *warnings]).strip("; ")
-
-
-def _told(step: Step) -> PrunedCopy:
-    backup = step.file.backup
-    return PrunedCopy(
-        backup_id=backup.id,
-        database=backup.database,
-        drive=step.file.label,
-        path=step.file.path,
-        size=step.file.size,
-        created_at=backup.created_at,
-        action=step.action,
-        reason=step.reason,
-        error=step.error,
-    )

@@ -8,11 +8,11 @@ from tests.e2e.world import World
 
 
 def age(world: World, days: int) -> None:
-    """Make every record older by so many days."""
+    """Make every record older by so many days, and every mark."""
     with closing(sqlite3.connect(world.folder / "state/backupman.db")) as store, store:
-        store.execute(
-            "update backupman_backups set created_at = datetime(created_at, ?) || '.000000'", (f"-{days} days",)
-        )
+        for table, column in (("backups", "created_at"), ("drive_files", "trashed_at")):
+            older = f"update backupman_{table} set {column} = datetime({column}, ?) || '.000000'"
+            store.execute(older, (f"-{days} days",))
 
 
 def test_old_copies_go_with_their_records_and_sidecars(world: World) -> None:
