@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_pascal
 
 
@@ -33,7 +33,11 @@ def iso(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-Time = Annotated[datetime, PlainSerializer(iso, return_type=str)]
+Time = Annotated[
+    datetime,
+    PlainSerializer(iso, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
 
 
 class View(BaseModel):
@@ -44,7 +48,8 @@ class View(BaseModel):
     @classmethod
     def of(cls, record: object) -> Self:
         """The view of a record."""
-        return cls.model_validate(record)
+        # looking up every key on the record as well, which has none of them, takes six times as long
+        return cls.model_validate(record, by_alias=False, by_name=True)
 
     def document(self) -> dict[str, Any]:
         """JSON values under the documented keys."""
@@ -54,26 +59,28 @@ class View(BaseModel):
 class DriveFileReport(View):
     """A drive file in a `backup_report`."""
 
-    id: str
-    backup_id: str
-    provider: str
-    label: str
-    path: str | None
-    status: str
-    created_at: Time
-    updated_at: Time | None
+    id: str = Field(description="The drive file's id.")
+    backup_id: str = Field(description="The backup's id.")
+    provider: str = Field(description="`local`, `s3`, …")
+    label: str = Field(description="The drive's label.")
+    path: str | None = Field(description="The object's key, or its full path.")
+    status: str = Field(description="`pending`, `finished` or `failed`.")
+    created_at: Time = Field(description="When the record was made.")
+    updated_at: Time | None = Field(description="When it last changed.")
 
 
 class BackupReport(View):
     """The documented payload of `backup_report` and of the API's backups."""
 
-    id: str
-    status: str
-    label: str
-    dump_path: str | None
-    created_at: Time
-    updated_at: Time | None
-    drive_files: list[DriveFileReport] | None
+    id: str = Field(description="The backup's id.")
+    status: str = Field(description="`pending`, `finished` or `failed`.")
+    label: str = Field(description="The source's label, or `source/database`.")
+    dump_path: str | None = Field(
+        description="Where the dump is on the daemon's machine while an upload has still to be retried."
+    )
+    created_at: Time = Field(description="When it began.")
+    updated_at: Time | None = Field(description="When its record last changed.")
+    drive_files: list[DriveFileReport] | None = Field(description="The dump on each drive.")
 
 
 class DriveFileExtended(DriveFileReport):
@@ -85,30 +92,31 @@ class DriveFileExtended(DriveFileReport):
     attempts: int = Field(description="Tries of the upload.")
     seconds: float | None = Field(description="How long the upload took.")
     error: str | None = Field(description="What went wrong.")
-    trashed_at: Time | None = Field(default=None, description="Since when the retention lets it go.")
 
 
 class BackupExtended(BackupReport):
     """A backup with everything that is known of it: sizes in bytes, times in seconds."""
 
-    drive_files: list[DriveFileExtended] | None  # type: ignore[assignment]
-    job: str
-    source: str
-    database: str
-    source_provider: str
-    instance: str
-    trigger: str
-    operator: str | None
-    comment: str | None
-    tags: dict[str, str]
-    phase: str | None
+    drive_files: list[DriveFileExtended] | None = Field(  # type: ignore[assignment]
+        description="The dump on each drive."
+    )
+    job: str = Field(description="The job's label; `default` without `jobs`.")
+    source: str = Field(description="The source's label.")
+    database: str = Field(description="The database that was dumped.")
+    source_provider: str = Field(description="`postgres`, `mysql`, …; `ingest` of an ingested one.")
+    instance: str = Field(description="Which installation made it.")
+    trigger: str = Field(description="What began it: `schedule`, `api`, `manual`, `ingest`, …")
+    operator: str | None = Field(description="Who asked for it: the name of the key.")
+    comment: str | None = Field(description="What they said of it.")
+    tags: dict[str, str] = Field(description="And their tags.")
+    phase: str | None = Field(description="What is being done now; null when it has ended.")
     size: int | None = Field(description="Bytes that the tool wrote.")
     stored_size: int | None = Field(description="Bytes after the pipeline, as they stand on the drives.")
     sha256: str | None = Field(description="Hash of the stored bytes.")
-    dump_seconds: float | None
-    seconds: float | None
-    warnings: list[str]
-    error: str | None
+    dump_seconds: float | None = Field(description="How long the dump took.")
+    seconds: float | None = Field(description="How long everything took.")
+    warnings: list[str] = Field(description="Sentences worth reading, although nothing failed.")
+    error: str | None = Field(description="What went wrong.")
     kind: str = Field(default="own", description="`ingested`: made elsewhere, and told to us by a script.")
     device: str | None = Field(default=None, description="Where an ingested one was made.")
     sender: str | None = Field(default=None, description="Who told us of an ingested one.")
@@ -124,7 +132,6 @@ class NotificationReport(View):
     label: str = Field(description="Device and type in one, for a subject.")
     device: str
     sender: str
-    pinned_until: Time | None = Field(default=None, description="Until when no retention removes it.")
     job: str | None
     type: str
     severity: str

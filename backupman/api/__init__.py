@@ -24,6 +24,7 @@ def create_api(daemon: Daemon) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         responses={"4XX": {"model": errors.Problem, "description": "It was refused, and why."}},
+        generate_unique_id_function=lambda route: route.name,
     )
     api.state.daemon = daemon
     api.state.guesses = Guesses()

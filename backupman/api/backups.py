@@ -9,8 +9,9 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 from pydantic import AwareDatetime
 
 from backupman.api.bodies import body_of, document, parsed
-from backupman.api.documents import BackupId, BackupPage, BackupShown, Cancelled, Started, StartRequest
-from backupman.api.keys import Operator, Reader, Served
+from backupman.api.documents import BackupId, BackupPage, BackupShown, Cancelled, LiveShown, Started, StartRequest
+from backupman.api.errors import refusals
+from backupman.api.keys import KEYED, Operator, Reader, Served
 from backupman.config.plans import JobPlan
 from backupman.daemon import Daemon
 from backupman.engine.executor import Call
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/api/backups", tags=["backups"])
 _BEGIN_WITHIN = 30.0
 
 
-@router.get("")
+@router.get("", responses=KEYED | refusals(422))
 def list_backups(
     daemon: Served,
     _: Reader,
@@ -65,7 +66,11 @@ def list_backups(
     )
 
 
-@router.post("", openapi_extra=body_of(StartRequest, required=False))
+@router.post(
+    "",
+    openapi_extra=body_of(StartRequest, required=False),
+    responses=KEYED | refusals(400, 404, 408, 409, 413, 422),
+)
 def start_backup(daemon: Served, caller: Operator, body: Annotated[Any, Depends(document)]) -> Started:
     """Start a backup of everything, of a job, or of a source; 409 when all of that is running already."""
     asked = parsed(StartRequest, {} if body is None else body)
@@ -75,15 +80,15 @@ def start_backup(daemon: Served, caller: Operator, body: Annotated[Any, Depends(
     return Started(message="Backup started", ids=_begun(call))
 
 
-@router.get("/{backup_id}")
+@router.get("/{backup_id}", responses=KEYED | refusals(404))
 def show_backup(daemon: Served, _: Reader, backup_id: BackupId) -> BackupShown:
     """One backup, by its id, a unique beginning of it, or `latest`; `Live` while it is under way here."""
     backup = daemon.app.store.backups.get(backup_id)
-    live = next((live for live in daemon.live.running() if live["Id"] == backup.id), None)
+    live = next((LiveShown(**live) for live in daemon.live.running() if live["Id"] == backup.id), None)
     return BackupShown.of(backup).model_copy(update={"live": live})
 
 
-@router.post("/{backup_id}/retry")
+@router.post("/{backup_id}/retry", responses=KEYED | refusals(404, 409))
 def retry_backup(daemon: Served, _: Operator, backup_id: BackupId) -> Started:
     """Go on with a failed backup: from the failed drives alone, or with a new dump where that had failed."""
     app = daemon.app
@@ -97,7 +102,7 @@ def retry_backup(daemon: Served, _: Operator, backup_id: BackupId) -> Started:
     return Started(message="Retry started", ids=_begun(call) or [backup.id])
 
 
-@router.post("/{backup_id}/cancel")
+@router.post("/{backup_id}/cancel", responses=KEYED | refusals(404, 409))
 def cancel_backup(daemon: Served, caller: Operator, backup_id: BackupId) -> Cancelled:
     """End a backup that is under way; its record becomes failed."""
     backup = daemon.app.store.backups.get(backup_id)

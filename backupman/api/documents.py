@@ -26,85 +26,134 @@ class StartRequest(View):
 class BackupPage(View):
     """Backups, the newest first."""
 
-    results: list[BackupExtended]
+    results: list[BackupExtended] = Field(description="The backups.")
     cursor: str | None = Field(description="Asks for the page after this one; null on the last one.")
+
+
+class LiveShown(View):
+    """Where a backup is that is under way in this daemon."""
+
+    id: str = Field(description="The backup's id.")
+    label: str = Field(description="The backup's label.")
+    job: str = Field(description="The job's label.")
+    phase: str | None = Field(description="`queued`, `dumping`, `checking` or `uploading`.")
+    read: int = Field(description="Bytes that the tool wrote so far.")
+    stored: int = Field(description="Bytes after compression and encryption so far.")
+    sent: dict[str, int] = Field(description="Bytes that were sent to each drive so far.")
+    drives: dict[str, str] = Field(description="Of each drive: `pending`, `retrying`, `finished` or `failed`.")
+    seconds: float = Field(description="Since it began.")
 
 
 class BackupShown(BackupExtended):
     """A backup, and where it is now if it is under way in this daemon."""
 
-    live: dict[str, Any] | None = None
+    live: LiveShown | None = Field(default=None, description="Where it is, while it is under way in this daemon.")
 
 
 class Started(View):
     """Backups that were begun."""
 
-    message: str
+    message: str = Field(description="`Backup started` or `Retry started`.")
     ids: list[str] = Field(description="Of their records; empty when a server takes long to name its databases.")
 
 
 class Cancelled(View):
     """A backup that is being ended."""
 
-    message: str
-    id: str
+    message: str = Field(description="`Backup cancelled`.")
+    id: str = Field(description="The backup's id.")
 
 
 class DownloadUrl(View):
     """A link that needs no key."""
 
-    url: str
+    url: str = Field(description="The link, below `http.app_url`.")
 
 
 class JobShown(View):
     """A job of the config."""
 
-    label: str
-    schedule: str | None
-    data_sources: list[str]
-    drives: list[str]
+    label: str = Field(description="The job's label.")
+    schedule: str | None = Field(description="Its schedule in words; null if it has none.")
+    data_sources: list[str] = Field(description="The labels of its sources.")
+    drives: list[str] = Field(description="The labels of its drives.")
     next_runs: list[Time] = Field(description="The next ten, in UTC.")
 
 
 class JobPage(View):
     """Every job of the config."""
 
-    results: list[JobShown]
+    results: list[JobShown] = Field(description="The jobs, in the config's order.")
 
 
 class EventShown(View):
-    """Something that happened; `payload` is as it was sent to those who wanted it."""
+    """Something that happened."""
 
-    cursor: int
-    id: str
-    event: str
-    time: Time
-    job: str
-    backup_id: str | None
-    payload: dict[str, Any]
+    cursor: int = Field(description="Its place in the order of events.")
+    id: str = Field(description="The event's id, the same in every message about it.")
+    event: str = Field(description="`backup_report`, …")
+    time: Time = Field(description="When it happened.")
+    job: str = Field(description="The job's label.")
+    backup_id: str | None = Field(description="The backup's id, if it is about one.")
+    payload: dict[str, Any] = Field(description="All that was known, as in a message with `extended: true`.")
 
 
 class EventPage(View):
     """Events, the oldest first."""
 
-    results: list[EventShown]
+    results: list[EventShown] = Field(description="The events.")
     cursor: int = Field(description="What to ask for next: `after=` this.")
+
+
+class ComponentShown(View):
+    """Something that was checked."""
+
+    status: str = Field(description="`UP` or `DOWN`.")
+    components: None = Field(description="Always null: it has no parts.")
+    error: str | None = Field(default=None, description="Why it is `DOWN`; only there if it is.")
+
+
+class GroupShown(View):
+    """Several of one sort."""
+
+    status: str = Field(description="`UP` when all of them are.")
+    components: dict[str, ComponentShown] = Field(description="Each of them, by its label.")
+
+
+class DetailsShown(View):
+    """Everything that was checked."""
+
+    database: ComponentShown = Field(description="The records.")
+    drives: GroupShown = Field(description="The drives of the config.")
+    data_sources: GroupShown = Field(description="The sources of the config.")
+
+
+class HealthShown(View):
+    """Whether everything can be reached."""
+
+    version: str = Field(description="Of Backupman.")
+    commit_sha: str | None = Field(alias="CommitSHA", description="Null; the original program's builds had one.")
+    build_date: str | None = Field(description="Null, as well.")
+    status: str = Field(description="`UP` when everything is, else `DOWN`.")
+    details: DetailsShown | None = Field(default=None, description="Only with a key with the scope `read`.")
 
 
 class Ready(View):
     """Whether the store can be used and every deadline holds."""
 
-    status: str
-    incidents: int
+    status: str = Field(description="`UP` or `DOWN`.")
+    incidents: int | None = Field(
+        description="How many deadlines do not hold; null when the records cannot be used, and the log says why."
+    )
 
 
 class Alive(View):
     """That the process lives."""
 
-    status: str
+    status: str = Field(description="`UP`.")
 
 
 class Received(View):
-    """An entry that was ingested; the same entry has the same id."""
+    """An entry that was ingested."""
 
-    id: str
+    id: str = Field(description="The record's id; the same entry has the same.")

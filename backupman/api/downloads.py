@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
 from fastapi.responses import Response
 
 from backupman.api.documents import DownloadUrl, FileId
-from backupman.api.keys import Downloader, Served, check_scope, note_failure, presented_key
+from backupman.api.errors import refusals
+from backupman.api.keys import KEYED, Downloader, Served, check_scope, note_failure, presented_key
 from backupman.api.limits import Slots
 from backupman.api.links import Links
 from backupman.api.ranges import Part, part_of
@@ -43,7 +44,7 @@ class _Candidate:
     drive: Drive
 
 
-@router.get("/{backup_id}/generate-download-url")
+@router.get("/{backup_id}/generate-download-url", responses=KEYED | refusals(404))
 def generate_download_url(daemon: Served, _: Downloader, backup_id: FileId) -> DownloadUrl:
     """A link that needs no key and is good for 15 minutes; the id is a backup's or a drive file's."""
     file = _candidates(daemon, backup_id)[0].file
@@ -79,19 +80,23 @@ async def _may_download(
 @router.get(
     "/{backup_id}/download",
     response_class=Response,
-    responses={
+    responses=KEYED
+    | refusals(404, 416, 502)
+    | {
         200: {"description": "The object's bytes.", "content": {"application/octet-stream": {}}},
         206: {"description": "The range that was asked for.", "content": {"application/octet-stream": {}}},
     },
     dependencies=[Depends(_may_download)],
-    openapi_extra={"security": [{"key": []}, {"bearer": []}, {}]},
+    openapi_extra={"security": [{"key": [Scope.DOWNLOAD]}, {"bearer": [Scope.DOWNLOAD]}, {}]},
 )
 async def download(
     daemon: Served,
     request: Request,
     backup_id: FileId,
     range_: Annotated[str | None, Header(alias="Range", description="One range of bytes, as in `bytes=0-99`.")] = None,
-    if_range: Annotated[str | None, Header(description="Only then the range: while the `ETag` is still this.")] = None,
+    if_range: Annotated[
+        str | None, Header(alias="If-Range", description="Only then the range: while the `ETag` is still this.")
+    ] = None,
 ) -> Response:
     """The object's bytes from a drive, by key or by link; of a backup, from the first drive that gives them."""
     downloads: Downloads = request.app.state.downloads

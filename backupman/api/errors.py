@@ -1,5 +1,7 @@
 """What the API answers when something is wrong: `{"Error": "a sentence"}` with the right status, and never a trace."""
 
+from typing import Any
+
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -43,10 +45,30 @@ _ROUTING = {
 }
 
 
+_REFUSALS = {
+    400: "The body is no JSON, or nested too deep.",
+    401: "There is no key, or a wrong one.",
+    403: "The key lacks the scope.",
+    404: "There is no such thing.",
+    408: "The body did not come within 30 seconds.",
+    409: "It is running already, or is not as it would have to be.",
+    413: "The body is larger than 64 KiB.",
+    416: "Nothing of the object lies in the range.",
+    422: "A field or a parameter is wrong; each of them is named.",
+    429: "Too often; `Retry-After` says after how many seconds to try again.",
+    502: "The drive cannot be used.",
+}
+
+
 class Problem(View):
     """The body of every answer that is not good; a 401 has `error` as well, as clients of the original expect."""
 
     error: str = Field(description="What is wrong and what to do, in one sentence.")
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI says of the ways in which a route refuses."""
+    return {status: {"model": Problem, "description": _REFUSALS[status]} for status in statuses}
 
 
 def error(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -8,7 +8,8 @@ from pydantic.alias_generators import to_camel
 
 from backupman.api.bodies import body_of, document, parsed
 from backupman.api.documents import Received
-from backupman.api.keys import Caller, Ingester, Served
+from backupman.api.errors import refusals
+from backupman.api.keys import KEYED, Caller, Ingester, Served
 from backupman.api.limits import Rate
 from backupman.api.timestamps import Moment
 from backupman.engine.ingesting import recipient
@@ -16,7 +17,9 @@ from backupman.store.ingest import NAME_LENGTH, UNKNOWN_SENDER, Noted, Reported
 
 router = APIRouter(prefix="/api/ingest", tags=["ingest"])
 
-_REPEATED: dict[int | str, dict[str, Any]] = {200: {"model": Received, "description": "It was there already."}}
+_ANSWERS = {200: {"model": Received, "description": "The same entry was there already."}} | (
+    KEYED | refusals(400, 408, 413, 422)
+)
 
 
 def _not_blank(value: str) -> str:
@@ -74,7 +77,7 @@ _Limited = Annotated[Caller, Depends(_within_rate)]
 _Body = Annotated[Any, Depends(document)]
 
 
-@router.post("/backup", openapi_extra=body_of(BackupEntry), status_code=201, responses=_REPEATED)
+@router.post("/backup", openapi_extra=body_of(BackupEntry), status_code=201, responses=_ANSWERS)
 def ingest_backup(daemon: Served, caller: _Limited, body: _Body, response: Response) -> Received:
     """Record the result of a backup made elsewhere; the same entry again changes nothing and answers 200."""
     entry = parsed(BackupEntry, body)
@@ -89,7 +92,7 @@ def ingest_backup(daemon: Served, caller: _Limited, body: _Body, response: Respo
     return _received(daemon.app.store.ingest.backup(told, recipient(daemon.app.config, caller.name)), response)
 
 
-@router.post("/notification", openapi_extra=body_of(NotificationEntry), status_code=201, responses=_REPEATED)
+@router.post("/notification", openapi_extra=body_of(NotificationEntry), status_code=201, responses=_ANSWERS)
 def ingest_notification(daemon: Served, caller: _Limited, body: _Body, response: Response) -> Received:
     """Record a notification and pass it on; the same entry again changes nothing and answers 200."""
     entry = parsed(NotificationEntry, body)

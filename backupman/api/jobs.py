@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from backupman.api.documents import EventPage, EventShown, JobPage, JobShown
-from backupman.api.keys import Reader, Served
+from backupman.api.errors import refusals
+from backupman.api.keys import KEYED, Reader, Served
 from backupman.daemon import Daemon
 
 router = APIRouter(prefix="/api", tags=["jobs"])
@@ -21,7 +22,7 @@ _HEARTBEAT = 15.0
 _HIGHEST = 2**63 - 1
 
 
-@router.get("/jobs")
+@router.get("/jobs", responses=KEYED)
 def list_jobs(daemon: Served, _: Reader) -> JobPage:
     """Every job with its sources, drives and next runs."""
     return JobPage(
@@ -38,7 +39,7 @@ def list_jobs(daemon: Served, _: Reader) -> JobPage:
     )
 
 
-@router.get("/events")
+@router.get("/events", responses=KEYED | refusals(422))
 def list_events(
     daemon: Served,
     _: Reader,
@@ -65,7 +66,7 @@ def list_events(
 @router.get(
     "/stream",
     response_class=StreamingResponse,
-    responses={200: {"description": "Server-sent events.", "content": {"text/event-stream": {}}}},
+    responses=KEYED | {200: {"description": "Server-sent events.", "content": {"text/event-stream": {}}}},
 )
 async def stream(daemon: Served, _: Reader, request: Request) -> StreamingResponse:
     """Server-sent events: `began`, `progress` and `ended` of every backup, and first what is under way now."""

@@ -3,13 +3,13 @@
 import hashlib
 import hmac
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
+from backupman.api.errors import refusals
 from backupman.api.limits import Guesses
 from backupman.config.http import ApiKey, Scope
 from backupman.daemon import Daemon
@@ -17,6 +17,8 @@ from backupman.daemon import Daemon
 log = logging.getLogger(__name__)
 
 HEADER = "X-Api-Key"
+KEYED = refusals(401, 403, 429)
+"""What every route with a key may answer."""
 
 # Only for the OpenAPI: what they find is read from the request itself.
 _IN_HEADER = APIKeyHeader(name=HEADER, scheme_name="key", auto_error=False, description="A key of `http.api_keys`.")
@@ -87,8 +89,8 @@ def note_failure(request: Request, what: str) -> None:
     raise HTTPException(429, "too many failed tries; wait a moment", {"Retry-After": str(wait)})
 
 
-def require(scope: Scope) -> Callable[..., Awaitable[Caller]]:
-    """A dependency: the caller, whose key has the scope.
+def require(scope: Scope) -> Any:
+    """A dependency: the caller, whose key has the scope; the OpenAPI names the scope, too.
 
     Raises:
         HTTPException: 401 without a known key, 429 after too many such tries, 403 when the scope is missing.
@@ -101,7 +103,7 @@ def require(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     ) -> Caller:
         return check_scope(request, scope)
 
-    return check
+    return Security(check, scopes=[scope.value])
 
 
 def check_scope(request: Request, scope: Scope) -> Caller:
@@ -116,8 +118,8 @@ def check_scope(request: Request, scope: Scope) -> Caller:
     return caller
 
 
-Reader = Annotated[Caller, Depends(require(Scope.READ))]
-Operator = Annotated[Caller, Depends(require(Scope.RUN))]
-Downloader = Annotated[Caller, Depends(require(Scope.DOWNLOAD))]
-Ingester = Annotated[Caller, Depends(require(Scope.INGEST))]
+Reader = Annotated[Caller, require(Scope.READ)]
+Operator = Annotated[Caller, require(Scope.RUN)]
+Downloader = Annotated[Caller, require(Scope.DOWNLOAD)]
+Ingester = Annotated[Caller, require(Scope.INGEST)]
 Served = Annotated[Daemon, Depends(daemon_of)]

@@ -26,7 +26,7 @@ def _operations(openapi: dict[str, Any]) -> list[dict[str, Any]]:
             "method": method.upper(),
             "path": path,
             "about": operation.get("description", ""),
-            "key": bool(operation.get("security")),
+            "scopes": {scope for way in operation.get("security", []) for scopes in way.values() for scope in scopes},
             "parameters": operation.get("parameters", []),
             "body": _fields(operation),
             "answers": operation["responses"],

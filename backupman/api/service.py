@@ -1,5 +1,6 @@
 """How the service itself is: ping, health, liveness, readiness and metrics."""
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -8,10 +9,14 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from backupman.api.documents import Alive, Ready
-from backupman.api.keys import Reader, Served, caller_of
+from backupman.api.documents import Alive, HealthShown, Ready
+from backupman.api.errors import refusals
+from backupman.api.keys import KEYED, Reader, Served, caller_of
 from backupman.api.metrics import CONTENT_TYPE, Metrics
 from backupman.config.http import Scope
+from backupman.errors import StoreError
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["service"])
 
@@ -26,7 +31,11 @@ async def ping() -> dict[str, str]:
     return {"message": "pong"}
 
 
-@router.get("/health", responses={503: {"description": "Something is DOWN."}})
+@router.get(
+    "/health",
+    response_model=HealthShown,
+    responses=refusals(429) | {503: {"model": HealthShown, "description": "Something is DOWN."}},
+)
 async def health(daemon: Served, request: Request) -> JSONResponse:
     """Whether store, drives and sources can be reached: 200 when UP, 503 when DOWN; details only with a key."""
     caller = caller_of(request)
@@ -51,16 +60,19 @@ async def livez() -> Alive:
 @router.get("/readyz", response_model=Ready, responses={503: {"model": Ready, "description": "It is not so."}})
 def readyz(daemon: Served, response: Response) -> Ready:
     """That the store can be used and every deadline holds; 503 otherwise."""
-    daemon.app.store.check()
-    broken = len(daemon.app.store.jobs.open_incidents(daemon.app.config.instance))
-    response.status_code = 503 if broken else 200
-    return Ready(status="DOWN" if broken else "UP", incidents=broken)
+    broken: int | None = None
+    try:
+        broken = len(daemon.app.store.jobs.open_incidents(daemon.app.config.instance))
+    except StoreError as error:  # nobody is told without a key where the records are
+        log.warning("not ready: %s", error.sentence)
+    response.status_code = 200 if broken == 0 else 503
+    return Ready(status="UP" if broken == 0 else "DOWN", incidents=broken)
 
 
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"description": "Prometheus' text format.", "content": {"text/plain": {}}}},
+    responses=KEYED | {200: {"description": "Prometheus' text format.", "content": {"text/plain": {}}}},
 )
 def metrics(_: Reader, request: Request) -> Response:
     """Prometheus' text format."""

@@ -20,6 +20,7 @@ from backupman.api import create_api
 from backupman.api.server import Server
 from backupman.daemon import Daemon
 from backupman.records import Backup
+from tests.api._documented import learn, must_be_documented
 from tests.drives._proxy import Proxy, proxy
 from tests.servers.receiver import Receiver
 from tests.servers.s3 import S3
@@ -45,6 +46,7 @@ class Api:
         if scheduling:
             daemon.start()
         application = create_api(daemon)
+        learn(application)
         server = Server(application, "127.0.0.1", 0, daemon.app.config.http.trusted_proxies)
         server.start()
         self.started.append((daemon, server))
@@ -70,9 +72,12 @@ class Api:
         return f"http://{self.started[-1][1].address}"
 
     def client(self, key: str | None = "root", **options: Any) -> httpx.Client:
-        """A client that presents the key of that name; None: none."""
+        """A client that presents the key of that name, None: none; what it is answered has to be documented."""
         headers = {"X-Api-Key": KEYS[key]} if key else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False, **options)
+        hooks = {"response": [must_be_documented]}
+        return httpx.Client(
+            base_url=self.url, headers=headers, timeout=30, trust_env=False, event_hooks=hooks, **options
+        )
 
     def run(self, *sources: str) -> list[Backup]:
         """Make backups without HTTP."""
