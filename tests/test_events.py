@@ -36,8 +36,9 @@ MORE = [
     *("Job", "Source", "Database", "SourceProvider", "Instance", "Trigger", "Operator", "Comment", "Tags", "Phase"),
     *("Size", "StoredSize", "Sha256", "DumpSeconds", "Seconds", "Warnings", "Error"),
     *("Kind", "Device", "Sender", "SaidStatus", "Warning", "Message"),
+    "PinnedUntil",
 ]
-MORE_OF_A_FILE = ["Size", "Sha256", "Required", "Attempts", "Seconds", "Error"]
+MORE_OF_A_FILE = ["Size", "Sha256", "Required", "Attempts", "Seconds", "Error", "TrashedAt"]
 
 
 def the_example(**fields: Any) -> Backup:
