@@ -92,6 +92,7 @@ class DriveFileExtended(DriveFileReport):
     attempts: int = Field(description="Tries of the upload.")
     seconds: float | None = Field(description="How long the upload took.")
     error: str | None = Field(description="What went wrong.")
+    trashed_at: Time | None = Field(default=None, description="Since when the retention lets it go.")
 
 
 class BackupExtended(BackupReport):
@@ -123,6 +124,7 @@ class BackupExtended(BackupReport):
     said_status: str | None = Field(default=None, description="The status of an ingested one, as it was sent.")
     warning: bool = Field(default=False, description="An ingested one that finished with a warning.")
     message: str | None = Field(default=None, description="What was sent with an ingested one.")
+    pinned_until: Time | None = Field(default=None, description="Until when no retention removes it.")
 
 
 class NotificationReport(View):
