@@ -95,7 +95,7 @@ class Provider(Settings):
 
     def secrets(self) -> Iterator[str]:
         """Every secret among the settings, however deep, for `redact`."""
-        return _secrets(self)
+        return secrets_in(self)
 
     def redact(self, text: str) -> str:
         """The text without any of this provider's secrets."""
@@ -115,19 +115,20 @@ class Provider(Settings):
         return revealed
 
 
-def _secrets(value: object) -> Iterator[str]:
+def secrets_in(value: object) -> Iterator[str]:
+    """Every secret in settings, lists and mappings, however deep."""
     if isinstance(value, SecretStr):
         if value.get_secret_value():
             yield value.get_secret_value()
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
-            yield from _secrets(getattr(value, name))
+            yield from secrets_in(getattr(value, name))
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _secrets(item)
+            yield from secrets_in(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _secrets(item)
+            yield from secrets_in(item)
 
 
 def _plain(value: object) -> object:

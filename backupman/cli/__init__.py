@@ -2,9 +2,11 @@
 
 import gc
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import typer
 
@@ -60,6 +62,7 @@ _COMMANDS: _Commands = {
     "retry": run.retry,
     "serve": serve.serve,
     "schedule": schedule.schedule,
+    "exec": wrapping.execute,
     "list": records.list_backups,
     "show": records.show,
     "health": health.health,
@@ -86,7 +89,9 @@ def _app() -> typer.Typer:
     app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, **plain)  # type: ignore[arg-type]
     app.callback()(with_common_options(_everything))
     for name, command in _COMMANDS.items():
-        app.command(name)(with_common_options(command))
+        # Behind the first word of the wrapped command every option is that command's own.
+        settings = {"allow_interspersed_args": name != "exec"}
+        app.command(name, context_settings=settings)(with_common_options(command))
     for name, (about, commands) in _GROUPS.items():
         group = typer.Typer(no_args_is_help=True, **plain)  # type: ignore[arg-type]
         group.callback()(with_common_options(about))
@@ -102,6 +107,9 @@ app = _app()
 def main() -> int:
     """Run the command line; what the process answers to its shell."""
     gc.disable()  # imports make no garbage, and looking for some takes a tenth of a short command; App enables it
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed: what is opened next, the records perhaps, would be written to instead
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - until the end
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that knows no ✓ shows a ?
     try:

@@ -23,7 +23,7 @@ from backupman.config.http import Http
 from backupman.drives import Drive
 from backupman.notifiers import Notifier
 from backupman.pipeline import Compression, Encryption, Pipeline
-from backupman.registry import Duration, Settings, Size
+from backupman.registry import Duration, Settings, Size, secrets_in
 from backupman.retention import Retention
 from backupman.retry import RetryPolicy
 from backupman.schedule import check_cron, check_timezone
@@ -233,6 +233,12 @@ class Config(Settings):
         """This config, which shows none of these texts wherever they stand: what its file took from elsewhere."""
         self._hidden = tuple(sorted(secrets, key=len, reverse=True))
         return self
+
+    def redact(self, text: str) -> str:
+        """The text without any of this config's secrets."""
+        secrets = {*self._hidden, *secrets_in(self)}
+        redacted: str = _without(sorted(secrets, key=len, reverse=True), text)
+        return redacted
 
     def masked(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values under the config's own keys, with every secret masked."""
