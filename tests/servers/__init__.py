@@ -7,7 +7,21 @@ from typing import NoReturn
 import pytest
 
 SERVICES = frozenset(
-    {"postgres", "mariadb", "mysql", "s3", "smtp", "age", "zstd", "gzip", "sqlite3", "webhook", "promtool"}
+    {
+        "postgres",
+        "mariadb",
+        "mysql",
+        "s3",
+        "smtp",
+        "age",
+        "zstd",
+        "gzip",
+        "sqlite3",
+        "webhook",
+        "promtool",
+        "curl",
+        "jq",
+    }
 )
 
 # Read once, at import: inside a test the environment holds no BACKUPMAN_* any more.
