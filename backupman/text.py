@@ -74,8 +74,8 @@ def listed(words: list[str]) -> str:
 
 
 def cut(text: str, longest: int) -> str:
-    """The beginning of a clean text in at most `longest` bytes of UTF-8 (3 or more); `…` where something is missing."""
+    """The beginning of a clean text in at most `longest` bytes of UTF-8; `…` where something is missing."""
     encoded = str(clean(text)).encode()
     if len(encoded) <= longest:
         return encoded.decode()
-    return encoded[: longest - 3].decode(errors="ignore") + "…"
+    return encoded[: longest - 3].decode(errors="ignore") + "…" if longest >= 3 else ""

@@ -18,7 +18,7 @@ from http import HTTPStatus
 from typing import Annotated, ClassVar
 
 import httpx
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
+from pydantic import AfterValidator, Field, SecretStr
 
 from backupman import __version__
 from backupman.errors import NotifyError
@@ -29,7 +29,9 @@ from backupman.notifiers._network import (
     TlsSettings,
     is_loopback,
     is_tls_failure,
+    plain_address,
     refused_certificate,
+    secret_address,
     unreachable_because,
     utc_now,
 )
@@ -59,18 +61,10 @@ _HINTS = {
 _REDIRECT = "redirects are not followed, so write the final address (often https instead of http) as url"
 
 
-def _address(value: SecretStr, info: ValidationInfo) -> SecretStr:
-    try:
-        url = httpx.URL(value.get_secret_value().strip())
-    except httpx.InvalidURL:
-        url = httpx.URL("")
-    if value.get_secret_value() and not (url.scheme in ("http", "https") and url.host):
-        raise ValueError(f"{info.field_name} is not an address: write http:// or https://, a host and a path")
-    return SecretStr(str(url))
-
-
-Address = Annotated[SecretStr, AfterValidator(_address)]
+Address = Annotated[SecretStr, AfterValidator(secret_address)]
 """An http:// or https:// URL, or nothing; a secret, because keys and accounts stand in URLs."""
+Server = Annotated[str, AfterValidator(plain_address)]
+"""The http:// or https:// URL of a server, without a slash at its end, in which no key stands."""
 
 
 class HttpSettings(TlsSettings, Selection):
@@ -82,16 +76,16 @@ class HttpSettings(TlsSettings, Selection):
     def in_clear(self, name: str) -> Iterator[str]:
         """Warnings about what anybody in between can read or forge."""
         for key in type(self).model_fields:
-            value = getattr(self, key)
-            url = httpx.URL(value.get_secret_value()) if key != "proxy" and _is_address(value) else None
-            if url and url.scheme == "http" and not is_loopback(url.host):
+            if key != "proxy" and _is_read_on_the_way(getattr(self, key)):
                 yield f"{name}: http:// sends everything in clear; https:// hides it"
         if not self.verify_tls:
             yield f"{name}: verify_tls is off, so anybody in between can read and change the report"
 
 
-def _is_address(value: object) -> bool:
-    return isinstance(value, SecretStr) and value.get_secret_value().startswith("http")
+def _is_read_on_the_way(value: object) -> bool:
+    """Whether it is an address that is reached without TLS, and not on this machine."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return isinstance(text, str) and text.startswith("http://") and not is_loopback(httpx.URL(text).host)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+import httpx
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo
 
 from backupman.errors import NotifyError
 from backupman.registry import Duration, Settings
@@ -32,6 +33,22 @@ def _positive(value: timedelta) -> timedelta:
 
 Timeout = Annotated[Duration, AfterValidator(_positive)]
 """A span of time that is longer than nothing."""
+
+
+def secret_address(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    """The http:// or https:// URL, or nothing; ValueError for anything else."""
+    try:
+        url = httpx.URL(value.get_secret_value().strip())
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if value.get_secret_value() and not (url.scheme in ("http", "https") and url.host):
+        raise ValueError(f"{info.field_name} is not an address: write http:// or https://, a host and a path")
+    return SecretStr(str(url))
+
+
+def plain_address(value: str, info: ValidationInfo) -> str:
+    """The same, without a slash at its end."""
+    return secret_address(SecretStr(value), info).get_secret_value().rstrip("/")
 
 
 class TlsSettings(Settings):

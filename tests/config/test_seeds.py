@@ -13,7 +13,7 @@ from tests.config.conftest import WHOLE, Load, Mistakes
 FIXTURE = (Path(__file__).parent / "fixtures" / "seeds.yml").read_text(encoding="utf-8")
 BLOCKS = FIXTURE.split("---\n")[1:]
 NAMES = [next(iter(yaml.safe_load(block))) for block in BLOCKS]
-NOT_THERE_YET = {"healthchecks", "cronitor", "cronhub", "pagerduty", "ntfy", "loki", "apprise", "uptime_kuma", "zabbix"}
+NOT_THERE_YET = {"ntfy", "loki", "apprise", "zabbix"}
 
 
 def test_what_is_not_there_yet_is_known() -> None:

@@ -53,7 +53,7 @@ class NotifierContract:
     silent: ClassVar[frozenset[str]] = frozenset()
     """The kinds of events that it never sends, because the other side has no word for them."""
     wordless: ClassVar[frozenset[str]] = frozenset()
-    """The kinds that it sends without a text."""
+    """The kinds of which it need not say what they are about."""
 
     @pytest.fixture
     def timeout(self) -> str:
@@ -93,7 +93,7 @@ class NotifierContract:
             assert answer == f"nothing to send of {kind}"
         else:
             [text] = arrived()
-            assert ("Mysql 1" in text) is (kind not in self.wordless)
+            assert kind in self.wordless or "Mysql 1" in text
 
     @pytest.mark.parametrize("odd", ODD_TEXTS)
     @pytest.mark.parametrize("kind", [EventKind.BACKUP_REPORT, EventKind.BACKUP_FAILURE])
@@ -102,12 +102,12 @@ class NotifierContract:
     ) -> None:
         deliver(endpoint, kind, ODD_TEXTS[odd])
         [text] = arrived()
-        assert ("Mysql 1" in text) is (kind not in self.wordless)
+        assert kind in self.wordless or "Mysql 1" in text
 
     def test_a_megabyte_of_error_arrives(self, endpoint: Endpoint, arrived: Callable[[], list[str]]) -> None:
         asyncio.run(endpoint.send(message(EventKind.BACKUP_FAILURE, Error="Ж" * 500_000)))
         [text] = arrived()
-        assert ("Mysql 1" in text) is (EventKind.BACKUP_FAILURE not in self.wordless)
+        assert EventKind.BACKUP_FAILURE in self.wordless or "Mysql 1" in text
         assert len(text.encode()) < 1_100_000
 
     def test_a_busy_receiver_is_asked_again_later(

@@ -50,7 +50,7 @@ def test_the_text_says_what_went_wrong() -> None:
     )
 
 
-@pytest.mark.parametrize("longest", [3, 4, 5, 6, 50, 60, 100, 10_000])
+@pytest.mark.parametrize("longest", [0, 2, 3, 4, 5, 6, 50, 60, 100, 10_000])
 def test_texts_are_cut_by_bytes_and_stay_utf_8(longest: int) -> None:
     failed = message("backup_failure", Error="Ж€😀" * 1000)
     for told in (text(failed, longest), cut("Ж€😀" * 1000, longest), text_with_log(failed, longest)):

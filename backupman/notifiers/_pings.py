@@ -1,0 +1,51 @@
+"""What the services have in common that are pinged at a URL of their own for each check."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated
+from uuid import UUID
+
+import httpx
+from pydantic import AfterValidator, SecretStr
+
+from backupman.naming import slug
+from backupman.notifiers import Message
+from backupman.notifiers._http import Address
+
+_PLACES = {"{job}": "Job", "{source}": "Source", "{database}": "Database"}
+_PLACE = re.compile("|".join(map(re.escape, _PLACES)))
+
+
+def _plain(value: SecretStr) -> SecretStr:
+    """The address with its placeholders as they were written, and without a query: that is ours to write."""
+    text = value.get_secret_value().partition("?")[0].partition("#")[0].rstrip("/")
+    return SecretStr(text.replace("%7B", "{").replace("%7D", "}"))
+
+
+PingUrl = Annotated[Address, AfterValidator(_plain)]
+"""Where a check is pinged; `{job}`, `{source}` and `{database}` in it stand for the names of what an event is about."""
+
+
+def ping_url(url: SecretStr, message: Message, /, *segments: str, **query: str | list[str] | None) -> httpx.URL:
+    """The address of one ping: segments behind its path, and a query of what is not None."""
+    asked: Mapping[str, str | list[str]] = {key: value for key, value in query.items() if value is not None}
+    address = httpx.URL("/".join([filled(url.get_secret_value(), message), *segments]))
+    return address.copy_with(params=asked) if asked else address
+
+
+def filled(text: str, message: Message) -> str:
+    """The text with the names of what the event is about, as slugs: lower case, `[a-z0-9_-]`."""
+    return _PLACE.sub(lambda match: _slug(message.payload.get(_PLACES[match[0]])), text)
+
+
+def _slug(name: object) -> str:
+    return slug(str(name or "none")).replace(".", "-")
+
+
+def run_of(message: Message) -> str | None:
+    """The id that all events about one backup share: a canonical UUID; None where it is about no certain backup."""
+    found = str(message.payload.get("Id") or "") if "DriveFiles" in message.payload else ""
+    try:
+        return str(UUID(found))
+    except ValueError:
+        return None

@@ -1,0 +1,104 @@
+"""PagerDuty: an alert for what has failed, resolved by what succeeds, through the Events API v2.
+
+Fields and limits: https://developer.pagerduty.com/docs/send-alert-event. The dedup key names what has failed, so that
+attempts and further failures join one alert, and the next success resolves it. Resolving what is not open does nothing.
+"""
+
+import json
+from hashlib import sha256
+from typing import Any, Literal
+
+import httpx
+from pydantic import Field, SecretStr
+
+from backupman.errors import NotifyError
+from backupman.events import EventKind, iso
+from backupman.notifiers import Message, State, events_of
+from backupman.notifiers._http import Answer, HttpNotifier, Server
+from backupman.notifiers._words import label_of, newest, text, title
+from backupman.text import clean, cut
+
+_SUMMARY_LENGTH, _KEY_LENGTH, _TEXT_LENGTH, _LOG_LENGTH, _DETAIL_LENGTH = 1_024, 255, 20_000, 10_000, 1_000
+_TOLD_ALREADY = frozenset({"Error", "Warnings", "DriveFiles", "Message", "Reason"})
+
+Severity = Literal["critical", "error", "warning", "info"]
+
+
+class PagerDuty(HttpNotifier):
+    """One integration of a service."""
+
+    needs = ("integration_key",)
+    default_events = (*events_of(State.FAIL, State.FINISH), EventKind.BACKUP_RECOVERED)
+
+    integration_key: SecretStr = Field(default=SecretStr(""), description="Of an integration by the Events API v2.")
+    server: Server = Field(
+        default="https://events.pagerduty.com",
+        description="Of the region; in Europe `https://events.eu.pagerduty.com`.",
+    )
+    severity: Severity = Field(default="error", description="Of failures: `critical`, `error`, `warning` or `info`.")
+    send_logs: bool = Field(default=True, description="Sends the newest lines of the log too.")
+
+    def request(self, message: Message) -> httpx.Request | None:
+        event: dict[str, Any] = {"routing_key": self.integration_key.get_secret_value().strip()}
+        if message.state == State.FINISH:
+            event |= {"event_action": "resolve", "dedup_key": dedup_key(message)}
+        elif message.state == State.FAIL or message.event == EventKind.NOTIFICATION:
+            event |= {"event_action": "trigger", "dedup_key": dedup_key(message), "client": "Backupman"}
+            event["payload"] = self._payload(message)
+        else:
+            return None
+        return httpx.Request(
+            "POST",
+            f"{self.server}/v2/enqueue",
+            headers={"Content-Type": "application/json"},
+            content=json.dumps(clean(event), ensure_ascii=False, allow_nan=False).encode(),
+        )
+
+    def check(self, answer: Answer) -> None:
+        if answer.status != 202:
+            raise NotifyError(
+                f"{self.named()}: the answer {answer.status} is not PagerDuty's 202: check server", answer=answer.text
+            )
+
+    def _payload(self, message: Message) -> dict[str, Any]:
+        known = message.payload
+        log = {"log": newest(message.log, _LOG_LENGTH)} if self.send_logs and message.log else {}
+        return {
+            "summary": cut(title(message), _SUMMARY_LENGTH),
+            "source": cut(str(known.get("Instance") or "backupman"), _DETAIL_LENGTH),
+            "severity": self._severity(message),
+            "timestamp": iso(message.time),
+            "component": cut(label_of(message), _DETAIL_LENGTH),
+            "group": "backups",
+            "class": message.event.replace("_", " "),
+            "custom_details": {"text": text(message, _TEXT_LENGTH), **_details(known), **log},
+        }
+
+    def _severity(self, message: Message) -> str:
+        if message.event == EventKind.NOTIFICATION:
+            return str(message.payload["Severity"])
+        return "warning" if message.event == EventKind.SIZE_ANOMALY else self.severity
+
+
+def dedup_key(message: Message) -> str:
+    """What an alert is about: a database of a source of a job, or an incident of a source.
+
+    Incidents are kept apart by their kind alone, because their recovery may name other databases than they did.
+    """
+    known = message.payload
+    parts = [known.get("Instance"), known.get("Sender"), known.get("Job"), known.get("Source") or known.get("Device")]
+    parts.append(known.get("Incident") or known.get("Type") or known.get("Database"))
+    key = "backupman:" + "/".join(str(part) for part in parts if part)
+    if len(key) <= _KEY_LENGTH:
+        return key
+    return f"backupman:{sha256(key.encode(errors='replace')).hexdigest()}"
+
+
+def _details(known: dict[str, Any]) -> dict[str, Any]:
+    """What is known in single words and numbers."""
+    told = {key: value for key, value in known.items() if key not in _TOLD_ALREADY and value not in (None, "")}
+    return {
+        key: cut(value, _DETAIL_LENGTH) if isinstance(value, str) else value
+        for key, value in told.items()
+        if isinstance(value, str | int | float)
+    }

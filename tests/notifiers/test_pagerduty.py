@@ -1,0 +1,121 @@
+"""PagerDuty: alerts that a success resolves, by keys that tell apart what has failed; within the limits of the API."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from backupman.notifiers import Message
+from backupman.notifiers.pagerduty import PagerDuty, dedup_key
+from tests.contracts.notifier import EVENTS, ODD_TEXTS, HttpNotifierContract, message
+from tests.servers.receiver import Answer, Receiver
+
+KEY = "a177cad45bd374409f78906a810a3074"
+
+
+def sent(event: Message, **settings: Any) -> dict[str, Any]:
+    request = PagerDuty.model_validate({"integration_key": KEY, **settings}).request(event)
+    assert request and request.method == "POST"
+    assert str(request.url) == "https://events.pagerduty.com/v2/enqueue"
+    assert request.headers["Content-Type"] == "application/json"
+    assert len(request.content) <= 512_000
+    body: dict[str, Any] = json.loads(request.content)
+    assert_takes(body)
+    return body
+
+
+def assert_takes(event: dict[str, Any]) -> None:
+    """The rules of the Events API v2, from its reference."""
+    assert event.keys() <= {"routing_key", "event_action", "dedup_key", "payload", "client", "client_url", "links"}
+    assert len(event["routing_key"]) == 32
+    assert event["event_action"] in ("trigger", "acknowledge", "resolve")
+    assert 0 < len(event["dedup_key"]) <= 255
+    if event["event_action"] != "trigger":
+        assert "payload" not in event
+        return
+    payload = event["payload"]
+    assert payload.keys() <= {
+        *("summary", "source", "severity", "timestamp", "component", "group", "class", "custom_details")
+    }
+    assert 0 < len(payload["summary"]) <= 1024
+    assert payload["source"]
+    assert payload["severity"] in ("critical", "error", "warning", "info")
+
+
+class TestPagerDuty(HttpNotifierContract):
+    notifier_class = PagerDuty
+    good = Answer(202, body=b'{"status":"success","message":"Event processed","dedup_key":"k"}')
+    delivered = frozenset({202})
+    silent = frozenset({"backup_start", "prune_report"})
+    wordless = frozenset({"backup_report", "backup_success", "backup_recovered"})
+
+    @pytest.fixture
+    def settings(self, receiver: Receiver, timeout: str) -> dict[str, Any]:
+        return {"integration_key": KEY, "server": receiver.url, "events": EVENTS, "timeout": timeout}
+
+
+def test_a_failure_triggers() -> None:
+    event = sent(message("backup_failure"))
+    details = event["payload"].pop("custom_details")
+    assert event == {
+        "routing_key": KEY,
+        "event_action": "trigger",
+        "dedup_key": "backupman:db1/nightly/Mysql 1/shop",
+        "client": "Backupman",
+        # As borgmatic fills them: group, class and severity.
+        "payload": {
+            "summary": "Backup of Mysql 1 failed",
+            "source": "db1",
+            "severity": "error",
+            "timestamp": "2025-07-02T10:05:00Z",
+            "component": "Mysql 1",
+            "group": "backups",
+            "class": "backup failure",
+        },
+    }
+    assert "quota exceeded" in details["text"]
+    assert (details["Job"], details["Size"], details["Database"]) == ("nightly", 1_503_238_553, "shop")
+
+
+def test_the_next_success_of_the_same_database_resolves() -> None:
+    failed, good = sent(message("backup_failure")), sent(message("backup_success"))
+    assert good == {"routing_key": KEY, "event_action": "resolve", "dedup_key": failed["dedup_key"]}
+    for other in ({"Database": "blog"}, {"Source": "Mysql 2"}, {"Job": "weekly"}, {"Instance": "db2"}):
+        assert dedup_key(message("backup_success", **other)) != failed["dedup_key"]
+
+
+@pytest.mark.parametrize("kind", ["backup_late", "backup_missed", "backup_stuck", "size_anomaly"])
+def test_the_recovery_of_an_incident_resolves_it_whichever_databases_it_names(kind: str) -> None:
+    told = sent(message(kind, Database=None, Databases=["a", "b"]))
+    over = sent(message("backup_recovered", Incident=kind, Database="a"))
+    assert (told["event_action"], over["event_action"]) == ("trigger", "resolve")
+    assert told["dedup_key"] == over["dedup_key"] != dedup_key(message("backup_failure"))
+
+
+def test_a_severity_is_what_the_config_or_the_event_says() -> None:
+    assert sent(message("backup_failure"), severity="critical")["payload"]["severity"] == "critical"
+    assert sent(message("size_anomaly"), severity="critical")["payload"]["severity"] == "warning"
+    assert sent(message("notification", Severity="info"))["payload"]["severity"] == "info"
+
+
+@pytest.mark.parametrize("odd", ODD_TEXTS)
+@pytest.mark.parametrize("kind", [kind for kind in EVENTS if kind not in TestPagerDuty.silent])
+def test_any_text_is_within_the_limits(kind: str, odd: str) -> None:
+    sent(replace(message(kind, ODD_TEXTS[odd]), log=[ODD_TEXTS[odd]] * 100))
+
+
+def test_the_log_goes_along_unless_it_shall_not() -> None:
+    run = replace(message("backup_failure"), log=["dumping", "failed"])
+    assert sent(run)["payload"]["custom_details"]["log"] == "dumping\nfailed"
+    assert "log" not in sent(run, send_logs=False)["payload"]["custom_details"]
+
+
+def test_what_is_sent_by_default() -> None:
+    assert PagerDuty.model_validate({"integration_key": KEY}).kinds == [
+        "backup_failure",
+        "backup_late",
+        "backup_missed",
+        "backup_success",
+        "backup_recovered",
+    ]
