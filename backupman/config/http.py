@@ -27,7 +27,7 @@ class Scope(StrEnum):
 class ApiKey(Settings):
     """A key for `X-Api-Key`: the key itself, or its sha256 in hex, so that the config holds no secret."""
 
-    name: str = Field(min_length=1, description="Whose key it is, for the log and the records.")
+    name: str = Field(min_length=1, max_length=255, description="Whose key it is, for the log and the records.")
     key: Annotated[SecretStr, Field(min_length=1)] | None = Field(default=None, description="The key.")
     key_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$", description="Its sha256 instead.")
     scopes: list[Scope] = Field(
@@ -88,6 +88,15 @@ class Http(Settings):
         default=[], description="Addresses or networks whose `X-Forwarded-For` is believed; read at the start."
     )
     backup_job: BackupJob = Field(default_factory=BackupJob, description="One schedule for all sources.")
+
+    @field_validator("api_keys")
+    @classmethod
+    def _each_once(cls, keys: list[ApiKey]) -> list[ApiKey]:
+        known: dict[str, ApiKey] = {}
+        for key in keys:
+            if (first := known.setdefault(key.digest(), key)) is not key:
+                raise ValueError(f"{first.name!r} and {key.name!r} are the same key: which scopes it has must be plain")
+        return keys
 
     def address(self) -> str:
         """Where to listen: without any key nobody but this machine may talk to the API."""

@@ -1,5 +1,6 @@
 """Who may do what: without a key nothing but a sign of life, with one what its scopes allow, and guessing is slow."""
 
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from backupman.config import load
+from backupman.errors import ConfigError
 from tests.api.conftest import KEYS, ROOT, Api
 
 OPEN = {"/ping", "/health", "/livez", "/readyz"}
@@ -167,8 +170,6 @@ def test_without_any_key_everything_is_refused_and_only_this_machine_may_ask(con
 
 
 def test_with_keys_the_server_listens_everywhere_unless_told_otherwise(configured: Api) -> None:
-    from backupman.config import load
-
     assert load(configured.write()).config.http.address() == "0.0.0.0"  # noqa: S104 - a service with keys
     configured.config["http"]["host"] = "127.0.0.1"
     assert load(configured.write()).config.http.address() == "127.0.0.1"
@@ -184,6 +185,22 @@ def test_keys_are_those_of_the_config_as_it_was_last_read(api: Api) -> None:
         assert client.get("/api/jobs", headers={"X-Api-Key": ROOT}).status_code == 401
 
 
+@pytest.mark.parametrize(
+    "again",
+    [
+        ROOT,
+        {"name": "again", "key": ROOT, "scopes": ["ingest"]},
+        {"name": "again", "key_sha256": hashlib.sha256(ROOT.encode()).hexdigest().upper()},
+    ],
+)
+def test_one_key_stands_in_the_config_once(configured: Api, again: object) -> None:
+    """Else a key that is meant to do little might do everything."""
+    configured.config["http"]["api_keys"].append(again)
+    with pytest.raises(ConfigError, match="are the same key") as refused:
+        load(configured.write())
+    assert ROOT not in str(refused.value)
+
+
 def test_only_a_trusted_proxy_is_believed_whom_it_speaks_for(configured: Api, said: Callable[[], str]) -> None:
     with configured.start().client(None) as client:
         client.get("/api/jobs", headers={"X-Forwarded-For": "192.0.2.7"})
@@ -197,9 +214,6 @@ def test_only_a_trusted_proxy_is_believed_whom_it_speaks_for(configured: Api, sa
 
 @pytest.mark.parametrize("proxy", ["*", "proxy.example.com", "10.0.0.1/8", ""])
 def test_a_proxy_is_an_address_or_a_network(configured: Api, proxy: str) -> None:
-    from backupman.config import load
-    from backupman.errors import ConfigError
-
     configured.config["http"]["trusted_proxies"] = [proxy]
     with pytest.raises(ConfigError, match="neither an address nor a network"):
         load(configured.write())
