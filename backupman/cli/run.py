@@ -4,7 +4,7 @@ import getpass
 import logging
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -145,7 +145,8 @@ def _do(
     _leave_to_the_summary(call)
     watching = watcher(quiet=call.quiet)
     with call.app(watching) as app:
-        with interruptible(watching.interrupted), watching:
+        beside = app.dispatcher.beside() if drain_timeout else nullcontext()
+        with beside, interruptible(watching.interrupted), watching:
             result = work(app)
         with interruptible():
             try:

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from backupman.config.model import Deliveries
-from backupman.errors import BackupmanError, NotifyError
+from backupman.errors import BackupmanError, NotifyError, StoreError
 from backupman.events import EventKind
 from backupman.notifiers import Endpoint, Message
 from backupman.records import Delivery, DeliveryState, Event, now
@@ -21,6 +23,8 @@ _BATCH = 100
 _LEASE = timedelta(minutes=10)
 _LONGEST_SEND = 300.0
 _SHORTEST_SEND = 0.2
+_BESIDE_SEND = 10.0
+"""Seconds that one attempt may take beside other work, whose end has to wait for it."""
 _POLL = 0.5
 _NOW = timedelta(days=1)
 """How old an event may be that is told to an endpoint which takes it for what is now."""
@@ -58,6 +62,29 @@ class Dispatcher:
         if self._under_way:  # each of them ends at the deadline by itself
             await asyncio.wait(self._under_way, timeout=_POLL)
         return await asyncio.to_thread(self._store.outbox.owed, self._instance)
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Deliver in a thread while the caller works, so that a start is told in time; the rest is `drain`'s."""
+        ended = threading.Event()
+        thread = threading.Thread(target=lambda: asyncio.run(self._deliver_until(ended)), name="dispatcher")
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    async def _deliver_until(self, ended: threading.Event) -> None:
+        try:
+            while not ended.is_set():
+                if not await self.deliver_due(_BESIDE_SEND):
+                    await asyncio.to_thread(ended.wait, _POLL)
+        except StoreError:  # `drain` meets it again, and says so
+            return
+        finally:
+            await asyncio.gather(*self._under_way, return_exceptions=True)
+            self._under_way = set()
 
     async def deliver_due(self, longest: float = _LONGEST_SEND) -> int:
         """Start an attempt at every delivery that is due, and wait a moment for one to end; how many have ended.

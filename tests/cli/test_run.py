@@ -110,6 +110,18 @@ def test_busy_is_3_and_1_beside_work_and_wait_waits(world: World) -> None:
     assert end(waiting).code == 130
 
 
+def test_a_start_is_told_while_the_backup_is_under_way(world: World) -> None:
+    world.config["data_sources"] = [SLOW]
+    world.config["notifiers"] = {"healthchecks": {"ping_url": f"{world.receiver.url}/a-check"}}
+    process = world.start("run")
+    (start,) = world.receiver.wait(1)
+    assert start.path.startswith("/a-check/start?rid=")
+    assert end(process).code == 130
+    _, fail = world.receiver.wait(2)
+    assert fail.path == start.path.replace("/start?", "/fail?")
+    assert b"interrupted" in fail.body
+
+
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_run_in_good_order(sign: signal.Signals, world: World) -> None:
     world.config["data_sources"] = [SLOW]

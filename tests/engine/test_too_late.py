@@ -1,12 +1,15 @@
 """What an endpoint that shows a state is not told any more: a start behind its end, and what is older than a day."""
 
+import shutil
+import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from backupman.config.model import Deliveries
 from backupman.engine.dispatcher import Dispatcher
-from backupman.errors import NotifyError
+from backupman.errors import NotifyError, StoreError
 from backupman.events import EventKind
 from backupman.records import Backup, Event, now
 from backupman.store import Announcement, Store
@@ -86,3 +89,30 @@ def test_what_is_older_than_a_day_is_dropped(store: Store, hours: int, sent: lis
         owe_event(session, happened, ["ops"])
     assert drain(store, notifier) == sent
     assert len(store.outbox.deliveries(state="dropped")) == 1 - len(sent)
+
+
+def test_beside_other_work_a_start_is_told_in_time(store: Store) -> None:
+    notifier = RecordingNotifier(name="ops", shows_a_state=True)
+    notifier.answers.extend([NotifyError("ops: 503"), 0.2])
+    (endpoint,) = notifier.endpoints()
+    works = Dispatcher(QUICK, {endpoint.name: endpoint}, store, "host1")
+    with works.beside():
+        backup = begin(store, "ops")
+        deadline = time.monotonic() + 20
+        while len(notifier.sent) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert store.outbox.owed() == 0, "what was under way has not ended"
+    end(store, backup, "ops")
+    assert works.drain(timedelta(seconds=10)) == 0
+    assert [message.event for message in notifier.sent] == ["backup_start", "backup_start", "backup_success"]
+
+
+def test_beside_other_work_a_store_that_is_gone_stops_nobody(store: Store, tmp_path: Path) -> None:
+    store.close()
+    shutil.rmtree(tmp_path)
+    with pytest.raises(StoreError):
+        store.outbox.owed()
+    (endpoint,) = RecordingNotifier(name="ops").endpoints()
+    with Dispatcher(QUICK, {endpoint.name: endpoint}, store, "host1").beside():
+        time.sleep(0.2)
