@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from http import HTTPStatus
 
 import h11
@@ -11,6 +12,14 @@ MOST = 500
 """Connections at once, half of the files that a process may usually have open: the rest is for backups."""
 REQUEST_WITHIN = 15.0
 """Seconds that the line and the headers of a request may take."""
+
+
+def _worth_a_line(record: logging.LogRecord) -> bool:
+    """Not what anybody can bring about as often as they like: no request at all, or one to go on without HTTP."""
+    return record.levelno != logging.WARNING or record.funcName not in ("handle_events", "_unsupported_upgrade_warning")
+
+
+logging.getLogger("uvicorn.error").addFilter(_worth_a_line)
 
 
 class Connection(H11Protocol):
