@@ -70,7 +70,8 @@ class App:
         )
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Begin nothing more, and let go of the store."""
+        self.executor.close()
         self.store.close()
 
 

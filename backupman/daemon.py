@@ -4,8 +4,8 @@ import asyncio
 import fcntl
 import logging
 import os
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -25,6 +25,7 @@ from backupman.records import now
 log = logging.getLogger(__name__)
 
 _IDLE_POLL = 1.0
+_TICK = 0.2
 _RECOVER_EVERY = timedelta(seconds=10)
 _CHECK_EVERY = timedelta(minutes=1)
 _PURGE_EVERY = timedelta(days=1)
@@ -114,23 +115,32 @@ class Daemon:
             self.app = before
             log.error("the config was not taken, the old one stays: %s", error.sentence)
             return
-        self._old.append(before)
+        self._retire(before)
         log.info("the config was read anew: %d jobs", len(fresh.plans))
+
+    def _retire(self, before: App) -> None:
+        """Keep an earlier config's app for as long as something that it has begun goes on."""
+        apps = [*self._old, before]
+        self._old = [app for app in apps if app.executor.busy]
+        for app in apps:
+            if not app.executor.busy:
+                app.close()
 
     def stop(self, grace: timedelta) -> None:
         """Take no more work, give what is running a while, end the rest and record it."""
         self.scheduler.stop()
         apps = [*self._old, self.app]
-        deadline = self._clock() + grace
-        while self.live.running() and self._clock() < deadline and not self._stopping.wait(0.2):
-            pass
+        for app in apps:
+            app.executor.close()
+        deadline = time.monotonic() + grace.total_seconds()
+        while _busy(apps) and time.monotonic() < deadline:
+            time.sleep(_TICK)
         for app in apps:
             app.executor.stop("backupman was stopped")
-        while self.live.running():
-            if self._stopping.wait(0.1):
-                break
+        while _busy(apps):
+            time.sleep(_TICK)
         self._stopping.set()
-        with suppress(RuntimeError):
+        if self._dispatcher.is_alive():
             self._dispatcher.join(timeout=5)
         for app in apps:
             app.close()
@@ -148,6 +158,10 @@ class Daemon:
                 sent = 0
             if not sent:
                 await asyncio.sleep(_IDLE_POLL)
+
+
+def _busy(apps: Sequence[App]) -> bool:
+    return any(app.executor.busy for app in apps)
 
 
 def _own(state_folder: Path) -> int:

@@ -122,7 +122,9 @@ class Executor:
         self._config = config
         self._runner = runner
         self._pruner = pruner
+        self._closed = Event()
         self._stopped = Event()
+        self._calls: list[Call] = []
         self._slots = BoundedSemaphore(config.max_parallel)
         self._under_way: dict[str, DataPlane] = {}
         self._guard = Lock()
@@ -142,11 +144,10 @@ class Executor:
         def one(label: str, begun: Begun) -> Result:
             result = Result()
             for plan, source in work[label]:
-                if not self._stopped.is_set():
-                    result.add(self._source(plan, source, order, begun, wait=wait))
+                result.add(self._source(plan, source, order, begun, wait=wait))
             return result
 
-        return Call(self, {label: partial(one, label) for label in work})
+        return self._call({label: partial(one, label) for label in work})
 
     def retry(self, plans: Sequence[JobPlan], backups: Sequence[Backup], *, wait: bool) -> Result:
         """Go on from the failed drives of backups; a backup whose dump failed is made anew."""
@@ -168,7 +169,19 @@ class Executor:
                 )
             return self._guarded(source, wait, lambda lock: self._retry(plan, backup, lock, begun))
 
-        return Call(self, {backup.id: partial(one, backup) for backup in backups})
+        return self._call({backup.id: partial(one, backup) for backup in backups})
+
+    def _call(self, tasks: Mapping[str, Task]) -> Call:
+        call = Call(self, tasks)
+        with self._guard:
+            self._calls = [call, *(known for known in self._calls if not known.ended())]
+        return call
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is under way, or waits to be."""
+        with self._guard:
+            return any(not call.ended() for call in self._calls)
 
     def cancel(self, backup_id: str, reason: str) -> bool:
         """End one backup; whether it was under way here."""
@@ -178,8 +191,13 @@ class Executor:
             data_plane.cancel(Interrupted(reason))
         return data_plane is not None
 
+    def close(self) -> None:
+        """Begin nothing more, also of what waits for its turn; what has begun goes on."""
+        self._closed.set()
+
     def stop(self, reason: str) -> None:
-        """End everything that is under way and start nothing more."""
+        """End everything that is under way and begin nothing more."""
+        self.close()
         self._stopped.set()
         with self._guard:
             for data_plane in self._under_way.values():
@@ -231,9 +249,11 @@ class Executor:
     def _guarded(self, source: Source, wait: bool, work: Callable[[int], Result]) -> Result:
         """The work while the source's lock is held; a busy source and an unusable folder are results too."""
         try:
-            with source_lock(self._config.state_folder, source.label, wait=wait, stop=self._stopped.is_set) as lock:
-                return work(lock)
+            with source_lock(self._config.state_folder, source.label, wait=wait, stop=self._closed.is_set) as lock:
+                return Result() if self._closed.is_set() else work(lock)
         except BusyError as error:
+            if self._closed.is_set():
+                return Result()
             log.warning("%s", error.sentence)
             return Result(busy=[source.label])
         except BackupmanError as error:

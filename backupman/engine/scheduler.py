@@ -63,6 +63,7 @@ class Scheduler:
         self._run = run
         self._missed = missed
         self._clock = clock
+        self._plans: dict[str, JobPlan] = {}
         self._anchors: dict[str, datetime] = {}
         self._calls: dict[tuple[str, str], Call] = {}
         self._lock = Lock()
@@ -79,18 +80,19 @@ class Scheduler:
         scheduled = {plan.label: plan for plan in plans if plan.schedule}
         texts, at = {label: plan.schedule_text for label, plan in scheduled.items()}, self._clock()
         self._anchors = self._store.jobs.seen_jobs(self._instance, texts, at)
+        self._plans = scheduled
         for job in self._ticker.get_jobs():
             if job.id.startswith(_JOB):
                 job.remove()
         for label, plan in scheduled.items():
             if self._anchors[label] < at:  # what is seen for the first time has no past
-                self._wake(plan)
+                self._wake(label)
             trigger = _Due(plan, self._anchors[label])
             # Each time only wakes us: what is due, and whether it is too late, we say ourselves.
             self._ticker.add_job(
                 self._wake,
                 trigger,
-                [plan, _LATE],
+                [label, _LATE],
                 id=_JOB + label,
                 coalesce=True,
                 misfire_grace_time=None,
@@ -161,19 +163,25 @@ class Scheduler:
         if due != too_old:
             self._begin(plan, due, at)
 
-    def _wake(self, plan: JobPlan, late: timedelta = timedelta()) -> None:
-        """Tick, and try again soon when the store has a bad moment: a due time must not be lost with it."""
+    def _wake(self, label: str, late: timedelta = timedelta()) -> None:
+        """Tick, and try again soon when the store has a bad moment: a due time must not be lost with it.
+
+        A job that has left the config meanwhile has no due times any more.
+        """
+        plan = self._plans.get(label)
+        if plan is None:
+            return
         try:
             self.tick(plan, late)
         except BackupmanError as error:
-            log.error("job %s waits: %s", plan.label, error.sentence)
-            self._wake_again(plan)
+            log.error("job %s waits: %s", label, error.sentence)
+            self._wake_again(label)
 
-    def _wake_again(self, plan: JobPlan) -> None:
+    def _wake_again(self, label: str) -> None:
         when = datetime.now(UTC) + _TRY_AGAIN
-        again = f"{_JOB}{plan.label} again"
+        again = f"{_JOB}{label} again"
         self._ticker.add_job(
-            self._wake, "date", [plan], run_date=when, id=again, replace_existing=True, misfire_grace_time=None
+            self._wake, "date", [label], run_date=when, id=again, replace_existing=True, misfire_grace_time=None
         )
 
     def _grace(self, plan: JobPlan, due: datetime) -> timedelta:
@@ -260,7 +268,7 @@ class Scheduler:
         except BackupmanError as error:
             log.error("job %s: its end could not be recorded: %s", plan.label, error.sentence)
         if reasons and self._ticker.running:
-            self._wake_again(plan)
+            self._wake_again(plan.label)
 
 
 def _why_not_begun(call: Call) -> str | None:

@@ -1,10 +1,14 @@
 """The world of the end-to-end tests: a SQLite source, a local drive and a webhook, to be changed by each test."""
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from backupman.store import Store
+from tests.e2e.scheduling import ALARMS, EVERY_SECOND
+from tests.e2e.test_crashes import free_port
 from tests.e2e.world import World
 from tests.servers.receiver import Receiver
 
@@ -35,3 +39,20 @@ def world(tmp_path: Path, receiver: Receiver) -> World:
             "spool": {"min_free": "1MiB"},
         },
     )
+
+
+@pytest.fixture
+def scheduled(world: World) -> World:
+    """A daemon with one job of every second, whose webhook is told of deadlines."""
+    world.config["http"] = {"host": "127.0.0.1", "port": free_port(), "api_keys": ["s3cret-key"]}
+    world.config["jobs"] = [{"label": "often", "cron": EVERY_SECOND}]
+    world.config["notifiers"]["webhook"]["endpoints"][0]["events"] = ALARMS
+    return world
+
+
+@pytest.fixture
+def store(scheduled: World) -> Iterator[Store]:
+    """The daemon's records."""
+    opened = Store.open(f"sqlite:///{scheduled.folder}/state/backupman.db")
+    yield opened
+    opened.close()

@@ -1,87 +1,14 @@
 """Jobs and deadlines through the real daemon: run by the second, skipped, waited for, caught up, missed, late."""
 
-import json
 import signal
-import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
-import pytest
 from sqlmodel import Session, select
 
-from backupman.records import Run, Schedule
+from backupman.records import Schedule
 from backupman.store import Store
-from tests.e2e.test_crashes import free_port
-from tests.e2e.test_service import answers
-from tests.e2e.world import World, end, wait_for
-
-EVERY_SECOND = "* * * * * *"
-ALARMS = ["backup_late", "backup_missed", "backup_stuck", "backup_recovered", "size_anomaly"]
-
-
-def command(label: str, script: str, **settings: Any) -> dict[str, Any]:
-    """A source whose dump is what a shell prints."""
-    return {"provider": "command", "label": label, "argv": ["bash", "-c", script], **settings}
-
-
-def noted(folder: Path, label: str, seconds: float) -> dict[str, Any]:
-    """A source that notes when each dump begins and ends, and takes so long."""
-    log = folder / "dumps.log"
-    script = f'echo "begin {label}" >> {log}; sleep {seconds}; echo dump; echo "end {label}" >> {log}'
-    return command(label, script)
-
-
-def notes(world: World) -> list[str]:
-    """What the sources have noted."""
-    log = world.folder / "dumps.log"
-    return log.read_text().splitlines() if log.exists() else []
-
-
-@pytest.fixture
-def scheduled(world: World) -> World:
-    """A daemon with one job of every second, whose webhook is told of deadlines."""
-    world.config["http"] = {"host": "127.0.0.1", "port": free_port(), "api_keys": ["s3cret-key"]}
-    world.config["jobs"] = [{"label": "often", "cron": EVERY_SECOND}]
-    world.config["notifiers"]["webhook"]["endpoints"][0]["events"] = ALARMS
-    return world
-
-
-@pytest.fixture
-def store(scheduled: World) -> Iterator[Store]:
-    """The daemon's records."""
-    opened = Store.open(f"sqlite:///{scheduled.folder}/state/backupman.db")
-    yield opened
-    opened.close()
-
-
-@contextmanager
-def serving(world: World) -> Iterator["subprocess.Popen[str]"]:
-    """The daemon while the `with` lasts; it is stopped in good order."""
-    process = world.start("serve")
-    try:
-        wait_for(lambda: answers(world))
-        yield process
-        ended = end(process, signal.SIGTERM)
-        assert ended.code == 0, ended.err
-        assert "Traceback" not in ended.err
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
-
-
-def runs(store: Store, job: str = "often") -> Sequence[Run]:
-    """A job's runs, the oldest first."""
-    return list(reversed(store.jobs.runs("test-host", job, 1000)))
-
-
-def alarms(world: World) -> list[tuple[str, dict[str, Any]]]:
-    """What the webhook was told."""
-    told = [json.loads(request.body) for request in world.receiver.requests]
-    return [(message["Event"], message["Payload"]) for message in told]
+from tests.e2e.scheduling import EVERY_SECOND, alarms, command, never_twice_at_once, noted, notes, runs, serving
+from tests.e2e.world import World, wait_for
 
 
 def test_a_job_is_run_every_second(scheduled: World, store: Store) -> None:
@@ -107,12 +34,6 @@ def test_a_run_is_skipped_while_the_one_before_it_is_under_way(scheduled: World,
     assert "still being backed up since before: Slow" in reasons
     assert never_twice_at_once(notes(scheduled), "Slow")
     assert notes(scheduled).count("end Quick") > notes(scheduled).count("end Slow")
-
-
-def never_twice_at_once(noted: list[str], label: str) -> bool:
-    """Whether each beginning is followed by its end before the next one."""
-    own = [line.split()[0] for line in noted if line.endswith(label)]
-    return own == ["begin", "end"] * (len(own) // 2) + ["begin"] * (len(own) % 2)
 
 
 def test_a_whole_run_that_is_skipped_is_recorded(scheduled: World, store: Store) -> None:

@@ -336,8 +336,7 @@ def test_the_store_s_bad_moment_loses_no_due_time(world: Make, monkeypatch: pyte
     there.clock.set("2026-03-02 13:00")
     with there.store._engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE backupman_runs RENAME TO away")
-    (plan,) = there.plans
-    there.scheduler._wake(plan)
+    there.scheduler._wake("nightly")
     assert [job.id for job in there.scheduler._ticker.get_jobs()] == ["job nightly", "job nightly again"]
     with there.store._engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE away RENAME TO backupman_runs")
@@ -362,6 +361,18 @@ def test_a_reload_keeps_what_is_done_by_the_clock(world: Make) -> None:
     assert sorted(job.id for job in there.scheduler._ticker.get_jobs()) == ["job another", "watch"]
 
 
+def test_what_is_tried_again_goes_by_the_config_of_then(world: Make) -> None:
+    there = world("2026-03-02 12:00", cron="* * * * *")
+    there.start()
+    there.reload(jobs=[{"label": "nightly", "cron": "0 2 * * *", "timezone": "UTC"}])
+    there.clock.forward(minutes=2)
+    there.scheduler._wake("nightly")
+    assert there.states("nightly") == []
+    there.reload(jobs=[{"label": "by hand"}])
+    there.scheduler._wake("nightly")
+    assert there.states("nightly") == []
+
+
 def test_a_run_that_waits_for_its_jitter_is_not_missed_by_that(world: Make) -> None:
     there = world("2026-03-02 12:00", cron="30 2 * * *", jitter="2h", misfire_grace="5m")
     there.start()
@@ -377,11 +388,11 @@ def test_who_is_there_and_wakes_up_a_little_late_has_missed_nothing(world: Make)
     there = world("2026-03-02 12:00", cron="* * * * * *")
     there.start()
     there.clock.forward(seconds=40)
-    there.scheduler._wake(there.plans[0], timedelta(minutes=1))
+    there.scheduler._wake("nightly", timedelta(minutes=1))
     there.wait()
     assert there.states("nightly") == [("03-02 12:00", "done")]
     there.clock.forward(seconds=90)
-    there.scheduler._wake(there.plans[0], timedelta(minutes=1))
+    there.scheduler._wake("nightly", timedelta(minutes=1))
     there.wait()
     assert [state for _, state in there.states("nightly")] == ["done", "missed", "done"]
 

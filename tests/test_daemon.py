@@ -1,0 +1,71 @@
+"""The daemon itself, in the test's own process: what it keeps of earlier configs."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from backupman.daemon import Daemon
+from backupman.engine.runner import Order
+from tests.e2e.world import wait_for
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    """A config whose one dump takes until the file `go` is there."""
+    file, script = tmp_path / "config.yml", f"until test -e {tmp_path}/go; do sleep 0.05; done; echo dump"
+    config = {
+        "instance": "test-host",
+        "state_folder": str(tmp_path / "state"),
+        "data_sources": [{"provider": "command", "label": "Held", "argv": ["sh", "-c", script]}],
+        "drives": [{"provider": "local", "label": "Disk", "folder": str(tmp_path / "drive")}],
+        "spool": {"min_free": "1MiB"},
+    }
+    file.write_text(yaml.safe_dump(config))
+    return file
+
+
+def test_an_earlier_config_is_kept_as_long_as_its_backups_go_on(config_file: Path) -> None:
+    daemon = Daemon(config_file)
+    try:
+        before = daemon.app
+        call = daemon.run(daemon.app.plans[0], Order(trigger="schedule"))
+        (backup_id,) = call.ids(20)
+        daemon.reload()
+        daemon.reload()
+        assert [app is before for app in daemon._old] == [True]
+        assert not daemon.app.executor.busy
+        (config_file.parent / "go").touch()
+        wait_for(call.ended)
+        daemon.reload()
+        assert daemon._old == []
+        assert daemon.app.store.backups.get(backup_id).status == "finished"
+    finally:
+        daemon.stop(daemon.app.config.shutdown_grace)
+
+
+def test_what_an_earlier_config_began_can_be_cancelled(config_file: Path) -> None:
+    daemon = Daemon(config_file)
+    try:
+        call = daemon.run(daemon.app.plans[0], Order(trigger="schedule"))
+        (backup_id,) = call.ids(20)
+        daemon.reload()
+        wait_for(lambda: daemon.cancel(backup_id, "cancelled by a test"))
+        wait_for(call.ended)
+        assert daemon.app.store.backups.get(backup_id).status == "failed"
+        assert not daemon.cancel(backup_id, "again")
+    finally:
+        daemon.stop(daemon.app.config.shutdown_grace)
+
+
+def test_a_wrong_config_changes_nothing(config_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    daemon = Daemon(config_file)
+    try:
+        before, text = daemon.app, config_file.read_text()
+        for wrong in ("jobs: [", text + "drivs: []", text.replace("test-host", "another-host")):
+            config_file.write_text(wrong)
+            daemon.reload()
+            assert daemon.app is before
+            assert "the old one stays" in caplog.records[-1].message
+    finally:
+        daemon.stop(daemon.app.config.shutdown_grace)
