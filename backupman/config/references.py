@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from backupman import registry
 from backupman.config._document import Problem
 from backupman.config.model import Config
+from backupman.config.plans import plans
 from backupman.naming import slug
 from backupman.notifiers import Notifier
 from backupman.registry import nearest
@@ -63,7 +64,22 @@ def endpoint_problems(data: Mapping[str, Any], notifiers: Mapping[str, Sequence[
 def warnings(config: Config) -> list[str]:
     """What is allowed, and probably not meant."""
     providers = [*config.data_sources, *config.drives, *config.all_notifiers()]
-    return [warning for provider in providers for warning in provider.warnings()]
+    return [*(warning for provider in providers for warning in provider.warnings()), *_hidden_failures(config)]
+
+
+def _hidden_failures(config: Config) -> Iterator[str]:
+    """Services that show one state, and are told of several sources."""
+    jobs = plans(config)
+    for block in config.all_notifiers():
+        for endpoint in block.endpoints() if block.only_now and not block.tells_apart else []:
+            telling = [job for job in jobs if endpoint.name in (told.name for told in job.endpoints)]
+            sources = {source.label for job in telling for source in job.sources}
+            if len(sources) > 1:
+                yield (
+                    f"{endpoint.name}: it shows one state for {len(sources)} sources, where the success of one hides "
+                    "the failure of another: give each a job and a notifier of its own, or write {source} into the URL "
+                    "of a service that makes checks by their names"
+                )
 
 
 def _repeated(section: str, labels: Mapping[int, str]) -> Iterator[Problem]:

@@ -176,6 +176,11 @@ class Notifier(Selection, Provider, ABC):
         own = endpoint.name.removeprefix(f"{self.named()}/")
         return [self.provider_name, *([self.label] if self.label else []), endpoint.name, own]
 
+    @property
+    def tells_apart(self) -> bool:
+        """Whether each source has a state of its own there; of use where `only_now` is True."""
+        return False
+
     @abstractmethod
     def endpoints(self) -> Sequence[Endpoint]:
         """Where deliveries go; empty while it is not enabled."""

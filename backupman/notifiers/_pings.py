@@ -9,8 +9,8 @@ import httpx
 from pydantic import AfterValidator, SecretStr
 
 from backupman.naming import slug
-from backupman.notifiers import Message
-from backupman.notifiers._http import Address
+from backupman.notifiers import Message, State, events_of
+from backupman.notifiers._http import Address, HttpNotifier
 
 _PLACES = {"{job}": "Job", "{source}": "Source", "{database}": "Database"}
 _PLACE = re.compile("|".join(map(re.escape, _PLACES)))
@@ -24,6 +24,18 @@ def _plain(value: SecretStr) -> SecretStr:
 
 PingUrl = Annotated[Address, AfterValidator(_plain)]
 """Where a check is pinged; `{job}`, `{source}` and `{database}` in it stand for the names of what an event is about."""
+
+
+class PingedNotifier(HttpNotifier):
+    """A check that shows one state, the newest that it was told."""
+
+    default_events = events_of(State.START, State.FINISH, State.FAIL)
+    only_now = True
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether its URL differs by source."""
+        return any(place in url for place in ("{source}", "{database}") for url in self.secrets())
 
 
 def ping_url(url: SecretStr, message: Message, /, *segments: str, **query: str | list[str] | None) -> httpx.URL:

@@ -6,19 +6,16 @@ What replaces what is known from borgmatic, which dropped the service in version
 import httpx
 from pydantic import Field, SecretStr, field_validator
 
-from backupman.notifiers import Message, State, events_of
-from backupman.notifiers._http import HttpNotifier
-from backupman.notifiers._pings import PingUrl
+from backupman.notifiers import Message, State
+from backupman.notifiers._pings import PingedNotifier, PingUrl
 
 _WORDS = ("start", "ping", "finish", "fail")
 
 
-class Cronhub(HttpNotifier):
+class Cronhub(PingedNotifier):
     """One monitor."""
 
     needs = ("ping_url",)
-    default_events = events_of(State.START, State.FINISH, State.FAIL)
-    only_now = True
 
     ping_url: PingUrl = Field(default=SecretStr(""), description="The monitor's URL, with `/start/` or `/ping/` in it.")
 

@@ -7,9 +7,8 @@ state in its path and nothing else, as borgmatic sends it.
 import httpx
 from pydantic import Field, SecretStr
 
-from backupman.notifiers import Message, State, events_of
-from backupman.notifiers._http import HttpNotifier
-from backupman.notifiers._pings import PingUrl, ping_url, run_of
+from backupman.notifiers import Message, State
+from backupman.notifiers._pings import PingedNotifier, PingUrl, ping_url, run_of
 from backupman.notifiers._words import sentence, title
 from backupman.text import cut, one_line
 
@@ -17,12 +16,10 @@ _STATES = {State.START: "run", State.FINISH: "complete", State.FAIL: "fail"}
 _MESSAGE_LENGTH, _HOST_LENGTH = 1_000, 50
 
 
-class Cronitor(HttpNotifier):
+class Cronitor(PingedNotifier):
     """One monitor, or with placeholders in its URL one for each job, source or database."""
 
     needs = ("ping_url",)
-    default_events = events_of(State.START, State.FINISH, State.FAIL)
-    only_now = True
 
     ping_url: PingUrl = Field(
         default=SecretStr(""), description="The monitor's URL, or `https://cronitor.link/p/<API key>/<monitor>`."

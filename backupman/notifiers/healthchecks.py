@@ -10,9 +10,9 @@ import httpx
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr
 
 from backupman.errors import NotifyError
-from backupman.notifiers import Message, State, events_of
-from backupman.notifiers._http import Answer, HttpNotifier
-from backupman.notifiers._pings import PingUrl, ping_url, run_of
+from backupman.notifiers import Message, State
+from backupman.notifiers._http import Answer
+from backupman.notifiers._pings import PingedNotifier, PingUrl, ping_url, run_of
 from backupman.notifiers._words import text_with_log, title
 from backupman.registry import Size
 from backupman.text import cut
@@ -35,12 +35,10 @@ def _whole(value: object) -> object:
     return f"https://{_HOSTED}/{value.strip()}" if isinstance(value, str) and _is_uuid(value.strip()) else value
 
 
-class Healthchecks(HttpNotifier):
+class Healthchecks(PingedNotifier):
     """One check, or with placeholders in its URL one for each job, source or database."""
 
     needs = ("ping_url",)
-    default_events = events_of(State.START, State.FINISH, State.FAIL)
-    only_now = True
 
     ping_url: Annotated[PingUrl, BeforeValidator(_whole)] = Field(
         default=SecretStr(""),

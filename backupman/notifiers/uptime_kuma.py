@@ -11,8 +11,8 @@ from pydantic import Field, SecretStr
 
 from backupman.errors import NotifyError
 from backupman.notifiers import Message, State, events_of
-from backupman.notifiers._http import Answer, HttpNotifier
-from backupman.notifiers._pings import PingUrl, ping_url
+from backupman.notifiers._http import Answer
+from backupman.notifiers._pings import PingedNotifier, PingUrl, ping_url
 from backupman.notifiers._words import sentence, title
 from backupman.text import cut, one_line
 
@@ -21,13 +21,12 @@ _MESSAGE_LENGTH = 600
 """Bytes; written as %XX three times as many, of which Node takes 16 KiB with everything else."""
 
 
-class UptimeKuma(HttpNotifier):
+class UptimeKuma(PingedNotifier):
     """One monitor."""
 
     needs = ("push_url",)
     # A start sent as `up` would clear yesterday's failure before anything was backed up.
     default_events = events_of(State.FINISH, State.FAIL)
-    only_now = True
     retried = frozenset({404})
 
     push_url: PingUrl = Field(

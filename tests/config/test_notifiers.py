@@ -1,0 +1,57 @@
+"""Notifiers in a whole config: the names that jobs use, and what several sources at one endpoint come to."""
+
+import pytest
+
+from backupman.config import plans
+from tests.config.conftest import WHOLE, Load, Mistakes
+
+NOTIFIERS = """
+notifiers:
+  mail:
+    - {label: ops-mail, smtp_host: localhost, destinations: [{email: a@example.org}]}
+    - {smtp_host: localhost, destinations: [{email: a@example.org}]}
+  pagerduty: {integration_key: a177cad45bd374409f78906a810a3074}
+  webhook: {endpoints: [{name: My Webhook, url: "http://localhost/"}, {name: Other, url: "http://localhost/"}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "endpoints"),
+    [
+        ("[ops-mail, pagerduty, My Webhook]", ["mail/ops-mail/a@example.org", "pagerduty", "webhook/My Webhook"]),
+        ("[mail]", ["mail/ops-mail/a@example.org", "mail/a@example.org"]),
+        ("[mail/a@example.org, webhook/Other]", ["mail/a@example.org", "webhook/Other"]),
+        ("[]", []),
+    ],
+)
+def test_a_job_names_those_who_are_told(loaded: Load, named: str, endpoints: list[str]) -> None:
+    (plan,) = plans(loaded(f"{WHOLE}{NOTIFIERS}jobs: [{{label: nightly, notifiers: {named}}}]\n").config)
+    assert [endpoint.name for endpoint in plan.endpoints] == endpoints
+
+
+def test_blocks_of_one_provider_need_labels(mistakes: Mistakes) -> None:
+    block = "{integration_key: a177cad45bd374409f78906a810a3074}"
+    assert mistakes(f"{WHOLE}notifiers: {{pagerduty: [{block}, {block}]}}\n") == [
+        "config.yml:5: notifiers: the endpoint 'pagerduty' stands there twice; give each its own name or label"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("notifier", "jobs", "warns"),
+    [
+        ("uptime_kuma: {push_url: 'http://localhost/api/push/x'}", "", True),
+        ("healthchecks: {ping_url: 'http://localhost/key/{job}'}", "", True),
+        ("healthchecks: {ping_url: 'http://localhost/key/{job}-{source}'}", "", False),
+        ("webhook: {endpoints: [{url: 'http://localhost/'}]}", "", False),
+        (
+            "uptime_kuma: {push_url: 'http://localhost/api/push/x'}",
+            "jobs: [{label: a, data_sources: [blog]}, {label: b, notifiers: []}]",
+            False,
+        ),
+    ],
+)
+def test_a_failure_that_a_success_would_hide_is_a_warning(loaded: Load, notifier: str, jobs: str, warns: bool) -> None:
+    sources = "data_sources: [{provider: sqlite, label: shop, db_path: a}, {provider: sqlite, label: blog, db_path: b}]"
+    drives = "drives: [{provider: local, label: disk, folder: a}]"
+    said = loaded(f"{sources}\n{drives}\nnotifiers: {{{notifier}}}\n{jobs}\n").warnings
+    assert ["shows one state for 2 sources" in warning for warning in said] == [True] * warns
