@@ -6,19 +6,22 @@ from collections.abc import Callable
 import anyio
 from anyio import to_thread
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from backupman.engine.downloading import Download
 from backupman.errors import DriveError
 
 log = logging.getLogger(__name__)
 
+TAKEN_WITHIN = 120.0
+"""Seconds in which a client has to take what it was sent, so that a few who take nothing do not lock out all others."""
+
 
 class DownloadResponse(Response):
     """The bytes of an opened download; `ended` is called once it is over, however it ends.
 
     When the drive fails half-way, or gives another number of bytes than was promised, the answer is left unfinished and
-    the server cuts the connection. When the client goes away the child that reads the drive is ended.
+    the server cuts the connection. When the client goes away or takes nothing, the child that reads the drive is ended.
     """
 
     media_type = "application/octet-stream"
@@ -61,6 +64,18 @@ class DownloadResponse(Response):
         self._download.cancel()
 
     async def _pump(self, send: Send) -> None:
+        """Send everything to a client that takes it."""
+
+        async def in_time(message: Message) -> None:
+            with anyio.fail_after(TAKEN_WITHIN):
+                await send(message)
+
+        try:
+            await self._give(in_time)
+        except TimeoutError:
+            log.warning("a download broke off: the client has taken nothing for %g s", TAKEN_WITHIN)
+
+    async def _give(self, send: Send) -> None:
         """Send each chunk once the next one is there, and the last one only when all is known to be well."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         held, count = b"", 0

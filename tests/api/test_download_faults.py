@@ -1,7 +1,9 @@
 """Nobody takes half of an object for the whole, and nobody reads for a client that is gone."""
 
+import socket
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -10,7 +12,7 @@ import pytest
 from backupman.api.downloads import AT_ONCE
 from backupman.records import Backup
 from tests.api._objects import MIB, children, grown, path_of
-from tests.api.conftest import Api
+from tests.api.conftest import ROOT, Api
 from tests.drives._proxy import Answer, Forward, Proxy, Request, error
 from tests.e2e.world import wait_for
 
@@ -135,6 +137,21 @@ def test_as_many_as_there_may_be_at_once_and_no_more(api: Api, client: httpx.Cli
     path_of(backup.drive_files[0]).unlink()
     assert client.get(url).status_code == 404
     assert slots._free == 2
+
+
+def test_a_client_that_takes_nothing_makes_room_for_others(
+    api: Api, backup: Backup, said: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backupman.api.streaming.TAKEN_WITHIN", 0.5)
+    grown(api, backup, 64 * MIB)
+    slots = api.application.state.downloads.slots
+    host, port = api.url.removeprefix("http://").split(":")
+    with closing(socket.create_connection((host, int(port)), timeout=10)) as connection:
+        lines = (f"GET /api/backups/{backup.id}/download HTTP/1.1", "Host: x", f"X-Api-Key: {ROOT}", "", "")
+        connection.sendall("\r\n".join(lines).encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+        wait_for(lambda: "the client has taken nothing for 0.5 s" in said())
+        wait_for(lambda: children() == [] and slots._free == AT_ONCE)
 
 
 def test_a_daemon_that_ends_does_not_wait_for_a_slow_client(api: Api, client: httpx.Client, backup: Backup) -> None:
