@@ -134,7 +134,7 @@ class Job(Settings):
     data_sources: Labels | None = Field(default=None, description="Labels of sources; default all.")
     drives: Labels | None = Field(default=None, description="Labels of drives; default all.")
     notifiers: list[str] | None = Field(
-        default=None, description="Providers or endpoint names; default all, `[]` nobody."
+        default=None, description="Labels, providers or endpoint names; default all, `[]` nobody."
     )
     retention: Retention | None = Field(default=None, description="Instead of the top-level `retention`.")
     compression: Compression | None = Field(default=None, description="Instead of `pipeline.compression`.")
