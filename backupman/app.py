@@ -12,6 +12,7 @@ from backupman.engine.pruning import Pruner
 from backupman.engine.recovery import Recovery
 from backupman.engine.runner import Runner
 from backupman.engine.spools import Spools
+from backupman.logs import hide_secrets
 from backupman.notifiers import Endpoint
 from backupman.store import Store
 
@@ -53,6 +54,7 @@ class App:
         """
         gc.enable()  # whatever has an App may live for long; the command line starts without
         config = load(config_file).config
+        hide_secrets(config.redact)
         store = Store.open(config.database.address(config.state_folder))
         spools, jobs, told = Spools(config, store), plans(config), endpoints(config)
         pruner = Pruner(config, store)

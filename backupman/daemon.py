@@ -19,6 +19,7 @@ from backupman.engine.history import purge
 from backupman.engine.live import Live
 from backupman.engine.runner import Order
 from backupman.engine.scheduler import Scheduler
+from backupman.engine.steps import Steps
 from backupman.errors import BackupmanError, BusyError, ConfigError
 from backupman.records import now
 
@@ -29,6 +30,8 @@ _TICK = 0.2
 _RECOVER_EVERY = timedelta(seconds=10)
 _CHECK_EVERY = timedelta(minutes=1)
 _PURGE_EVERY = timedelta(days=1)
+_BEAT_EVERY = timedelta(seconds=10)
+_DEAD_AFTER = timedelta(minutes=5)
 _DEADLINES = "deadlines"
 _FIXED = ("instance", "state_folder", "database")
 """Settings that locks, records and schedules were begun under."""
@@ -46,11 +49,14 @@ class Daemon:
     def __init__(self, config_file: Path, clock: Callable[[], datetime] = now) -> None:
         self._config_file = config_file
         self._clock = clock
+        self._hurried = Event()
         self._stopping = Event()
+        self._beat_at = time.monotonic()
         self._old: list[App] = []
         self._checkup = Checkup()
         self.live = Live(lambda: self.scheduler.soon(_DEADLINES))
-        self.app = App.from_config(config_file, self.live)
+        self._observer = Steps(self.live)
+        self.app = App.from_config(config_file, self._observer)
         self._lock = _own(self.app.config.state_folder)
         config, store = self.app.config, self.app.store
         self.deadlines = Deadlines(store, config.instance, clock)
@@ -68,6 +74,8 @@ class Daemon:
         self.scheduler.every(_RECOVER_EVERY, "recovery", self.recover)
         self.scheduler.every(_CHECK_EVERY, _DEADLINES, self.deadlines.check)
         self.scheduler.every(_PURGE_EVERY, "history", self._purge)
+        self._beat()
+        self.scheduler.every(_BEAT_EVERY, "heartbeat", self._beat)
 
     def recover(self) -> None:
         """Settle what a crash left; again and again, because a child that outlived its parent takes a while to end."""
@@ -82,6 +90,14 @@ class Daemon:
     def _purge(self) -> None:
         config = self.app.config
         purge(self.app.store, config.instance, config.history.keep, self._clock())
+
+    def _beat(self) -> None:
+        self._beat_at = time.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still schedules and delivers; one that was started and does not is only in the way."""
+        return self._dispatcher.is_alive() and time.monotonic() - self._beat_at < _DEAD_AFTER.total_seconds()
 
     @property
     def stopping(self) -> bool:
@@ -104,7 +120,7 @@ class Daemon:
         """Take the config anew; a wrong one changes nothing and is reported in the log."""
         before = self.app
         try:
-            fresh = App.from_config(self._config_file, self.live)
+            fresh = App.from_config(self._config_file, self._observer)
             if changed := [name for name in _FIXED if getattr(fresh.config, name) != getattr(before.config, name)]:
                 fresh.close()
                 raise ConfigError(f"{', '.join(changed)} can only change with a restart")
@@ -126,6 +142,10 @@ class Daemon:
             if not app.executor.busy:
                 app.close()
 
+    def hurry(self) -> None:
+        """Let `stop` wait no longer for what is running."""
+        self._hurried.set()
+
     def stop(self, grace: timedelta) -> None:
         """Take no more work, give what is running a while, end the rest and record it."""
         self.scheduler.stop()
@@ -133,8 +153,8 @@ class Daemon:
         for app in apps:
             app.executor.close()
         deadline = time.monotonic() + grace.total_seconds()
-        while _busy(apps) and time.monotonic() < deadline:
-            time.sleep(_TICK)
+        while _busy(apps) and time.monotonic() < deadline and not self._hurried.wait(_TICK):
+            pass
         for app in apps:
             app.executor.stop("backupman was stopped")
         while _busy(apps):

@@ -15,8 +15,6 @@ from backupman.errors import ConfigError
 
 _START_WITHIN = 10.0
 
-log = logging.getLogger(__name__)
-
 
 class Server:
     """uvicorn on one address; only of `trusted_proxies` it believes whom they speak for.
@@ -50,7 +48,11 @@ class Server:
         deadline = time.monotonic() + _START_WITHIN
         while not self._server.started and time.monotonic() < deadline:
             time.sleep(0.02)
-        log.info("listening on http://%s", self.address)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still serves, once it was started."""
+        return self._thread.is_alive()
 
     def stop(self) -> None:
         """Answer what is under way, and no more."""

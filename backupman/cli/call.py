@@ -6,10 +6,8 @@ package: `backupman version`, `--help` and shell completion answer without loadi
 
 import functools
 import inspect
-import logging
 import os
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backupman.errors import ConfigError
+from backupman.logs import Level, log_for_terminal
 
 if TYPE_CHECKING:
     from backupman.app import App
@@ -87,6 +86,12 @@ class Call:
         finally:
             store.close()
 
+    def log_level(self) -> Level | None:
+        """What is to be logged by `--debug`, `--verbose` or `--quiet`; None without any of them."""
+        if self.debug:
+            return Level.DEBUG
+        return Level.ERROR if self.quiet else Level.INFO if self.verbose else None
+
     def again(self, *words: str) -> str:
         """Another command on the same config, ready to be pasted: `backupman show 1a2b3c4d -c here.yml`."""
         config = ["-c", str(self.config)] if self.config else []
@@ -106,7 +111,7 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
         before: Call = ctx.obj or Call()
         call = Call(config or before.config, debug or before.debug, quiet or before.quiet, verbose or before.verbose)
         ctx.obj = call
-        _log_to_stderr(call)
+        log_for_terminal(call.log_level() or Level.WARNING, detailed=call.debug)
         command(call, **options)
 
     shared = inspect.signature(_common_options).parameters
@@ -135,26 +140,3 @@ def _common_options(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log each step.")] = False,
 ) -> None:
     """Only its signature is used."""
-
-
-class _ToStderr(logging.Handler):
-    """Writes to whatever standard error is now: a live display puts itself there to keep lines from its own."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            sys.stderr.write(self.format(record) + "\n")
-            sys.stderr.flush()
-        except (OSError, ValueError):  # nobody reads it any more
-            return
-
-
-def _log_to_stderr(call: Call) -> None:
-    log = logging.getLogger("backupman")
-    log.handlers = [handler := _ToStderr()]
-    log.propagate = False
-    if call.debug:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        log.setLevel(logging.DEBUG)
-    else:
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        log.setLevel(logging.ERROR if call.quiet else logging.INFO if call.verbose else logging.WARNING)

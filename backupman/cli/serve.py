@@ -3,17 +3,32 @@
 import logging
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from queue import Empty, SimpleQueue
+from threading import Thread
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backupman import __version__
 from backupman.cli.call import Call
+from backupman.errors import BackupmanError, ExitCode
+from backupman.logs import Format, Level, log_for_service
+
+if TYPE_CHECKING:
+    from backupman.api.server import Server
+    from backupman.config.log import Log
+    from backupman.daemon import Daemon
 
 log = logging.getLogger(__name__)
 
 _TICK = 1.0
+_LAST_TICK = 0.1
+_END_WITHIN = timedelta(minutes=1)
+"""Behind `shutdown_grace`: for backups to abort their uploads, be recorded and reported."""
+
+_Signals = SimpleQueue[int]
 
 
 def serve(
@@ -22,24 +37,54 @@ def serve(
     port: Annotated[
         int | None, typer.Option("--port", "-p", metavar="PORT", help="The port; default `http.port`, 0 for any.")
     ] = None,
+    log_format: Annotated[
+        Format | None,
+        typer.Option(
+            metavar="FORMAT", envvar="BACKUPMAN_LOG_FORMAT", help="The log: `human` or `json`; default `log.format`."
+        ),
+    ] = None,
+    log_level: Annotated[
+        Level | None,
+        typer.Option(
+            metavar="LEVEL", envvar="BACKUPMAN_LOG_LEVEL", help="`debug`, `info`, `warning`, `error`; or `log.level`."
+        ),
+    ] = None,
 ) -> None:
     """Schedule, back up, answer HTTP, and come back from anything.
 
     \b
     SIGTERM and Ctrl-C stop it: running backups have `shutdown_grace` to end.
+    A second one ends them at once.
     SIGHUP reads the config anew; a wrong one changes nothing.
 
     \b
     Examples:
       backupman serve
       backupman serve --host 127.0.0.1 -p 9000 -c /etc/backupman/config.yml
+      backupman serve --log-format json
     """
+    from backupman.config.log import Log
+
+    def set_up_log(section: Log) -> None:
+        level = call.log_level() or log_level or Level(section.level)
+        log_for_service(log_format or Format(section.format), level)
+
+    set_up_log(Log())  # for what goes wrong before there is a config
+    try:
+        _serve(call, host, port, set_up_log)
+    except BackupmanError as error:
+        for sentence in error.sentence.splitlines():
+            log.critical("%s", sentence, exc_info=call.debug)
+        raise typer.Exit(error.exit_code) from error
+
+
+def _serve(call: Call, host: str | None, port: int | None, set_up_log: "Callable[[Log], None]") -> None:
     from backupman.api import create_api
     from backupman.api.server import Server
     from backupman.daemon import Daemon
-    from backupman.engine.systemd import notify, watchdog_seconds
+    from backupman.engine.systemd import notify
 
-    signals: SimpleQueue[int] = SimpleQueue()
+    signals: _Signals = SimpleQueue()
 
     def note(number: int, _frame: FrameType | None) -> None:
         signals.put(number)
@@ -47,35 +92,68 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, note)
     daemon = Daemon(call.config_file())
+    set_up_log(daemon.app.config.log)
     http = daemon.app.config.http
     server = Server(
         create_api(daemon), host or http.address(), http.port if port is None else port, http.trusted_proxies
     )
+
+    def tell(*first: str) -> None:
+        """systemd how we are."""
+        notify(*first, "READY=1", f"STATUS=serves on {server.address}, jobs: {len(daemon.app.plans)}")
+
+    def reload() -> None:
+        notify("RELOADING=1")
+        daemon.reload()
+        set_up_log(daemon.app.config.log)
+        tell()
+
     try:
         daemon.start()
         server.start()
-        typer.echo(f"backupman serves on http://{server.address}", err=True)
-        notify("READY=1", f"STATUS=serving {len(daemon.app.plans)} jobs on {server.address}")
-        _wait(reload=daemon.reload, signals=signals, beat=watchdog_seconds() or _TICK)
+        log.info("backupman %s serves on http://%s, jobs: %d", __version__, server.address, len(daemon.app.plans))
+        tell()
+        good = _wait(daemon, server, signals, reload)
     finally:
-        notify("STOPPING=1")
-        daemon.stop(daemon.app.config.shutdown_grace)
+        _stop(daemon, signals)
         server.stop()
+    if not good:
+        raise typer.Exit(ExitCode.FAILED)
 
 
-def _wait(*, reload: Callable[[], None], signals: "SimpleQueue[int]", beat: float) -> None:
-    """Handle signals until one of them ends the service."""
+def _wait(daemon: "Daemon", server: "Server", signals: _Signals, reload: Callable[[], None]) -> bool:
+    """Handle signals until one of them ends the service, which is good, or until it does not work any more."""
+    while daemon.alive and server.alive:
+        number = _signal(signals)
+        if number == signal.SIGHUP:
+            reload()
+        elif number:
+            log.info("stopping: %s", signal.Signals(number).name)
+            return True
+    log.critical("stopping: a part of the daemon has ended by itself; what is under way goes on at the next start")
+    return False
+
+
+def _stop(daemon: "Daemon", signals: _Signals) -> None:
+    """Stop in good order; another signal to stop ends what is still running at once."""
     from backupman.engine.systemd import notify
 
-    while True:
-        try:
-            number = signals.get(timeout=min(beat, _TICK))
-        except Empty:
-            notify("WATCHDOG=1")
-            continue
-        if number != signal.SIGHUP:
-            log.info("stopping: %s", signal.Signals(number).name)
-            return
-        notify("RELOADING=1")
-        reload()
-        notify("READY=1")
+    grace = daemon.app.config.shutdown_grace
+    notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={(grace + _END_WITHIN) // timedelta(microseconds=1)}")
+    stopping = Thread(target=daemon.stop, args=(grace,), name="stopping")
+    stopping.start()
+    while stopping.is_alive():
+        if _signal(signals, _LAST_TICK) in (signal.SIGTERM, signal.SIGINT):
+            log.info("stopping: what is still running is ended now")
+            daemon.hurry()
+
+
+def _signal(signals: _Signals, within: float = _TICK) -> int | None:
+    """The next signal, or nothing after a moment; meanwhile systemd's watchdog is told that we live."""
+    from backupman.engine.systemd import notify, watchdog_seconds
+
+    notify("WATCHDOG=1")
+    try:
+        return signals.get(timeout=min(watchdog_seconds() or within, within))
+    except Empty:
+        return None

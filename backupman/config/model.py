@@ -20,6 +20,7 @@ from pydantic import (
 
 from backupman.config.database import Database
 from backupman.config.http import Http
+from backupman.config.log import Log
 from backupman.drives import Drive
 from backupman.notifiers import Notifier
 from backupman.pipeline import Compression, Encryption, Pipeline
@@ -211,6 +212,7 @@ class Config(Settings):
     deadlines: Deadlines = Field(default_factory=Deadlines, description="Late, missed and odd backups.")
     ingest: Ingest = Field(default_factory=Ingest, description="What other machines may report.")
     history: History = Field(default_factory=History, description="How long records are kept.")
+    log: Log = Field(default_factory=Log, description="What the daemon logs, and how its lines look.")
     shutdown_grace: Duration = Field(
         default=timedelta(minutes=1), description="How long running backups may go on when the daemon is stopped."
     )

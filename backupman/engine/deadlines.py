@@ -15,6 +15,7 @@ from threading import Lock
 from backupman.config import Config, JobPlan
 from backupman.engine.promises import Missed, Promise, Target, next_due
 from backupman.engine.review import Review
+from backupman.logs import about
 from backupman.records import Incident
 from backupman.store import Store
 from backupman.store.jobs import Changes, Key
@@ -83,7 +84,8 @@ class Deadlines:
                 if promise := self._promises.get(Key(plan.label, source.label)):
                     changes += self._review(promise, incidents.get(promise.key, []), at).miss(missed)
             if self._store.jobs.miss(self._instance, plan.label, missed.due, missed.reason, changes, at):
-                log.error("job %s: the run due at %s was missed: %s", plan.label, missed.due, missed.reason)
+                with about(job=plan.label):
+                    log.error("job %s: the run due at %s was missed: %s", plan.label, missed.due, missed.reason)
 
     def _review(self, promise: Promise, incidents: Sequence[Incident], at: datetime) -> Review:
         assert self._config  # noqa: S101 - without a config there are no promises
@@ -129,7 +131,9 @@ class Deadlines:
         if changes:
             self._store.jobs.change_incidents(changes, at)
             for alarm in changes.alarms:
-                log.warning("%s: %s", alarm.event.kind, alarm.event.payload["Reason"])
+                event = alarm.event
+                with about(job=event.job, source=event.payload["Source"], backup_id=event.backup_id or ""):
+                    log.warning("%s: %s", event.kind, event.payload["Reason"])
 
 
 def _promises(

@@ -4,13 +4,15 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from backupman.config.model import Deliveries
 from backupman.errors import BackupmanError, NotifyError, StoreError
 from backupman.events import EventKind
+from backupman.logs import about
 from backupman.notifiers import Endpoint, Message
 from backupman.records import Delivery, DeliveryState, Event, now
 from backupman.retry import backoff
@@ -20,6 +22,8 @@ from backupman.store.outbox import Attempt
 log = logging.getLogger(__name__)
 
 _BATCH = 100
+_ENOUGH = 10
+"""So many to one endpoint under way, and the others are served first: a slow one takes no room from them."""
 _LEASE = timedelta(minutes=10)
 _LONGEST_SEND = 300.0
 _SHORTEST_SEND = 0.2
@@ -94,10 +98,13 @@ class Dispatcher:
         Raises:
             StoreError: the store cannot be used; nothing is lost, the leases end by themselves.
         """
-        room = _BATCH - len(self._under_way)
-        claimed = await asyncio.to_thread(self._store.outbox.claim, self._instance, room, _LEASE) if room else []
         longest = min(longest, _LONGEST_SEND)
-        self._under_way |= {asyncio.create_task(self._deliver(delivery, longest)) for delivery in claimed}
+        more = True
+        while more:
+            claimed = await self._claim()
+            begun = [(delivery.endpoint, self._deliver(delivery, longest)) for delivery in claimed]
+            self._under_way |= {asyncio.create_task(work, name=endpoint) for endpoint, work in begun}
+            more = len(claimed) == _ENOUGH
         if not self._under_way:
             return 0
         done, self._under_way = await asyncio.wait(self._under_way, timeout=_POLL, return_when=asyncio.FIRST_COMPLETED)
@@ -106,17 +113,32 @@ class Dispatcher:
                 raise error
         return len(done)
 
+    async def _claim(self) -> Sequence[Delivery]:
+        """A few of what is due and has room, of endpoints that have not enough under way already."""
+        room = min(_BATCH - len(self._under_way), _ENOUGH)
+        under_way = Counter(task.get_name() for task in self._under_way)
+        busy = [endpoint for endpoint, count in under_way.items() if count >= _ENOUGH]
+        claim = self._store.outbox.claim
+        return await asyncio.to_thread(claim, self._instance, room, _LEASE, without=busy) if room else []
+
     async def _deliver(self, delivery: Delivery, longest: float) -> None:
         at, started = now(), time.monotonic()
         state, answer, error = await self._send(delivery, longest)
         attempt = self._judge(delivery, at, time.monotonic() - started, state, answer, error)
-        if error:
-            came_too_late = attempt.state == DeliveryState.DROPPED and delivery.endpoint in self._endpoints
-            lasting = logging.INFO if came_too_late else logging.ERROR
-            level = logging.WARNING if attempt.next_attempt_at else lasting
-            log.log(level, "%s: %s of %s: %s", delivery.endpoint, attempt.state, delivery.event.kind, error.sentence)
+        self._log(delivery, attempt)
         assert delivery.id is not None  # noqa: S101 - it comes from the database
         await asyncio.to_thread(self._store.outbox.record, delivery.id, attempt)
+
+    def _log(self, delivery: Delivery, attempt: Attempt) -> None:
+        event, name = delivery.event, delivery.endpoint
+        level, said = logging.INFO, "sent"
+        if attempt.error:
+            came_too_late = attempt.state == DeliveryState.DROPPED and name in self._endpoints
+            lasting = logging.INFO if came_too_late else logging.ERROR
+            level = logging.WARNING if attempt.next_attempt_at else lasting
+            said = f"{attempt.state}: {attempt.error.removeprefix(f'{name}: ')}"
+        with about(job=event.job, source=event.payload.get("Source") or "", backup_id=event.backup_id or ""):
+            log.log(level, "%s: %s: %s", name, event.kind, said)
 
     async def _send(
         self, delivery: Delivery, longest: float

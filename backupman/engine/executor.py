@@ -15,6 +15,7 @@ from backupman.engine.protocol import Databases, DatabasesTask, Message
 from backupman.engine.pruning import Pruner
 from backupman.engine.runner import Order, Runner
 from backupman.errors import BackupmanError, BusyError, Interrupted
+from backupman.logs import about, about_backup
 from backupman.records import Backup, Status
 from backupman.sources import Source
 
@@ -167,7 +168,7 @@ class Executor:
                 return self._source(
                     plan, source, Order(trigger="retry"), begun, wait=wait, only=backup.database or None
                 )
-            return self._guarded(source, wait, lambda lock: self._retry(plan, backup, lock, begun))
+            return self._guarded(plan, source, wait, lambda lock: self._retry(plan, backup, lock, begun))
 
         return self._call({backup.id: partial(one, backup) for backup in backups})
 
@@ -230,34 +231,35 @@ class Executor:
                 result.errors.append(failure)
             return result
 
-        return self._guarded(source, wait, back_up)
+        return self._guarded(plan, source, wait, back_up)
 
     def _one(self, plan: JobPlan, source: Source, backup: Backup, lock: int) -> Backup:
         try:
-            with self._data_plane(backup.id) as data_plane:
+            with about_backup(backup), self._data_plane(backup.id) as data_plane:
                 return self._runner.run(plan, source, backup, data_plane, lock)
         except Interrupted as error:  # while it waited for its turn
             return self._runner.give_up(plan, backup, error)
 
     def _retry(self, plan: JobPlan, backup: Backup, lock: int, begun: Begun) -> Result:
         try:
-            with self._data_plane(backup.id) as data_plane:
+            with about_backup(backup), self._data_plane(backup.id) as data_plane:
                 return Result(backups=[self._runner.retry(plan, backup, data_plane, lock, begun)])
         except BackupmanError as error:
             return Result(errors=[error])
 
-    def _guarded(self, source: Source, wait: bool, work: Callable[[int], Result]) -> Result:
+    def _guarded(self, plan: JobPlan, source: Source, wait: bool, work: Callable[[int], Result]) -> Result:
         """The work while the source's lock is held; a busy source and an unusable folder are results too."""
-        try:
-            with source_lock(self._config.state_folder, source.label, wait=wait, stop=self._closed.is_set) as lock:
-                return Result() if self._closed.is_set() else work(lock)
-        except BusyError as error:
-            if self._closed.is_set():
-                return Result()
-            log.warning("%s", error.sentence)
-            return Result(busy=[source.label])
-        except BackupmanError as error:
-            return Result(errors=[error])
+        with about(job=plan.label, source=source.label):
+            try:
+                with source_lock(self._config.state_folder, source.label, wait=wait, stop=self._closed.is_set) as lock:
+                    return Result() if self._closed.is_set() else work(lock)
+            except BusyError as error:
+                if self._closed.is_set():
+                    return Result()
+                log.warning("%s", error.sentence)
+                return Result(busy=[source.label])
+            except BackupmanError as error:
+                return Result(errors=[error])
 
     def _databases(self, source: Source) -> list[str]:
         if not source.many:

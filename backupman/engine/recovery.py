@@ -11,6 +11,7 @@ from backupman.engine.locks import source_lock
 from backupman.engine.runner import Runner
 from backupman.engine.spools import Spools
 from backupman.errors import BackupmanError, BusyError
+from backupman.logs import about_backup
 from backupman.notifiers import Endpoint
 from backupman.records import Backup, Status
 from backupman.store import Store
@@ -85,7 +86,8 @@ class Recovery:
 
     def _prepared(self, backup: Backup) -> Backup:
         """The backup with its unended uploads marked as failed, which is where a retry goes on."""
-        log.warning("%s: backup %s was interrupted; its uploads go on from the spool", backup.label, backup.id[:8])
+        with about_backup(backup):
+            log.warning("%s: the backup was interrupted; its uploads go on from the spool", backup.label)
         for file in backup.drive_files:
             if file.status == Status.PENDING:
                 self._store.backups.change_drive_file(backup.id, file.label, status=Status.FAILED, error=_REASON)

@@ -15,6 +15,7 @@ from backupman.engine.spools import Spools
 from backupman.engine.tasks import abort_task, backup_task, upload_task
 from backupman.errors import BackupmanError, HookError, TimedOut
 from backupman.events import EventKind
+from backupman.logs import about_backup
 from backupman.naming import object_name
 from backupman.records import Backup, DriveFile, Status, new_id, now
 from backupman.sources import Source
@@ -78,7 +79,6 @@ class Runner:
             ],
         )
         self._store.backups.begin(backup, _announcements(plan, EventKind.BACKUP_START))
-        log.info("%s: backup %s starts", backup.label, backup.id[:8])
         self._observer.began(backup)
         return backup
 
@@ -103,7 +103,8 @@ class Runner:
         """The settled record of a backup that was begun and will not be run."""
         outcome = Outcome(self._store, backup, self._observer)
         outcome.failed(error)
-        return self._conclude(plan, backup, outcome)
+        with about_backup(backup):
+            return self._conclude(plan, backup, outcome)
 
     def settle_dead(self, plan: JobPlan, backup: Backup, error: BackupmanError | None) -> Backup:
         """The settled record of a backup whose process died; exactly what it had begun on the drives is removed.
@@ -112,11 +113,13 @@ class Runner:
         """
         outcome = Outcome(self._store, backup, self._observer)
         if error:
-            log.warning("backup %s: %s", backup.id[:8], error.sentence)
             outcome.failed(error)
         # Also where no phase is recorded: the child may have been quicker than the parent's last words.
         outcome.begun = {file.label for file in backup.drive_files if file.status == Status.PENDING}
-        return self._conclude(plan, backup, outcome)
+        with about_backup(backup):
+            if error:
+                log.warning("%s", error.sentence)
+            return self._conclude(plan, backup, outcome)
 
     def on_error(self, plan: JobPlan, label: str, error: BackupmanError) -> None:
         """Fire the error hooks for what failed beside a backup, for example retention."""
@@ -181,7 +184,6 @@ class Runner:
             return _announcements(plan, EventKind.BACKUP_REPORT, result)
 
         settled = self._store.backups.settle(backup.id, outcome.enter, announce)
-        log.info("%s: backup %s has %s%s", settled.label, settled.id[:8], settled.status, _because(settled))
         self._observer.ended(settled)
         return settled
 
@@ -238,7 +240,3 @@ def _announcements(plan: JobPlan, *kinds: EventKind) -> list[Announcement]:
     return [
         Announcement(kind, [endpoint.name for endpoint in plan.endpoints if kind in endpoint.events]) for kind in kinds
     ]
-
-
-def _because(backup: Backup) -> str:
-    return f": {backup.error}" if backup.error else ""

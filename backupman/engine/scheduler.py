@@ -20,6 +20,7 @@ from backupman.engine.locks import source_lock
 from backupman.engine.promises import COUNTED, Missed, longest_jitter
 from backupman.engine.runner import Order
 from backupman.errors import BackupmanError, BusyError
+from backupman.logs import about
 from backupman.records import Run, RunState
 from backupman.store import Store
 from backupman.store.standing import Of
@@ -171,11 +172,12 @@ class Scheduler:
         plan = self._plans.get(label)
         if plan is None:
             return
-        try:
-            self.tick(plan, late)
-        except BackupmanError as error:
-            log.error("job %s waits: %s", label, error.sentence)
-            self._wake_again(label)
+        with about(job=plan.label):
+            try:
+                self.tick(plan, late)
+            except BackupmanError as error:
+                log.error("job %s waits: %s", label, error.sentence)
+                self._wake_again(label)
 
     def _wake_again(self, label: str) -> None:
         when = datetime.now(UTC) + _TRY_AGAIN
@@ -262,11 +264,11 @@ class Scheduler:
         """Record that a run is over; what could not even begin is tried again while the run is not too old."""
         reasons = [f"{source}: {reason}" for source, call in calls.items() if (reason := _why_not_begun(call))]
         for reason in reasons:
-            log.error("job %s: not begun: %s", plan.label, reason)
+            log.error("job %s: not begun: %s", plan.label, reason, extra={"job": plan.label})
         try:
             self._store.jobs.end_run(run_id, self._clock(), "; ".join(reasons) or None)
         except BackupmanError as error:
-            log.error("job %s: its end could not be recorded: %s", plan.label, error.sentence)
+            log.error("the end of a run could not be recorded: %s", error.sentence, extra={"job": plan.label})
         if reasons and self._ticker.running:
             self._wake_again(plan.label)
 

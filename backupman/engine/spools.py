@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from backupman.config import Config
+from backupman.logs import about_backup
 from backupman.records import Backup, Status, now
 from backupman.sources import Source
 from backupman.store import Store
@@ -58,7 +59,8 @@ class Spools:
                 self._drop(backup, f"it was kept for {self._keep}")
 
     def _drop(self, backup: Backup, reason: str) -> None:
-        log.info("%s: the spooled dump of backup %s is removed: %s", backup.label, backup.id[:8], reason)
+        with about_backup(backup):
+            log.info("%s: the spooled dump is removed: %s", backup.label, reason)
         _remove(Path(backup.dump_path or backup.spool_path or ""))
         self._store.backups.change(backup.id, dump_path=None)
 

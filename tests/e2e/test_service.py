@@ -55,8 +55,9 @@ def test_it_tells_systemd(served: World, monkeypatch: pytest.MonkeyPatch) -> Non
         assert told.recv(4096) == b"WATCHDOG=1"
         assert answers(served)
         service.process.terminate()
-        while told.recv(4096) != b"STOPPING=1":
+        while (last := told.recv(4096)) == b"WATCHDOG=1":
             pass
+        assert last == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=120000000"  # shutdown_grace, and as much again to clean up
         assert service.wait() == 0
 
 

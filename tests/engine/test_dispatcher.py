@@ -107,7 +107,7 @@ def test_a_permanent_failure_is_not_tried_again(store: Store, caplog: pytest.Log
     assert (failed.state, failed.error) == ("failed", "ops: 404 Not Found")
     assert failed.settled_at
     assert [(record.levelno, record.getMessage()) for record in caplog.records if record.levelno > logging.INFO] == [
-        (logging.ERROR, "ops: failed of backup_start: ops: 404 Not Found")
+        (logging.ERROR, "ops: backup_start: failed: 404 Not Found")
     ]
 
 
@@ -258,6 +258,22 @@ def test_a_loop_of_deliver_due_takes_new_work_while_old_work_is_slow(store: Stor
 
     assert asyncio.run(serve()) == [0, 1]
     assert (len(slow.sent), len(quick.sent)) == (1, 1)
+
+
+def test_a_slow_endpoint_leaves_the_others_their_room_however_much_it_is_owed(store: Store) -> None:
+    slow, quick = RecordingNotifier(name="slow"), RecordingNotifier(name="quick")
+    slow.answers.extend([300.0] * 150)
+    for number in range(150):
+        owe(store, "slow", job=f"job{number}")
+    owe(store, "quick", job="last")
+    works = dispatcher(store, slow, quick)
+
+    async def serve() -> None:
+        while not quick.sent:
+            await works.deliver_due()
+
+    asyncio.run(serve())
+    assert len(slow.sent) < 50
 
 
 def test_what_was_under_way_when_the_process_died_is_sent_after_its_lease(store: Store) -> None:

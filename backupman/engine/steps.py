@@ -1,0 +1,65 @@
+"""The steps of every backup as lines of the daemon's log; commands show them in their own way."""
+
+import logging
+
+from backupman.engine.outcome import Observer
+from backupman.engine.protocol import Dumped, Message, Uploaded, UploadFailed
+from backupman.logs import about_backup
+from backupman.records import Backup, Status
+from backupman.text import listed, size, span
+
+log = logging.getLogger(__name__)
+
+
+def _without_label(sentence: str, label: str) -> str:
+    """A sentence for a line that begins with the label already."""
+    return sentence.removeprefix(f"{label}: ")
+
+
+class Steps:
+    """An observer that logs each step, and passes on what it is told."""
+
+    def __init__(self, then: Observer) -> None:
+        self._then = then
+        self._dumped: set[str] = set()
+
+    def began(self, backup: Backup) -> None:
+        """A backup was recorded and starts, or goes on with the drives that are left."""
+        if backup.dump_status == Status.FINISHED:
+            self._dumped.add(backup.id)
+        drives = [file.label for file in backup.drive_files if file.status == Status.PENDING]
+        with about_backup(backup):
+            log.info("%s: begins, onto %s", backup.label, listed(drives))
+        self._then.began(backup)
+
+    def heard(self, backup: Backup, message: Message) -> None:
+        """The data plane said something."""
+        label = backup.label
+        with about_backup(backup):
+            match message:
+                case Dumped():
+                    self._dumped.add(backup.id)
+                    figures = size(message.size), span(message.seconds), size(message.stored_size)
+                    log.info("%s: dumped %s in %s, %s to store", label, *figures)
+                    for warning in message.warnings:
+                        log.warning("%s", warning)
+                case Uploaded():
+                    log.info("%s: stored on %s after %s", label, message.label, span(message.seconds))
+                case UploadFailed() if backup.id in self._dumped:  # else the dump has failed, and its error comes next
+                    log.error(
+                        "%s: failed on %s: %s", label, message.label, _without_label(message.error, message.label)
+                    )
+                case _:
+                    pass
+        self._then.heard(backup, message)
+
+    def ended(self, backup: Backup) -> None:
+        """A backup is settled."""
+        self._dumped.discard(backup.id)
+        with about_backup(backup):
+            if backup.status == Status.FINISHED:
+                log.info("%s: finished in %s", backup.label, span(backup.seconds))
+            else:
+                reason = _without_label(backup.error or "", backup.label)
+                log.error("%s: failed after %s: %s", backup.label, span(backup.seconds), reason)
+        self._then.ended(backup)
