@@ -185,7 +185,7 @@ class Delivery(SQLModel, table=True):
 
     __tablename__ = "backupman_deliveries"
     __table_args__ = (
-        Index("ix_backupman_deliveries_due", "state", "next_attempt_at"),
+        Index("ix_backupman_deliveries_state", "state", "id"),
         Index("ix_backupman_deliveries_lane", "endpoint", "lane", "state", "id"),
     )
 

@@ -4,7 +4,7 @@ A delivery is claimed by one atomic UPDATE with a lease, so that a daemon's disp
 send it. Deliveries of one (endpoint, lane) go out in order; lanes never wait for each other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -76,11 +76,17 @@ class Outbox:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    def claim(self, instance: str, limit: int, lease: timedelta, at: datetime | None = None) -> Sequence[Delivery]:
-        """Up to `limit` due deliveries, the head of each (endpoint, lane), ours alone until the lease ends."""
+    def claim(
+        self, instance: str, limit: int, lease: timedelta, at: datetime | None = None, without: Collection[str] = ()
+    ) -> Sequence[Delivery]:
+        """Up to `limit` due deliveries, the head of each (endpoint, lane), ours alone until the lease ends.
+
+        None of the endpoints that are to be left out.
+        """
         time = at or now()
         with self._sessions() as session:
             due = select(Delivery.id).where(_is_head(instance), col(Delivery.next_attempt_at) <= time, _free(time))
+            due = due.where(col(Delivery.endpoint).not_in(without))
             ids = session.exec(due.order_by(col(Delivery.id)).limit(limit)).all()
             taken = [delivery_id for delivery_id in ids if _take(session, delivery_id, time, lease)]
             return session.exec(select(Delivery).where(col(Delivery.id).in_(taken)).order_by(col(Delivery.id))).all()

@@ -68,6 +68,14 @@ def test_a_claimed_delivery_is_nobody_elses_until_its_lease_ends(store: Store) -
     assert again.attempts == 2
 
 
+def test_a_delivery_to_an_endpoint_that_is_left_out_waits(store: Store) -> None:
+    owe(store, "webhook/Ops", "webhook/Dev")
+    (other,) = store.outbox.claim("host1", 10, LEASE, without=["webhook/Ops"])
+    assert other.endpoint == "webhook/Dev"
+    (left,) = claim(store)
+    assert left.endpoint == "webhook/Ops"
+
+
 def test_what_one_instance_owes_no_other_sends(store: Store) -> None:
     owe(store, "webhook/Ops", instance="host2")
     assert claim(store) == []

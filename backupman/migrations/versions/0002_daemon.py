@@ -103,3 +103,6 @@ def _index() -> None:
     op.create_index("ix_backupman_drive_files_of", "backupman_drive_files", ["backup_id", "label", "status"])
     op.drop_index("ix_backupman_drive_files_backup_id", "backupman_drive_files")
     op.drop_index("ix_backupman_drive_files_on", "backupman_drive_files")
+    # what is owed is claimed in its order, and no more of it is read than is claimed
+    op.create_index("ix_backupman_deliveries_state", "backupman_deliveries", ["state", "id"])
+    op.drop_index("ix_backupman_deliveries_due", "backupman_deliveries")
