@@ -10,6 +10,7 @@ import pytest
 from tests.servers import MUST_RUN, SERVICES, program
 
 pytest_plugins = [
+    "tests.servers.google_drive",
     "tests.servers.mariadb",
     "tests.servers.mysql",
     "tests.servers.postgres",

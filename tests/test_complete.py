@@ -31,8 +31,6 @@ FAMILIES: dict[str, tuple[type[Provider], type]] = {
     "notifiers": (Notifier, NotifierContract),
 }
 PROVIDERS = [(family, name) for family in FAMILIES for name in registry.names(family)]
-# Its settings are accepted, because the original's configs hold them; the drive itself refuses all work so far.
-NOT_THERE_YET = {("drives", "google_drive")}
 
 EXAMPLE = (ROOT / "config.example.yml").read_text(encoding="utf-8")
 CLI_PAGE = Page(ROOT / "docs/cli.md")
@@ -75,8 +73,6 @@ def options(command: Any) -> set[str]:
 
 @pytest.mark.parametrize(("family", "name"), PROVIDERS)
 def test_every_provider_passes_the_contract_of_its_family(family: str, name: str) -> None:
-    if (family, name) in NOT_THERE_YET:
-        return
     contract = FAMILIES[family][1]
     module = importlib.import_module(f"tests.{family}.test_{name}")
     suites = [

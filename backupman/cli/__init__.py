@@ -14,6 +14,7 @@ from backupman import __version__
 from backupman.cli import config, deliveries, events, health, init, keys, prune, records, run, schedule, serve
 from backupman.cli import exec as wrapping
 from backupman.cli.auth_google import auth_google
+from backupman.cli.auth_google import auth_google
 from backupman.cli.call import Call, with_common_options
 from backupman.errors import BackupmanError, ExitCode
 
@@ -67,6 +68,7 @@ _COMMANDS: _Commands = {
     "show": records.show,
     "health": health.health,
     "init": init.init,
+    "auth-google": auth_google,
     "version": version,
     "prune": prune.prune,
     "pin": prune.pin,

@@ -44,13 +44,14 @@ class Capabilities:
     """What a drive can do, as data.
 
     `follows`: an upload may start while the spool still grows. `parts`: large objects go in parts. `lists`, `deletes`:
-    the drive can list and delete.
+    the drive can list and delete. `resumes`: an upload session outlives the process, and `resume` goes on with it.
     """
 
     follows: bool = True
     parts: bool = False
     lists: bool = True
     deletes: bool = True
+    resumes: bool = False
 
 
 PART = ".part"
@@ -119,6 +120,17 @@ class Drive(Provider, ABC):
             DriveError: the drive failed; nothing is left under `name`.
             BackupmanError: whatever `reader` raised, after the upload was aborted.
         """
+
+    def resume(
+        self, reader: BinaryIO, name: str, metadata: Mapping[str, str], session: str, opened: Opened | None = None
+    ) -> Stored:
+        """Go on with the session that a dead process's upload of these very bytes told; called where `resumes` is set.
+
+        The reader begins at the start all the same. What promises `upload` makes hold here too: whatever fails, nothing
+        is left; a session that is gone is no failure, the upload begins anew. Raises as `upload` does.
+        """
+        self.abort(name, session)
+        return self.upload(reader, name, metadata, opened)
 
     @abstractmethod
     def open(self, ref: str) -> BinaryIO:

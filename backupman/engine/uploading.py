@@ -3,7 +3,8 @@
 import io
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from threading import Event, Thread
 from typing import Any, BinaryIO, cast
 
@@ -47,6 +48,7 @@ class Uploads:
         tell: Tell,
         opened: Callable[[str, str], None],
         sent: Callable[[str, int], None],
+        sessions: Mapping[str, str] | None = None,
     ) -> None:
         self._spool = spool
         self._name = name
@@ -54,6 +56,7 @@ class Uploads:
         self._tell = tell
         self._opened = opened
         self._sent = sent
+        self._sessions = dict(sessions or {})
         self._sidecar: bytes = b""
         self._accepted = Event()
         self._threads = [
@@ -87,9 +90,7 @@ class Uploads:
             try:
                 if not drive.capabilities.follows:
                     reader.wait_for_the_end()
-                return drive.upload(
-                    cast(BinaryIO, reader), self._name, {}, lambda session: self._opened(drive.label, session)
-                )
+                return self._put(drive, cast(BinaryIO, reader))
             except BackupmanError as error:
                 if self._spool.error:  # the dump failed, or all is being given up: no drive can help that
                     raise DriveError(self._spool.error.sentence, permanent=True) from error
@@ -105,6 +106,13 @@ class Uploads:
         else:
             seconds = time.monotonic() - started
             self._tell(uploaded.model_copy(update={"attempts": attempts, "seconds": seconds}))
+
+    def _put(self, drive: Drive, reader: BinaryIO) -> Stored:
+        """The first try goes on with the session of a dead process, where there is one."""
+        opened = partial(self._opened, drive.label)
+        if session := self._sessions.pop(drive.label, None):
+            return drive.resume(reader, self._name, {}, session, opened)
+        return drive.upload(reader, self._name, {}, opened)
 
     def _retrying(self, drive: Drive, error: BackupmanError) -> None:
         self._tell(Retrying(label=drive.label, error=error.sentence))
@@ -142,7 +150,12 @@ def upload_kept(task: UploadTask, tell: Tell, opened: Callable[[str, str], None]
             sent[label] = position
             tell(Progress(read=0, stored=spool.size, sent=sent))
 
-        uploads = Uploads(open_still, spool, task.object_name, task.retry, tell, opened, progress)
+        sessions = {
+            about.label: about.leftover_session
+            for drive, about in zip(drives, task.drives, strict=True)
+            if about.leftover_session and drive.capabilities.resumes
+        }
+        uploads = Uploads(open_still, spool, task.object_name, task.retry, tell, opened, progress, sessions)
         uploads.may_complete(task.sidecar)
         uploads.start()
         try:
@@ -178,7 +191,8 @@ def abort(task: AbortTask) -> None:
 def _there_already(drive: Drive, about: DriveTask, task: UploadTask, spool: Spool, tell: Tell) -> bool:
     """Whether the exact object of this backup is there, whole; an unequal leftover of our own is removed."""
     try:
-        drive.abort(task.object_name, about.leftover_session)
+        if not (about.leftover_session and drive.capabilities.resumes):
+            drive.abort(task.object_name, about.leftover_session)
         ref = drive.find(task.object_name)
         if ref is None:
             return False

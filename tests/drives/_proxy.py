@@ -109,6 +109,7 @@ class Proxy:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30
+    wbufsize = 2**16  # an answer goes out in one piece, which does not wait for an acknowledgement
     proxy: Proxy
 
     def handle_one_request(self) -> None:
