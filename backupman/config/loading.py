@@ -113,7 +113,7 @@ class _Loading:
     def _validated(self, cls: type[M], item: Any, location: Location) -> M | None:
         """The model, or None and its mistakes listed, except where one of the same place is listed already."""
         try:
-            return cls.model_validate(item)
+            return cls.model_validate(item, context={"config_file": self._document.path})
         except ValidationError as failure:
             found = [Problem((*location, *where), sentence) for where, sentence in mistakes(cls, item, failure)]
             self._problems += [problem for problem in found if not self._listed(problem.location)]

@@ -150,13 +150,14 @@ class HttpEndpoint(ABC):
         request = self.request(message)
         if request is None:
             return f"nothing to send of {message.event}"
-        request.headers["User-Agent"] = f"backupman/{__version__}"
-        request.headers["Accept-Encoding"] = "identity"
-        answer = await self._exchange(request)
+        answer = await self.exchange(request)
         self.judge(answer)
         return answer.text
 
-    async def _exchange(self, request: httpx.Request) -> Answer:
+    async def exchange(self, request: httpx.Request) -> Answer:
+        """One request and what came back, whatever it says. Raises NotifyError where nothing came back."""
+        request.headers["User-Agent"] = f"backupman/{__version__}"
+        request.headers["Accept-Encoding"] = "identity"
         verify = self.settings.tls_context(self.name) if request.url.scheme == "https" else False
         deadline = asyncio.get_running_loop().time() + self.settings.timeout.total_seconds()
         proxy = self.settings.proxy.get_secret_value() if self.settings.proxy else None
@@ -275,6 +276,11 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return None
     seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
     return min(max(seconds, 0.0), _LONGEST_WAIT)
+
+
+def basic(username: str, password: SecretStr) -> str:
+    """The `Authorization` header of a login (RFC 7617), in UTF-8."""
+    return "Basic " + base64.b64encode(f"{username}:{password.get_secret_value()}".encode()).decode()
 
 
 def _named(status: int) -> str:

@@ -6,23 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from backupman import registry
 from backupman.config import plans
 from tests.config.conftest import WHOLE, Load, Mistakes
 
 FIXTURE = (Path(__file__).parent / "fixtures" / "seeds.yml").read_text(encoding="utf-8")
 BLOCKS = FIXTURE.split("---\n")[1:]
 NAMES = [next(iter(yaml.safe_load(block))) for block in BLOCKS]
-NOT_THERE_YET = {"ntfy", "loki", "apprise", "zabbix"}
 
 
-def test_what_is_not_there_yet_is_known() -> None:
-    assert set(NAMES) - set(registry.names("notifiers")) == NOT_THERE_YET
-
-
-@pytest.mark.parametrize(
-    ("name", "block"), [pair for pair in zip(NAMES, BLOCKS, strict=True) if pair[0] not in NOT_THERE_YET]
-)
+@pytest.mark.parametrize(("name", "block"), list(zip(NAMES, BLOCKS, strict=True)))
 def test_every_block_loads_under_notifiers(loaded: Load, name: str, block: str) -> None:
     (plan,) = plans(loaded(f"{WHOLE}notifiers:\n{textwrap.indent(block, '  ')}").config)
     assert plan.endpoints

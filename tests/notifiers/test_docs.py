@@ -21,7 +21,10 @@ from tests.notifiers.test_webhook import OTHER_SECRET, SECRET, endpoint
 
 PAGES = Path(backupman.__file__).parents[1] / "docs" / "notifiers"
 PROVIDERS = registry.names("notifiers")
-INSTEAD = [{"events", "states"}, {"secret", "secrets"}]
+INSTEAD = [
+    *({"events", "states"}, {"secret", "secrets"}, {"itemid", "host", "key"}),
+    *({"access_token", "username", "password"}, {"api_key", "username", "password"}),
+]
 """Keys that do not stand beside each other."""
 WARNS = {"cronhub": "shut down"}
 """Providers that nobody should take any more, and what they say of themselves."""
@@ -48,9 +51,11 @@ def left_out(model: type[BaseModel], blocks: list[dict[str, Any]]) -> Iterator[s
         key = info.alias or name
         if not shown & next((keys for keys in INSTEAD if key in keys), {key}):
             yield key
-        for inner in models(info.annotation):
-            found = [value if isinstance(value, list) else [value] for value in (block.get(key) for block in blocks)]
-            yield from left_out(inner, [item for items in found for item in items if isinstance(item, dict)])
+    for inner in {inner for info in model.model_fields.values() for inner in models(info.annotation)}:
+        keys = [info.alias or name for name, info in model.model_fields.items() if inner in models(info.annotation)]
+        values = [block.get(key) for block in blocks for key in keys]
+        found = [value if isinstance(value, list) else [value] for value in values]
+        yield from left_out(inner, [item for items in found for item in items if isinstance(item, dict)])
 
 
 def models(annotation: Any) -> list[type[BaseModel]]:

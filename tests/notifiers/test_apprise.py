@@ -1,0 +1,142 @@
+"""Apprise: every service by itself, through the real library, and nothing of its URL in what is said."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from backupman.notifiers import Endpoint, Message
+from backupman.notifiers.apprise import Apprise
+from tests.contracts.notifier import EVENTS, NotifierContract, deliver, message, refusal
+from tests.servers.receiver import Receiver
+
+PASSWORD = "pässwörd-of-apprise"
+
+
+def service(receiver: Receiver, path: str = "hook-0a1b2c3d", login: str = "") -> str:
+    """A URL of the library's plugin that posts JSON."""
+    return f"json://{login}{receiver.url.removeprefix('http://')}/{path}"
+
+
+class TestApprise(NotifierContract):
+    notifier_class = Apprise
+
+    @pytest.fixture
+    def settings(self, receiver: Receiver, timeout: str) -> dict[str, Any]:
+        url = service(receiver, login="me:apprise-password@")
+        return {"services": [{"url": url, "label": "json"}], "events": EVENTS, "timeout": timeout}
+
+    @pytest.fixture
+    def arrived(self, receiver: Receiver) -> Callable[[], list[str]]:
+        return lambda: [json.dumps(json.loads(request.body), ensure_ascii=False) for request in receiver.requests]
+
+    @pytest.fixture
+    def faults(self, receiver: Receiver) -> dict[str, Callable[[], object]]:
+        return {
+            "busy": lambda: receiver.answer(503, body=b"later"),
+            "refuse": lambda: receiver.answer(403, body=b"you may not"),
+            "stall": lambda: receiver.answer(delay=30),
+            "drop": lambda: receiver.answer(drop=True),
+            "echo": lambda: receiver.answer(400, body=b"me:apprise-password@ hook-0a1b2c3d"),
+        }
+
+
+def sent(receiver: Receiver, event: Message, **settings: Any) -> dict[str, Any]:
+    """What arrives of an event."""
+    import asyncio
+
+    block = {"services": [{"url": service(receiver)}], **settings}
+    asyncio.run(Apprise.model_validate(block).endpoints()[0].send(event))
+    body: dict[str, Any] = json.loads(receiver.requests[-1].body)
+    return body
+
+
+def test_what_is_said_by_default(receiver: Receiver) -> None:
+    body = sent(receiver, replace(message("backup_failure"), log=["one", "two"]))
+    assert (body["title"], body["type"]) == ("Backup of Mysql 1 failed", "failure")
+    assert "quota exceeded" in body["message"]
+    assert body["message"].endswith("one\ntwo")
+    assert (
+        "two" not in sent(receiver, replace(message("backup_failure"), log=["one", "two"]), send_logs=False)["message"]
+    )
+
+
+def test_the_words_of_the_config_and_the_newest_of_the_log(receiver: Receiver) -> None:
+    event = replace(message("backup_failure"), log=[f"line {number}" for number in range(100)])
+    fail = {"title": "Ping!", "body": "Your backups have failed."}
+    body = sent(receiver, event, fail=fail, logs_size_limit=60)
+    assert body["title"] == "Ping!"
+    assert body["message"].startswith("Your backups have failed.\n\n...\n")
+    assert body["message"].endswith("line 99")
+    assert len(body["message"].encode()) <= 60
+    assert sent(receiver, message("backup_success"), fail=fail)["title"] == "Backup of Mysql 1 finished"
+
+
+def test_every_service_is_an_endpoint(receiver: Receiver) -> None:
+    block = {
+        "services": [
+            {"url": "gotify://hostname/token", "label": "gotify"},
+            {"url": "mastodons://access_key@hostname/@user", "label": "mastodon"},
+            {"url": service(receiver)},
+        ],
+        "states": ["start", "finish", "fail"],
+        "label": "ops",
+    }
+    notifier = Apprise.model_validate(block)
+    endpoints = notifier.endpoints()
+    assert [endpoint.name for endpoint in endpoints] == ["apprise/ops/gotify", "apprise/ops/mastodon", "apprise/ops/3"]
+    assert "backup_start" in endpoints[0].events
+    assert notifier.warnings() == []
+
+
+def test_only_failures_are_told_by_default(receiver: Receiver) -> None:
+    (endpoint,) = Apprise.model_validate({"services": [{"url": service(receiver)}]}).endpoints()
+    assert list(endpoint.events) == ["backup_failure", "backup_late", "backup_missed"]
+
+
+def test_tags_choose_who_is_told_of_a_state(receiver: Receiver) -> None:
+    block = {
+        "services": [{"url": service(receiver, "a"), "tags": ["night"]}, {"url": service(receiver, "b")}],
+        "fail": {"tags": ["night"]},
+    }
+    for endpoint in Apprise.model_validate(block).endpoints():
+        deliver(endpoint, "backup_failure")
+    assert [request.path for request in receiver.requests] == ["/a"]
+
+
+@pytest.mark.parametrize(("status", "permanent"), [(400, True), (404, True), (429, False), (408, False), (500, False)])
+def test_what_may_pass_is_tried_again(receiver: Receiver, status: int, permanent: bool) -> None:
+    receiver.answer(status)
+    error = refusal(only(receiver))
+    assert error.permanent == permanent
+    assert str(status) in error.sentence
+
+
+def test_a_url_that_nobody_knows_is_said_at_once_and_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    notifier = Apprise.model_validate({"services": [{"url": "nosuch://very-secret-token"}]})
+    error = refusal(notifier.endpoints()[0])
+    assert error.permanent
+    assert "knows no such url" in error.sentence
+    assert "very-secret-token" not in f"{error.sentence}{error.answer}{caplog.text}"
+
+
+def only(receiver: Receiver) -> Endpoint:
+    return Apprise.model_validate({"services": [{"url": service(receiver)}]}).endpoints()[0]
+
+
+def test_mistakes_are_found_when_it_is_loaded() -> None:
+    for settings, why in (({}, "services is required"), ({"services": [{"url": ""}]}, "at least 1")):
+        with pytest.raises(ValidationError, match=why):
+            Apprise.model_validate(settings)
+
+
+def test_without_its_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backupman.notifiers.apprise.find_spec", lambda name: None)
+    with pytest.raises(ValidationError, match=r"pip install 'backupman\[apprise\]'"):
+        Apprise.model_validate({"services": [{"url": "json://localhost"}]})
+    Apprise.model_validate({"enabled": False})
