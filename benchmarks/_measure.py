@@ -1,0 +1,118 @@
+"""How the programs here measure: the kernel's figures of a process, medians of turns, results as lines of a table."""
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NoReturn
+
+MIB = 2**20
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """A folder that goes with everything in it; `TMPDIR` says where."""
+    with TemporaryDirectory(prefix="bm-bench-") as folder:
+        yield Path(folder)
+
+
+def title(sentence: str) -> None:
+    """Say what is measured, when, and on what machine, above the table."""
+    models = [line.partition(":")[2].strip() for line in _read("/proc/cpuinfo").splitlines() if "model name" in line]
+    machine = f"{os.cpu_count()} cores ({models[0] if models else platform.machine()})"
+    load = _read("/proc/loadavg").split()[0]
+    print(f"\n{sentence}")
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine}, load {load} before, Python {platform.python_version()}\n"
+    )
+    _row("", "measured", "limit", "")
+
+
+def tell(what: str, figure: str, limit: str = "", *, met: bool = True) -> None:
+    """A line of the table: a figure, and if there is a limit whether it is met."""
+    _row(what, figure, limit, ("met" if met else "NOT met") if limit else "")
+
+
+def told_ratio(what: str, figure: float, limit: float) -> None:
+    """A ratio that may not be above its limit."""
+    tell(what, f"{figure:.2f}", f"<= {limit:.2f}", met=figure <= limit)
+
+
+def _row(what: str, figure: str, limit: str, verdict: str) -> None:
+    print(f"  {what:<72} {figure:>24}  {limit:<10}  {verdict}".rstrip(), flush=True)
+
+
+def in_turn(turns: int, ways: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """What each way of doing the same work gives, measured A B A B …, so that a busy machine hurts all alike."""
+    figures: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(turns):
+        for name, way in ways.items():
+            figures[name].append(way())
+    return figures
+
+
+def spread(figures: list[float], unit: str = "s") -> str:
+    """The median with the smallest and the largest."""
+    low, middle, high = min(figures), statistics.median(figures), max(figures)
+    return f"{middle:.3g} {unit} ({low:.3g} to {high:.3g})"
+
+
+def ratio(figures: list[float], of: list[float]) -> float:
+    """The median of the ratios of the turns: what both halves of a turn suffer cancels out."""
+    return statistics.median(ours / theirs for ours, theirs in zip(figures, of, strict=True))
+
+
+def rss(pid: int) -> float:
+    """Resident memory of a process and everything that it has started, in MiB."""
+    return sum(_status(each, "VmRSS") for each in tree(pid)) / 1024
+
+
+def peak_rss(pid: int) -> float:
+    """The largest resident memory that a process has had so far, in MiB."""
+    return _status(pid, "VmHWM") / 1024
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time that a process has used so far, user and system."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def tree(pid: int) -> list[int]:
+    """A process and its descendants that are alive now."""
+    found = [pid]
+    for each in found:
+        for thread in Path(f"/proc/{each}/task").glob("*/children"):
+            found += [int(child) for child in _read(thread).split()]
+    return found
+
+
+def version_of(*argv: str) -> str:
+    """What a program says of its version, on one line."""
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip().split("\n")[0]
+
+
+def cannot_measure(why: str) -> NoReturn:
+    """End the program: the one case in which it answers with a failure."""
+    sys.exit(f"cannot measure: {why}")
+
+
+def _status(pid: int, field: str) -> int:
+    for line in _read(f"/proc/{pid}/status").splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1])
+    return 0
+
+
+def _read(path: str | Path) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:  # a process that has just ended
+        return ""
