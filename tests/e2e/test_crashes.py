@@ -101,6 +101,7 @@ def free_port() -> int:
         return port
 
 
+COMMITTED = ["the dump is recorded", "an upload has ended", "an upload is recorded", "nothing is settled"]
 WITH_THE_CHILD = ["the dump is under way", "a session is open", "a session is recorded", "the dump is recorded"]
 CRASHES = [(point, "alone") for point in POINTS] + [(point, "group") for point in WITH_THE_CHILD]
 
@@ -118,6 +119,8 @@ def test_nothing_is_lost(point: str, how: str, service_world: World, s3: S3, buc
         after.stop()
         store.close()
     check(world, s3, bucket)
+    if point in COMMITTED:  # the dump was good: its uploads go on
+        assert {backup["Status"] for backup in world.backups()} == {"finished"}
 
 
 def listening(world: World) -> bool:

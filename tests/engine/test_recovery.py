@@ -55,6 +55,14 @@ def test_an_object_goes_although_no_phase_was_recorded(app: App) -> None:
     assert [path.name for path in object_of(backup).parent.iterdir()] == [neighbour.name]
 
 
+def test_what_another_host_began_is_left_alone(app: App) -> None:
+    backup = dead(app)
+    app.store.backups.change(backup.id, instance="another-host")
+    assert app.recovery.settle() == []
+    assert app.store.backups.get(backup.id).status == Status.PENDING
+    assert object_of(backup).exists()
+
+
 def test_what_somebody_works_on_is_left_alone(app: App) -> None:
     backup = dead(app)
     with source_lock(app.config.state_folder, "App", wait=False):
