@@ -1,4 +1,4 @@
-"""Two daemons that report to each other by the ingest API: each knows what the other has made, and nothing goes round."""
+"""Two daemons that report to each other: each knows what the other has made, and nothing goes round."""
 
 from collections.abc import Iterator
 from pathlib import Path
