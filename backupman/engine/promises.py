@@ -16,6 +16,7 @@ from backupman.store.standing import Made, Of
 COUNTED = 1000
 """More missed runs than that are not counted."""
 
+_LONGEST_GRACE = timedelta(days=1)
 _FEW = 5
 """With fewer earlier sizes nothing is known of what is usual."""
 
@@ -120,6 +121,15 @@ def longest_jitter(plan: JobPlan, due: datetime, anchor: datetime) -> timedelta:
     if plan.jitter is None or plan.schedule is None:
         return timedelta()
     return min(plan.jitter, plan.schedule.interval(due, anchor) / 2)
+
+
+def longest_grace(plan: JobPlan, due: datetime, anchor: datetime) -> timedelta:
+    """How old a due time may be and still be caught up; by its jitter a run may begin later without being late."""
+    assert plan.schedule  # noqa: S101 - only such plans are due
+    grace = plan.misfire_grace
+    if grace is None:
+        grace = min(plan.schedule.interval(due, anchor) / 2, _LONGEST_GRACE)
+    return grace + longest_jitter(plan, due, anchor)
 
 
 @dataclass(frozen=True)

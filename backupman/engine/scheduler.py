@@ -17,7 +17,7 @@ from apscheduler.triggers.base import BaseTrigger
 from backupman.config import JobPlan
 from backupman.engine.executor import Call
 from backupman.engine.locks import source_lock
-from backupman.engine.promises import COUNTED, Missed, longest_jitter
+from backupman.engine.promises import COUNTED, Missed, longest_grace, longest_jitter
 from backupman.engine.runner import Order
 from backupman.errors import BackupmanError, BusyError
 from backupman.logs import about
@@ -27,7 +27,6 @@ from backupman.store.standing import Of
 
 log = logging.getLogger(__name__)
 
-_LONGEST_GRACE = timedelta(days=1)
 _LATE = timedelta(minutes=1)
 """How late we wake up at most while we are there: on a busy machine, or after it slept (see `every`)."""
 _TRY_AGAIN = timedelta(seconds=30)
@@ -146,15 +145,17 @@ class Scheduler:
         may be late ourselves, and no reason to call a run missed.
         """
         assert plan.schedule  # noqa: S101 - only such plans are scheduled
-        at, anchor = self._clock(), self._anchors[plan.label]
+        at, anchor = self._clock(), self._anchors.get(plan.label)
+        if anchor is None:  # it has just left the config
+            return
         last = self._store.jobs.last_run(self._instance, plan.label, at)
         due = plan.schedule.latest(at, anchor)
         since = max(anchor, last.due_at) if last else anchor
         if due is None or due <= since:
             if last and last.state == RunState.INTERRUPTED and last.due_at > anchor:
-                self._go_on(plan, last, at)
+                self._go_on(plan, last, at, anchor)
             return
-        grace = self._grace(plan, due) + late
+        grace = longest_grace(plan, due, anchor) + late
         too_old = plan.schedule.latest(min(due, at - grace - timedelta.resolution), anchor)
         if too_old and too_old > since:
             between = takewhile(lambda time: time <= too_old, plan.schedule.due(since, anchor))
@@ -186,15 +187,6 @@ class Scheduler:
             self._wake, "date", [label], run_date=when, id=again, replace_existing=True, misfire_grace_time=None
         )
 
-    def _grace(self, plan: JobPlan, due: datetime) -> timedelta:
-        """How old a due time may be to be caught up; by its jitter a run may begin later without being late."""
-        assert plan.schedule  # noqa: S101
-        anchor = self._anchors[plan.label]
-        grace = plan.misfire_grace
-        if grace is None:
-            grace = min(plan.schedule.interval(due, anchor) / 2, _LONGEST_GRACE)
-        return grace + longest_jitter(plan, due, anchor)
-
     def _begin(self, plan: JobPlan, due: datetime, at: datetime) -> None:
         with self._lock:
             busy = [source.label for source in plan.sources if self._busy(plan, source.label)]
@@ -211,9 +203,9 @@ class Scheduler:
                 log.warning("job %s: the run due at %s skips what is %s", plan.label, due, reason)
             self._start(plan, run_id, free)
 
-    def _go_on(self, plan: JobPlan, run: Run, at: datetime) -> None:
+    def _go_on(self, plan: JobPlan, run: Run, at: datetime, anchor: datetime) -> None:
         """Begin the sources of a run that it had not come to when it was interrupted."""
-        if run.started_at is None or run.id is None or at - run.due_at > self._grace(plan, run.due_at):
+        if run.started_at is None or run.id is None or at - run.due_at > longest_grace(plan, run.due_at, anchor):
             return
         with self._lock:
             left = [

@@ -40,7 +40,7 @@ def serving(world: World) -> Iterator["subprocess.Popen[str]"]:
     """The daemon while the `with` lasts; it is stopped in good order."""
     process = world.start("serve")
     try:
-        wait_for(lambda: answers(world))
+        wait_for(lambda: answers(world), 60)
         yield process
         ended = end(process, signal.SIGTERM)
         assert ended.code == 0, ended.err
