@@ -107,6 +107,10 @@ class Provider(Settings):
         """Sentences about settings that are allowed and probably not meant, for `config check`."""
         return []
 
+    def folders(self) -> dict[Path, bool]:
+        """The folders of this machine, beside Backupman's own, that it needs, and whether it writes there."""
+        return {}
+
     def revealed(self) -> dict[str, Any]:
         """The settings as JSON values with the secrets in clear: only ever for the child's standard input."""
         revealed: dict[str, Any] = json.loads(

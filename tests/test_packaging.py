@@ -19,7 +19,7 @@ COMPOSE = yaml.safe_load((ROOT / "compose.yml").read_text(encoding="utf-8"))
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_units_call_what_exists(unit: Path) -> None:
     for line in re.findall(r"^Exec\w+=(.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE):
-        program, *words = shlex.split(line)
+        program, *words = shlex.split(line.lstrip("+"))
         assert program.startswith("/")
         if program.endswith("/backupman"):
             must_be_a_call(words)
@@ -28,7 +28,7 @@ def test_units_call_what_exists(unit: Path) -> None:
 def test_units_name_each_other() -> None:
     names = {path.name for path in (ROOT / "systemd").iterdir()}
     for unit in UNITS:
-        for other in re.findall(r"^OnFailure=(\S+)$", unit.read_text(encoding="utf-8"), re.MULTILINE):
+        for other in re.findall(r"^[A-Z].*\b(backupman-failed@\S+?)'?$", unit.read_text(encoding="utf-8"), re.MULTILINE):
             assert re.sub(r"@.*(\.\w+)$", r"@\1", other) in names
     assert {f"{path.stem}.service" for path in (ROOT / "systemd").glob("*.timer")} <= names
 

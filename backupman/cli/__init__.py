@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from backupman import __version__
-from backupman.cli import config, deliveries, events, health, init, keys, prune, records, run, schedule, serve
+from backupman.cli import config, deliveries, events, health, init, keys, paths, prune, records, run, schedule, serve
 from backupman.cli import exec as wrapping
 from backupman.cli.auth_google import auth_google
 from backupman.cli.auth_google import auth_google
@@ -77,7 +77,13 @@ _COMMANDS: _Commands = {
 _GROUPS: dict[str, tuple[Callable[..., None], _Commands]] = {
     "config": (
         _configs,
-        {"check": config.check, "show": config.show, "schema": config.schema, "example": config.example},
+        {
+            "check": config.check,
+            "show": config.show,
+            "schema": config.schema,
+            "example": config.example,
+            "paths": paths.paths,
+        },
     ),
     "events": (_events, {"list": events.list_events, "replay": events.replay}),
     "deliveries": (_deliveries, {"list": deliveries.list_deliveries, "retry": deliveries.retry}),

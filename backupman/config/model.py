@@ -239,6 +239,17 @@ class Config(Settings):
         """The drive of that label."""
         return next((drive for drive in self.drives if drive.label == label), None)
 
+    def folders(self) -> dict[Path, bool]:
+        """Every folder that it names, apart from a default one below the state folder; whether it is written to."""
+        own = [self.state_folder if "state_folder" in self.model_fields_set else None, self.spool.folder]
+        if self.database.db_path and self.database.provider == "sqlite":
+            own.append(self.database.db_path.parent)
+        found = {folder: True for folder in own if folder}
+        for provider in (*self.data_sources, *self.drives, *self.all_notifiers()):
+            for folder, written in provider.folders().items():
+                found[folder] = written or found.get(folder, False)
+        return found
+
     def all_notifiers(self) -> list[Notifier]:
         """Every notifier block, in the order of the file."""
         return [notifier for blocks in self.notifiers.values() for notifier in blocks]

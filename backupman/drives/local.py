@@ -45,6 +45,9 @@ class Local(Drive):
         description="A mount point that must be mounted; otherwise nothing is written, instead of onto the wrong disk.",
     )
 
+    def folders(self) -> dict[Path, bool]:
+        return {self.folder: True}
+
     def path(self, name: str) -> str:
         return str(self._root / valid_name(self.label, name))
 

@@ -58,6 +58,9 @@ class Source(Provider, ABC):
     tmp_folder: Path | None = Field(default=None, description="Where dumps are spooled; default `spool.folder`.")
     timeout: Duration | None = Field(default=None, description="A dump that takes longer is ended and has failed.")
 
+    def folders(self) -> dict[Path, bool]:
+        return {self.tmp_folder: True} if self.tmp_folder else {}
+
     @abstractmethod
     def suffix_of(self, database: str) -> str:
         """The ending of a dump's name before the pipeline's own, for example `.sql`."""

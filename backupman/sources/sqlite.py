@@ -44,6 +44,17 @@ class Sqlite(Source):
         default=timedelta(seconds=60), description="How long to wait while another program locks the file."
     )
 
+    def folders(self) -> dict[Path, bool]:
+        return super().folders() | {self.db_path.parent: self._may_be_wal()}
+
+    def _may_be_wal(self) -> bool:
+        """Whether readers write too, into the -shm file: https://www.sqlite.org/fileformat2.html, bytes 18 and 19."""
+        try:
+            with self.db_path.open("rb") as file:
+                return file.read(20)[18:] == b"\x02\x02"
+        except OSError:  # not there, or not for us
+            return True
+
     def suffix_of(self, database: str) -> str:
         return ".sqlite"
 
