@@ -1,0 +1,211 @@
+"""`backupman run` beside the shell pipelines that do the same work, on the same data, taken in turn.
+
+The ratio of each turn is taken, then the median of these: what a busy machine does to one half it does to the other.
+The data plane is from the tool's start to the commit of the dump, as the record of the backup says.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import _sample
+from _daemon import write_config
+from _measure import cannot_measure, peak_rss, spread, tell, title, told_ratio, tree, version_of, workplace
+from _servers import mariadb, postgres
+
+ZSTD = {"compression": {"method": "zstd", "level": 3}}
+GZIP = {"compression": {"method": "gzip"}}
+HASHED = "zstd -3 -T2 -q | tee {out} | sha256sum"
+
+
+@dataclass
+class Ours:
+    """A config whose one source is backed up onto a local drive, and what its runs have taken."""
+
+    folder: Path
+    source: Mapping[str, Any]
+    pipeline: Mapping[str, Any]
+    whole: list[float] = field(default_factory=list)
+    plane: list[float] = field(default_factory=list)
+    peak: float = 0.0
+    stored: int = 0
+    size: int = 0
+
+    def run(self) -> None:
+        """Make a backup, and remove it."""
+        self.folder.mkdir(exist_ok=True)
+        source = {"label": "Sample", **self.source}
+        config = write_config(self.folder, data_sources=[source], pipeline=dict(self.pipeline))
+        argv = [sys.executable, "-m", "backupman", "run", "-q", "--json", "-c", str(config)]
+        started = time.perf_counter()
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        watching = threading.Thread(target=self._watch, args=(process,))
+        watching.start()
+        said, _ = process.communicate()
+        self.whole.append(time.perf_counter() - started)
+        watching.join()
+        if process.returncode:
+            cannot_measure(f"backupman run ended with {process.returncode}: {said}")
+        (backup,) = json.loads(said)["Results"]
+        self.plane.append(backup["DumpSeconds"])
+        self.stored, self.size = backup["StoredSize"], backup["Size"]
+        shutil.rmtree(self.folder / "drive")
+
+    def _watch(self, process: "subprocess.Popen[str]") -> None:
+        """Look now and then at the largest memory that the child has had so far."""
+        while process.poll() is None:
+            for pid in tree(process.pid)[1:]:
+                with contextlib.suppress(OSError):
+                    if b"backupman.engine.child" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        self.peak = max(self.peak, peak_rss(pid))
+            time.sleep(0.1)
+
+
+@dataclass
+class Shell:
+    """A pipeline of the shell, and what its runs have taken; `{out}` in it is a file that is removed after each."""
+
+    pipeline: str
+    out: Path
+    whole: list[float] = field(default_factory=list)
+    stored: int = 0
+
+    def run(self) -> None:
+        """Run it once."""
+        command = self.pipeline.replace("{out}", str(self.out))
+        started = time.perf_counter()
+        done = subprocess.run(["bash", "-o", "pipefail", "-c", command], stdout=subprocess.DEVNULL, check=False)
+        self.whole.append(time.perf_counter() - started)
+        if done.returncode:
+            cannot_measure(f"`{command}` ended with {done.returncode}")
+        for file in self.out.parent.glob(f"{self.out.name}*"):
+            self.stored = file.stat().st_size
+            file.unlink()
+
+
+def main() -> None:
+    """Measure every source."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=1000, help="of the sample data")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--only", choices=["postgres", "mariadb", "sqlite"], help="one source instead of all")
+    asked, _ = parser.parse_known_args()
+    title(f"backupman run onto a local drive; {asked.megabytes} MB of rows, medians of {asked.turns} turns")
+    tools = [("pg_dump", "--version"), ("mariadb-dump", "--version"), ("sqlite3", "--version"), ("zstd", "--version")]
+    print("  " + "\n  ".join(version_of(*tool) for tool in tools) + "\n")
+    measures: dict[str, Callable[[Path, list[Path], int], None]] = {
+        "postgres": from_postgres,
+        "mariadb": from_mariadb,
+        "sqlite": from_sqlite,
+    }
+    with workplace() as folder:
+        folder.chmod(0o755)
+        files = _sample.write(folder, asked.megabytes)
+        for name, measure in measures.items():
+            if asked.only in (None, name):
+                measure(folder, files, asked.turns)
+
+
+def from_postgres(folder: Path, files: list[Path], turns: int) -> None:
+    """zstd, gzip, encryption; beside zstd, a bare pg_dump, gzip and pigz."""
+    with postgres() as socket:
+        _sample.into_postgres(socket, files)
+        source = {"provider": "postgres", "socket": str(socket), "user": "postgres", "db_name": "postgres"}
+        dump, out = f"pg_dump --no-password -h {socket} -U postgres postgres", folder / "out"
+        recipient = {"encryption": {"recipients": [_age_recipient()]}}
+        ours, packed = Ours(folder / "zstd", source, ZSTD), Ours(folder / "gzip", source, GZIP)
+        sealed = Ours(folder / "age", source, {**ZSTD, **recipient})
+        shell, bare = Shell(f"{dump} | {HASHED}", out), Shell(f"{dump} > /dev/null", out)
+        in_turn(turns, shell, ours, sealed, bare, packed)
+        beside("PostgreSQL, zstd", ours, "pg_dump | zstd -3 -T2 | tee | sha256sum", shell, plane=1.0, whole=1.1)
+        beside("PostgreSQL, gzip", packed, "a bare pg_dump", bare, plane=1.3, whole=1.4)
+        told_ratio("PostgreSQL, zstd: data plane encrypted / not encrypted", _ratio(sealed.plane, ours.plane), 1.1)
+        told_peak("gzip", packed, 60)
+        told_peak("zstd", ours, 100)
+        slow = Shell(f"{dump} | gzip > {{out}}", out)
+        in_turn(1, slow)
+        told_ratio("PostgreSQL, gzip: whole / pg_dump | gzip", statistics.median(packed.whole) / slow.whole[0], 0.2)
+        told_ratio("PostgreSQL, gzip: bytes stored / gzip -6", packed.stored / slow.stored, 1.15)
+        if shutil.which("pigz"):
+            parallel = Shell(f"{dump} | pigz > {{out}}", out)
+            in_turn(1, parallel)
+            whole = statistics.median(packed.whole) / parallel.whole[0]
+            told_ratio("PostgreSQL, gzip: whole / pg_dump | pigz", whole, 0.5)
+
+
+def from_mariadb(folder: Path, files: list[Path], turns: int) -> None:
+    """zstd beside the same pipeline."""
+    with mariadb() as socket:
+        _sample.into_mariadb(socket, files)
+        source = {"provider": "mariadb", "socket": str(socket), "user": "root", "db_name": "shop"}
+        options = "--single-transaction --quick --routines --events --triggers --hex-blob"
+        dump = f"mariadb-dump --no-defaults --socket={socket} --user=root {options} shop"
+        ours, shell = Ours(folder / "mariadb", source, ZSTD), Shell(f"{dump} | {HASHED}", folder / "out")
+        in_turn(turns, shell, ours)
+        beside("MariaDB, zstd", ours, "mariadb-dump | zstd -3 -T2 | tee | sha256sum", shell, plane=1.0, whole=1.1)
+
+
+def from_sqlite(folder: Path, files: list[Path], turns: int) -> None:
+    """zstd, with our quick_check, beside .backup and then zstd."""
+    database, out = folder / "sample.db", folder / "out"
+    _sample.into_sqlite(database, files)
+    ours = Ours(folder / "sqlite", {"provider": "sqlite", "db_path": str(database)}, ZSTD)
+    shell = Shell(f"sqlite3 {database} '.backup {{out}}' && zstd -3 -T2 -q --rm {{out}}", out)
+    in_turn(turns, shell, ours)
+    beside("SQLite, zstd", ours, "sqlite3 .backup, then zstd -3 -T2", shell, plane=None, whole=1.15)
+
+
+def in_turn(turns: int, *ways: Ours | Shell) -> None:
+    """Run all, again and again, after a turn that only fills the page cache."""
+    if turns > 1:
+        ways[0].run()
+        ways[0].whole.clear()
+    for _ in range(turns):
+        for way in ways:
+            way.run()
+
+
+def beside(what: str, ours: Ours, which: str, shell: Shell, *, plane: float | None, whole: float) -> None:
+    """The figures of both, and the ratios."""
+    tell(
+        f"{what}: whole process, {ours.size / 1e6:.0f} MB dumped, {ours.stored / 1e6:.0f} MB stored", spread(ours.whole)
+    )
+    tell(f"{what}: data plane", spread(ours.plane))
+    tell(f"  {which}", spread(shell.whole))
+    if plane is not None:
+        told_ratio(f"{what}: data plane / {which}", _ratio(ours.plane, shell.whole), plane)
+    told_ratio(f"{what}: whole / {which}", _ratio(ours.whole, shell.whole), whole)
+
+
+def told_peak(what: str, ours: Ours, limit: float) -> None:
+    """The memory of the child."""
+    tell(
+        f"PostgreSQL, {what}: peak memory of the data plane",
+        f"{ours.peak:.0f} MiB",
+        f"<= {limit:g} MiB",
+        met=ours.peak <= limit,
+    )
+
+
+def _ratio(ours: list[float], theirs: list[float]) -> float:
+    return statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
+
+
+def _age_recipient() -> str:
+    keys = subprocess.run(["age-keygen"], capture_output=True, text=True, check=True, env=dict(os.environ))
+    return keys.stdout.split("public key: ")[1].split()[0]
+
+
+if __name__ == "__main__":
+    main()
