@@ -13,6 +13,7 @@ SERVICES = frozenset(
         "mysql",
         "s3",
         "smtp",
+        "sftp",
         "age",
         "zstd",
         "gzip",

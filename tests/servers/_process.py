@@ -21,17 +21,18 @@ START_SECONDS = 60.0
 class Account:
     """The account that a server runs as: `name` when the tests run as root, else the one that runs the tests."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str | None) -> None:
         """Skip or fail (the account is named like its service's package) when root has no such account."""
         self.prefix = ["setpriv", "--pdeathsig=KILL"]
         self.owner: str | None = None
-        if os.geteuid() == 0:
+        if name and os.geteuid() == 0:
             try:
-                pwd.getpwnam(name)
+                group = pwd.getpwnam(name).pw_gid
             except KeyError:
-                unavailable({"mysql": "mariadb"}.get(name, name), f"there is no account {name} to run it as")
+                service = {"mysql": "mariadb", "nobody": "sftp"}.get(name, name)
+                unavailable(service, f"there is no account {name} to run it as")
             self.owner = name
-            self.prefix += [f"--reuid={name}", f"--regid={name}", "--clear-groups"]
+            self.prefix += [f"--reuid={name}", f"--regid={group}", "--clear-groups"]
 
     @contextlib.contextmanager
     def folder(self) -> Iterator[Path]:
