@@ -9,6 +9,7 @@ from threading import Event
 from typing import Any
 
 import yaml
+from sqlmodel import Session, select
 
 from backupman.app import Unobserved
 from backupman.config import Config, JobPlan, load, plans
@@ -20,10 +21,11 @@ from backupman.engine.scheduler import Scheduler
 from backupman.engine.spools import Spools
 from backupman.errors import StoreError
 from backupman.events import EventKind
-from backupman.records import Backup, DriveFile, Run, Status, new_id
+from backupman.records import Backup, DriveFile, Incident, Run, Status, new_id
 from backupman.store import Announcement, Store
 
 INSTANCE = "host1"
+NIGHTLY = {"cron": "30 2 * * *"}
 ALARMS = ["backup_late", "backup_missed", "backup_stuck", "backup_recovered", "size_anomaly"]
 
 
@@ -232,3 +234,19 @@ def _mail() -> dict[str, Any]:
         "destinations": [{"email": "ops@example.com"}],
         "events": ["backup_report", *ALARMS],
     }
+
+
+def last(world: World) -> dict[str, Any]:
+    """The payload of what was told last."""
+    return world.alarms()[-1][1]
+
+
+def open_kinds(world: World) -> list[tuple[str, str]]:
+    """The open incidents: kind and database."""
+    return [(incident.kind, incident.database) for incident in world.store.jobs.open_incidents()]
+
+
+def all_incidents(world: World) -> list[Incident]:
+    """Closed ones too."""
+    with Session(world.store._engine) as session:
+        return list(session.exec(select(Incident)))
