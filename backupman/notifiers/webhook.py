@@ -4,19 +4,20 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from datetime import UTC, datetime
+from typing import Literal, Self
 
 import httpx
-from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from backupman.events import documented
+from backupman.errors import NotifyError
+from backupman.events import EventKind
 from backupman.notifiers import Message, Notifier
+from backupman.notifiers._formats import FORMATS, backupman, filled, sb_signature
 from backupman.notifiers._http import Address, HttpEndpoint, HttpSettings
-from backupman.text import clean
 
 _OURS = frozenset(
     {
@@ -25,6 +26,7 @@ _OURS = frozenset(
         "content-length",
         "content-type",
         "host",
+        "sb-signature",
         "transfer-encoding",
         "user-agent",
         "webhook-id",
@@ -37,6 +39,10 @@ _OURS = frozenset(
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _KEY_SIZES = range(24, 65)
+_SAMPLE = Message(
+    "0", EventKind.BACKUP_REPORT, datetime(2025, 7, 2, 10, tzinfo=UTC), {"Label": "x", "Status": "finished"}
+)
+"""What a template is tried with when the config is loaded."""
 
 
 class WebhookSettings(HttpSettings):
@@ -51,6 +57,14 @@ class WebhookSettings(HttpSettings):
     secret: SecretStr | None = Field(default=None, description="`whsec_…`: signs what is sent (Standard Webhooks).")
     secrets: list[SecretStr] = Field(default=[], description="Instead of `secret`, several while they are rotated.")
     extended: bool = Field(default=False, description="Sends everything that is known, beside the documented fields.")
+    format: Literal["backupman", "prime", "simplebackups"] = Field(
+        default="backupman", description="Whose body: Backupman's own, that of Prime Backup or of SimpleBackups."
+    )
+    body: str | None = Field(default=None, description="A template of your own for the body, instead of `format`.")
+    content_type: str = Field(default="application/json", description="Of a body of your own.")
+    signing_secret: SecretStr | None = Field(
+        default=None, min_length=1, description="Signs what is sent as SimpleBackups does, in `SB-Signature`."
+    )
 
     @property
     def signing_keys(self) -> list[bytes]:
@@ -91,7 +105,21 @@ class WebhookSettings(HttpSettings):
     def _one_way(self) -> Self:
         if self.secret and self.secrets:
             raise ValueError("write either secret or secrets, not both")
+        if self.body is not None:
+            if self.format != "backupman" or self.extended:
+                raise ValueError("body stands in place of format and extended: leave them out")
+            try:
+                self.filled(_SAMPLE)
+            except NotifyError as error:
+                raise ValueError(error.sentence) from None
         return self
+
+    def filled(self, message: Message) -> bytes | None:
+        """The body of a message, None where the format has no word for it. Raises NotifyError."""
+        if self.body is not None:
+            return filled(self.body, message, as_json="json" in self.content_type)
+        other = FORMATS.get(self.format)
+        return other(message) if other else backupman(message, extended=self.extended)
 
 
 class Webhook(Notifier):
@@ -140,12 +168,17 @@ class WebhookEndpoint(HttpEndpoint):
         """The endpoint's own, else those of the whole block."""
         return (self.settings if self.settings.chosen else self.provider).kinds
 
-    def request(self, message: Message) -> httpx.Request:
+    def request(self, message: Message) -> httpx.Request | None:
         """The POST of one attempt: the body is serialised once, and exactly these bytes are signed."""
-        body = body_of(message, extended=self.settings.extended)
+        try:
+            body = self.settings.filled(message)
+        except NotifyError as error:
+            raise NotifyError(f"{self.name}: {error.sentence}", permanent=True) from None
+        if body is None:
+            return None
         timestamp = str(int(self.clock().timestamp()))
         headers = {name: value.get_secret_value() for name, value in self.settings.headers.items()} | {
-            "Content-Type": "application/json",
+            "Content-Type": self.settings.content_type,
             "X-Webhook-Token": self.settings.token.get_secret_value(),
             "webhook-id": message.id,
             "webhook-timestamp": timestamp,
@@ -153,35 +186,14 @@ class WebhookEndpoint(HttpEndpoint):
         if keys := self.settings.signing_keys:
             signed = f"{message.id}.{timestamp}.".encode() + body
             headers["webhook-signature"] = " ".join(signature(key, signed) for key in keys)
+        if secret := self.settings.signing_secret:
+            headers["SB-Signature"] = sb_signature(secret.get_secret_value(), body)
         return httpx.Request(
             "POST",
             self.settings.url.get_secret_value(),
             headers=[(name.encode(), value.encode()) for name, value in headers.items()],
             content=body,
         )
-
-
-def body_of(message: Message, *, extended: bool) -> bytes:
-    """The documented JSON, compact and in UTF-8; `extended` adds every other known field behind the documented ones."""
-    known = clean(message.payload)
-    document = {"Event": message.event, "Payload": _payload(known, extended=extended)}
-    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-
-
-def _payload(known: dict[str, Any], *, extended: bool) -> dict[str, Any]:
-    try:
-        payload = documented(known)
-    except ValidationError:
-        return known  # of an event that is not about one backup: all of it is documented
-    if not extended:
-        return payload
-    files = zip(payload["DriveFiles"] or [], known["DriveFiles"] or [], strict=True)
-    payload["DriveFiles"] = payload["DriveFiles"] and [_extended(*pair) for pair in files]
-    return _extended(payload, known)
-
-
-def _extended(item: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
-    return item | {key: value for key, value in known.items() if key not in item}
 
 
 def signature(key: bytes, signed: bytes) -> str:

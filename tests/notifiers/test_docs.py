@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from pydantic import BaseModel
@@ -14,8 +15,8 @@ from pydantic import BaseModel
 import backupman
 from backupman import registry
 from backupman.notifiers import Notifier
+from backupman.notifiers._formats import backupman as backupman_body
 from backupman.notifiers._report import render
-from backupman.notifiers.webhook import body_of
 from tests.contracts.notifier import message
 from tests.notifiers.test_webhook import OTHER_SECRET, SECRET, endpoint
 
@@ -82,7 +83,7 @@ def test_the_full_example_shows_everything(page: str) -> None:
 
 def test_the_webhook_page_shows_the_body_that_is_sent() -> None:
     [shown] = code("webhook", "json")
-    assert re.sub(r"\n *", "", shown).replace('": ', '":') == body_of(message(), extended=False).decode()
+    assert re.sub(r"\n *", "", shown).replace('": ', '":') == backupman_body(message(), extended=False).decode()
 
 
 def test_the_webhook_page_names_every_extended_field() -> None:
@@ -95,23 +96,25 @@ def test_the_webhook_page_names_every_extended_field() -> None:
 @pytest.mark.parametrize("sign_with", [{"secret": SECRET}, {"secrets": [OTHER_SECRET, SECRET]}])
 def test_the_webhook_page_verifies_signatures(sign_with: dict[str, Any]) -> None:
     [lines] = code("webhook", "python")
-    request = endpoint(**sign_with).request(message())
+    sent = endpoint(**sign_with).request(message())
+    assert sent
 
-    def genuine(body: bytes = request.content, secret: str = SECRET, seconds_off: int = 0) -> bool:
+    def genuine(
+        request: httpx.Request = sent, body: bytes = sent.content, secret: str = SECRET, seconds_off: int = 0
+    ) -> bool:
         names: dict[str, Any] = {"headers": dict(request.headers), "body": body, "secret": secret}
         names["headers"]["webhook-timestamp"] = str(int(request.headers["webhook-timestamp"]) + seconds_off)
         exec(lines, names)  # noqa: S102 - the page's own lines are what is tested
         return bool(names["genuine"])
 
     assert genuine()
-    assert not genuine(body=request.content + b" ")
+    assert not genuine(body=sent.content + b" ")
     assert not genuine(secret="whsec_" + "A" * 32)
     assert not genuine(seconds_off=1)
 
-    request = replace(endpoint(**sign_with), clock=lambda: datetime.now(UTC) - timedelta(seconds=302)).request(
-        message()
-    )
-    assert not genuine(request.content)
+    late = replace(endpoint(**sign_with), clock=lambda: datetime.now(UTC) - timedelta(seconds=302)).request(message())
+    assert late
+    assert not genuine(late, late.content)
 
 
 def test_the_mail_page_shows_a_template_that_works(tmp_path: Path) -> None:
