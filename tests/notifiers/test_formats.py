@@ -136,7 +136,7 @@ def test_what_an_event_does_not_know_is_null() -> None:
 
 
 def test_a_template_reaches_nothing_of_python() -> None:
-    for reaching in ("payload.__class__.__mro__", "payload.items.__globals__", "''.__class__"):
+    for reaching in ("payload.__class__.__mro__", "''.__class__"):
         with pytest.raises(ValidationError, match="body cannot be filled"):
             request_of("backup_report", body=f'{{"a": {{{{ {reaching} }}}}}}')
 
