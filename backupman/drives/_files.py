@@ -76,6 +76,13 @@ def give_name(part: Path, final: Path, made: tuple[Path, ...]) -> None:
         raise
 
 
+def room(folder: Path) -> tuple[int, int]:
+    """The bytes that the account may still fill, and all bytes, of the disk on which a folder is or would be made."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    disk = os.statvfs(there)
+    return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+
+
 def withdraw(part: Path | None, made: tuple[Path, ...]) -> None:
     """Remove an unfinished file, and the folders that were made for it alone."""
     with suppress(OSError):

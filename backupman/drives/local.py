@@ -13,10 +13,13 @@ from typing import BinaryIO, cast
 from pydantic import Field
 
 from backupman.drives import PART, Drive, Opened, Stat, Stored, valid_name
-from backupman.drives._files import Reading, create, give_name, removed, withdraw
+from backupman.drives._files import Reading, create, give_name, removed, room, withdraw
 from backupman.errors import DriveError, ObjectNotFound
+from backupman.registry import Size
 
 _CHUNK = 2**20
+_LOOK_EVERY = 16 * _CHUNK
+"""After so many bytes the room on the disk is looked at again."""
 
 _MEANINGS = {
     errno.ENOSPC: "the disk of {folder} is full: make room, or let the retention remove more",
@@ -44,6 +47,12 @@ class Local(Drive):
         default=None,
         description="A mount point that must be mounted; otherwise nothing is written, instead of onto the wrong disk.",
     )
+    require_mount: bool = Field(
+        default=False, description="The same for whatever is mounted at the folder, or around it, below `/`."
+    )
+    min_free: Size | None = Field(
+        default=None, description="Space left free on the disk; default 5 % of it, at most 1 GiB."
+    )
 
     def folders(self) -> dict[Path, bool]:
         return {self.folder: True}
@@ -58,6 +67,7 @@ class Local(Drive):
             self._mounted()
             if final.exists():  # the link below is what holds; this only spares the bytes
                 raise self._taken(final)
+            self._has_room()
             fd, made = create(part)
         try:
             try:
@@ -107,6 +117,7 @@ class Local(Drive):
         probe = self._root / f".backupman-check-{uuid.uuid4().hex}{PART}"
         with self._explained():
             self._mounted()
+            self._has_room()
             fd, made = create(probe)
             try:
                 os.write(fd, b"backupman")
@@ -128,11 +139,24 @@ class Local(Drive):
     def _mounted(self) -> None:
         if self.mount and not self.mount.is_mount():
             raise DriveError(f"{self.label}: nothing is mounted at {self.mount}: mount its disk")
+        places = (self._root, *self._root.parents)[:-1]
+        if self.require_mount and not any(place.is_mount() for place in places):
+            raise DriveError(f"{self.label}: nothing is mounted at {self._root} or above it: mount its disk")
 
     def _there(self) -> None:
         """A disk that is away must never look like one whose objects are gone."""
         self._mounted()
         self._root.stat()
+
+    def _has_room(self) -> None:
+        """Stop before the disk is full: whatever else lives on it would fail too."""
+        free, total = room(self._root)
+        wanted = min(total // 20, 2**30) if self.min_free is None else self.min_free
+        if free < wanted:
+            raise DriveError(
+                f"{self.label}: only {free // 2**20} MiB are free on the disk of {self._root}, and min_free wants "
+                f"{wanted // 2**20} MiB: make room, or let the retention remove more"
+            )
 
     def _tidy(self, folder: Path) -> None:
         """Remove a folder and those around it while they are empty; never the drive's own."""
@@ -149,6 +173,8 @@ class Local(Drive):
             with self._explained():
                 while view:
                     view = view[os.write(fd, view) :]
+                if size // _LOOK_EVERY != (size - len(chunk)) // _LOOK_EVERY:
+                    self._has_room()
         with self._explained():
             os.fsync(fd)
             if (written := os.fstat(fd).st_size) != size:
