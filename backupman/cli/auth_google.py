@@ -43,14 +43,17 @@ def auth_google(
 
     def show(address: str) -> None:
         typer.echo(f"Open this address and agree:\n\n{address}\n")
-        if sys.stdin.isatty():
+        if sys.stdin and sys.stdin.isatty():
             typer.echo("If the browser then finds no page, paste the address of that page here:")
         if not no_open_url and any(map(os.environ.get, _FOR_A_BROWSER)):
             import webbrowser
 
             webbrowser.open(address)
 
-    consent(*files, show, sys.stdin.fileno())
+    def wrong() -> None:
+        typer.echo("That is not it: it begins with http://127.0.0.1 and holds `code=`. Paste all of it here:")
+
+    consent(*files, show, sys.stdin.fileno() if sys.stdin else None, wrong)
     typer.echo(f"The token stands in {files[1]}.")
 
 

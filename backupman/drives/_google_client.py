@@ -99,6 +99,6 @@ class Connection:
 
 
 def _quieten() -> None:
-    """At DEBUG the libraries log whole addresses: that of an upload session is a secret."""
+    """At DEBUG the libraries log whole addresses: that of an upload session is a secret. What fails, they raise."""
     for name in ("google.auth", "google_auth_httplib2", "googleapiclient"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.ERROR)

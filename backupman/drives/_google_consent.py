@@ -26,12 +26,19 @@ _GIVEN = "backupman may store files in Google Drive now. You can close this wind
 _NOT_GIVEN = "This is not what backupman waits for. Begin again at the address that it has printed."
 
 
-def consent(client_secret_file: Path, token_file: Path, show: Callable[[str], None], terminal: int | None) -> None:
+def consent(
+    client_secret_file: Path,
+    token_file: Path,
+    show: Callable[[str], None],
+    terminal: int | None = None,
+    wrong: Callable[[], None] = lambda: None,
+) -> None:
     """Show where the consent is given, wait for it, and put the token there.
 
     Args:
         show: is given the address.
         terminal: where the address that the browser was sent to may be pasted, as a file descriptor.
+        wrong: is called when something else was pasted.
 
     Raises:
         DriveError: no consent was given, or the token could not be had or stored.
@@ -44,7 +51,7 @@ def consent(client_secret_file: Path, token_file: Path, show: Callable[[str], No
         # `consent`: Google gives a refresh token only to who is asked.
         address, listener.state = flow.authorization_url(access_type="offline", prompt="consent")
         show(address)
-        code = _code(listener, terminal)
+        code = _code(listener, terminal, wrong)
     token = _token(flow, code)
     try:
         save_token(token_file, token)
@@ -96,7 +103,7 @@ def _listening() -> Iterator[_Listener]:
         yield listener
 
 
-def _code(listener: _Listener, terminal: int | None) -> str:
+def _code(listener: _Listener, terminal: int | None, wrong: Callable[[], None]) -> str:
     """The code that stands for the consent, from the browser or from the terminal."""
     typed, left = b"", time.monotonic() + WAIT_SECONDS
     while not listener.came:
@@ -111,8 +118,9 @@ def _code(listener: _Listener, terminal: int | None) -> str:
             if not (data := os.read(terminal, _LONGEST)):
                 terminal = None
             *lines, typed = (typed + data).split(b"\n")
-            for line in lines:
-                listener.take(line.decode(errors="replace"))
+            for line in filter(bytes.strip, lines):
+                if not listener.take(line.decode(errors="replace")):
+                    wrong()
     if "code" not in listener.came:
         raise DriveError(f"{_LABEL}: Google says that the consent was not given ({listener.came['error'][:100]})")
     return listener.came["code"]

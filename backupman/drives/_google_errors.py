@@ -55,12 +55,12 @@ _CLIENT = _Meaning("Google does not know the OAuth client any more: make a new o
 
 _REASONS: Mapping[str, _Meaning] = {
     "storageQuotaExceeded": _FULL,
-    "quotaExceeded": _FULL,
     "teamDriveFileLimitExceeded": _TOO_MANY,
     "numChildrenInNonRootLimitExceeded": _TOO_MANY,
     "activeItemCreationLimitExceeded": _TOO_MANY,
     "rateLimitExceeded": _SLOWER,
     "userRateLimitExceeded": _SLOWER,
+    "RATE_LIMIT_EXCEEDED": _SLOWER,
     "sharingRateLimitExceeded": _SLOWER,
     "dailyLimitExceeded": _Meaning("the project has used up its requests of today: raise its quota ({said})"),
     "uploadLimitExceeded": _Meaning("Google takes no more than 750 GB a day from an account: split it ({said})"),

@@ -111,9 +111,11 @@ def test_a_browser_elsewhere_ends_at_an_address_that_is_pasted(
     google: Google, tmp_path: Path, files: dict[str, str], words: list[str]
 ) -> None:
     asked = Asked(tmp_path, *words, pasting=True)
-    code, out, err = asked.ended(f"nonsense\n\n  {agree(asked.address)}  \n")
+    back = agree(asked.address)
+    code, out, err = asked.ended(f"nonsense\n\n  {back}  \n")
     assert (code, err) == (0, "")
-    assert "code=" not in out
+    assert out.count("That is not it") == 1
+    assert parse_qs(urlsplit(back).query)["code"][0] not in out
     check_token(google, files)
 
 
@@ -204,7 +206,7 @@ def test_a_consent_that_nobody_gives_ends_by_itself(
 ) -> None:
     monkeypatch.setattr(_google_consent, "WAIT_SECONDS", 0.1)
     with pytest.raises(DriveError, match="nobody gave the consent within"):
-        consent(Path(files["client_secret_file"]), Path(files["token_file"]), lambda address: None, None)
+        consent(Path(files["client_secret_file"]), Path(files["token_file"]), lambda address: None)
 
 
 def test_a_client_that_is_none_is_said(tmp_path: Path, files: dict[str, str], words: list[str]) -> None:

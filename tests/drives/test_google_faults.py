@@ -98,7 +98,7 @@ def unreadable(request: Request, _: Forward) -> Answer:
 ACCIDENTS: dict[str, Accident] = {
     "rate limit": refusing(403, "rateLimitExceeded", **{"retry-after": "0"}),
     "user rate limit": refusing(403, "userRateLimitExceeded"),
-    "429": refusing(429, "rateLimitExceeded"),
+    "429": refusing(429, "RATE_LIMIT_EXCEEDED"),
     "500": refusing(500, "backendError"),
     "503": unreadable,
     "dropped": drop_half_way,
