@@ -60,4 +60,4 @@ def _metrics(message: Message) -> list[str]:
         return []
     lost = sum(file["Status"] == "failed" for file in backup["DriveFiles"] or [])
     known = {"duration": backup.get("Seconds"), "length": backup.get("StoredSize"), "error_count": lost}
-    return [f"{name}:{value}" for name, value in known.items() if value is not None]
+    return [f"{name}:{round(value, 3)}" for name, value in known.items() if value is not None]

@@ -10,6 +10,7 @@ import httpx
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr
 
 from backupman.errors import NotifyError
+from backupman.events import EventKind
 from backupman.notifiers import Message, State
 from backupman.notifiers._http import Answer
 from backupman.notifiers._pings import PingedNotifier, PingUrl, ping_url, run_of
@@ -39,6 +40,7 @@ class Healthchecks(PingedNotifier):
     """One check, or with placeholders in its URL one for each job, source or database."""
 
     needs = ("ping_url",)
+    tried_by = (EventKind.NOTIFICATION,)
 
     ping_url: Annotated[PingUrl, BeforeValidator(_whole)] = Field(
         default=SecretStr(""),
@@ -66,7 +68,7 @@ class Healthchecks(PingedNotifier):
         return head + text_with_log(message, self._limit - len(head.encode()))
 
     def check(self, answer: Answer) -> None:
-        """Take note of the limit, and refuse what servers before version 3 answer for a check that is not there."""
+        """Take note of the limit, and refuse what older servers answer where there is no such check."""
         said = answer.headers.get("Ping-Body-Limit", "")
         self._said_limit = int(said) if said.isdecimal() and len(said) < 10 else self._said_limit
         if answer.body.startswith(b"OK (not found)"):

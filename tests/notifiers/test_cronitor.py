@@ -15,7 +15,7 @@ RUN = message().payload["Id"]
 
 
 def sent(kind: str, url: str = TELEMETRY, text: str = "", **settings: Any) -> httpx.Request | None:
-    return Cronitor.model_validate({"ping_url": url, **settings}).request(message(kind, text))
+    return Cronitor.model_validate({"ping_url": url, **settings}).request(message(kind, text, Seconds=300.0004))
 
 
 def asked(kind: str, **settings: Any) -> dict[str, list[str]]:
