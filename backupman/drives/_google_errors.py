@@ -99,7 +99,10 @@ _EXCEPTIONS: Mapping[str, _Meaning] = {
     "ConnectionRefusedError": _Meaning(
         "{endpoint} cannot be reached: look at the network, and at endpoint if it is set ({said})", permanent=False
     ),
-    "SSLError": _Meaning("no TLS with {endpoint}: a proxy may stand between ({said})", permanent=False),
+    "SSLError": _Meaning(
+        "no TLS with {endpoint}: for a private certificate authority set HTTPLIB2_CA_CERTS to its file ({said})",
+        permanent=False,
+    ),
     "TransportError": _BROKE,
     "HttpLib2Error": _BROKE,
     "HTTPException": _BROKE,
