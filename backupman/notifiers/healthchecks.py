@@ -10,7 +10,6 @@ import httpx
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr
 
 from backupman.errors import NotifyError
-from backupman.events import EventKind
 from backupman.notifiers import Message, State
 from backupman.notifiers._http import Answer
 from backupman.notifiers._pings import PingedNotifier, PingUrl, ping_url, run_of
@@ -40,7 +39,6 @@ class Healthchecks(PingedNotifier):
     """One check, or with placeholders in its URL one for each job, source or database."""
 
     needs = ("ping_url",)
-    tried_by = (EventKind.NOTIFICATION,)
 
     ping_url: Annotated[PingUrl, BeforeValidator(_whole)] = Field(
         default=SecretStr(""),
