@@ -1,5 +1,6 @@
 """The files around the package fit it: units, image and Compose file call what exists and hold configs that load."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.pages import ROOT
 UNITS = sorted((ROOT / "systemd").glob("*.service"))
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load((ROOT / "compose.yml").read_text(encoding="utf-8"))
+BACKUPMAN = COMPOSE["services"]["backupman"]
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
@@ -28,15 +30,25 @@ def test_units_call_what_exists(unit: Path) -> None:
 def test_units_name_each_other() -> None:
     names = {path.name for path in (ROOT / "systemd").iterdir()}
     for unit in UNITS:
-        for other in re.findall(r"^[A-Z].*\b(backupman-failed@\S+?)'?$", unit.read_text(encoding="utf-8"), re.MULTILINE):
+        for other in re.findall(
+            r"^[A-Z].*\b(backupman-failed@\S+?)'?$", unit.read_text(encoding="utf-8"), re.MULTILINE
+        ):
             assert re.sub(r"@.*(\.\w+)$", r"@\1", other) in names
     assert {f"{path.stem}.service" for path in (ROOT / "systemd").glob("*.timer")} <= names
 
 
 def test_the_image_calls_what_exists() -> None:
-    [words] = re.findall(r"^CMD (.*)$", DOCKERFILE, re.MULTILINE)
-    must_be_a_call(yaml.safe_load(words))
-    assert 'ENTRYPOINT ["backupman"]' in DOCKERFILE
+    *before, program = words_of("ENTRYPOINT")
+    assert (before, program) == (["tini", "--"], "backupman")
+    must_be_a_call(words_of("CMD"))
+    assert re.search(r"^ +age .*\btini\b", DOCKERFILE, re.MULTILINE)
+
+
+def test_the_image_checks_its_daemon_where_it_listens() -> None:
+    [port] = re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.MULTILINE)
+    assert words_of("CMD") == ["serve", "--port", port]
+    assert f"('127.0.0.1', {port}, " in words_of("HEALTHCHECK CMD")[-1]
+    assert [mapping.split(":", 1) for mapping in BACKUPMAN["ports"]] == [["127.0.0.1", f"{port}:{port}"]]
 
 
 def test_the_image_is_given_what_it_copies() -> None:
@@ -52,14 +64,52 @@ def test_the_image_runs_as_nobody_special() -> None:
     assert int(user) > 1000
 
 
-def test_the_config_in_the_compose_file_loads(tmp_path: Path) -> None:
-    text = COMPOSE["configs"]["backupman"]["content"].replace("$$", "$")
-    for name in re.findall(r"\$\{file:/run/secrets/(\w+)\}", text):
-        assert name in COMPOSE["secrets"]
-        assert name in COMPOSE["services"]["backupman"]["secrets"]
-    (tmp_path / "db_password").write_text("secret")
+def test_the_compose_file_closes_the_container() -> None:
+    assert BACKUPMAN["read_only"] is True
+    assert BACKUPMAN["cap_drop"] == ["ALL"]
+    assert BACKUPMAN["security_opt"] == ["no-new-privileges:true"]
+    others = {name for name in COMPOSE["services"] if name != "backupman"}
+    assert BACKUPMAN["depends_on"] == {name: {"condition": "service_healthy"} for name in others}
+    assert [name for name in others if "healthcheck" not in COMPOSE["services"][name]] == []
+    for folder in re.findall(r"/[\w/]+", re.findall(r"^VOLUME (.*)$", DOCKERFILE, re.MULTILINE)[0]):
+        assert [volume for volume in BACKUPMAN["volumes"] if volume.endswith(f":{folder}")]
+
+
+def test_the_compose_file_declares_what_it_uses() -> None:
+    for service in COMPOSE["services"].values():
+        assert set(service.get("secrets", [])) <= set(COMPOSE["secrets"])
+        named = {volume.split(":", 1)[0] for volume in service.get("volumes", [])}
+        assert named <= set(COMPOSE["volumes"])
+        for name in re.findall(r"/run/secrets/(\w+)", str(service.get("environment", ""))):
+            assert name in service["secrets"]
+
+
+def test_the_config_of_the_compose_file_loads(tmp_path: Path) -> None:
+    [mounted] = BACKUPMAN["configs"]
+    text = (ROOT / COMPOSE["configs"][mounted["source"]]["file"]).read_text(encoding="utf-8")
+    assert mounted["target"] == "/etc/backupman/config.yml"
+    secrets = re.findall(r"\$\{file:/run/secrets/(\w+)\}", text)
+    assert sorted(secrets) == sorted(BACKUPMAN["secrets"])
+    for name in secrets:
+        (tmp_path / name).write_text(f"secret of {name}\n")
     path = tmp_path / "config.yml"
     path.write_text(text.replace("/run/secrets", str(tmp_path)))
-    config = load(path).config
-    hosts = {source.model_dump()["host"] for source in config.data_sources}
+    loaded = load(path)
+    assert loaded.warnings == []
+    hosts = {source.model_dump()["host"] for source in loaded.config.data_sources}
     assert hosts == set(COMPOSE["services"]) - {"backupman"}
+    assert loaded.config.http.address() == "0.0.0.0"  # noqa: S104 - in the container; compose.yml says who reaches it
+    assert set(loaded.config.folders()) == {Path("/backups")}  # all else that is written to is below the state folder
+
+
+def words_of(instruction: str) -> list[str]:
+    """The words of an instruction of the image, which has them as a JSON list."""
+    [words] = re.findall(rf"^ *{instruction.split()[-1]} (\[.*\])$", without_check(instruction), re.MULTILINE)
+    found: list[str] = json.loads(words)
+    return found
+
+
+def without_check(instruction: str) -> str:
+    """The Dockerfile, for HEALTHCHECK that instruction alone, for all others without it."""
+    [check] = re.findall(r"^HEALTHCHECK(?:.*\\\n)*.*$", DOCKERFILE, re.MULTILINE)
+    return check if instruction.startswith("HEALTHCHECK") else DOCKERFILE.replace(check, "")
