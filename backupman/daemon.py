@@ -12,8 +12,8 @@ from threading import Event, Thread
 
 from backupman.app import App
 from backupman.config import JobPlan
+from backupman.engine.calls import Call
 from backupman.engine.deadlines import Deadlines
-from backupman.engine.executor import Call
 from backupman.engine.health import Checkup, Health
 from backupman.engine.history import purge
 from backupman.engine.live import Live

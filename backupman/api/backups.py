@@ -14,7 +14,7 @@ from backupman.api.errors import refusals
 from backupman.api.keys import KEYED, Operator, Reader, Served
 from backupman.config.plans import JobPlan
 from backupman.daemon import Daemon
-from backupman.engine.executor import Call
+from backupman.engine.calls import Call
 from backupman.engine.runner import Order
 from backupman.errors import BusyError, NotFoundError
 from backupman.events import BackupExtended

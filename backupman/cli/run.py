@@ -18,7 +18,7 @@ from backupman.errors import ConfigError, ExitCode
 if TYPE_CHECKING:
     from backupman.app import App
     from backupman.config import JobPlan
-    from backupman.engine.executor import Result
+    from backupman.engine.calls import Result
     from backupman.records import Backup
 
 _DRAIN_INTERRUPTED = timedelta(seconds=5)

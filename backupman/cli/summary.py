@@ -14,7 +14,7 @@ from backupman.text import listed
 
 if TYPE_CHECKING:
     from backupman.app import App
-    from backupman.engine.executor import Result
+    from backupman.engine.calls import Result
 
 
 def tell(call: Call, app: "App", result: "Result", code: ExitCode, *, as_json: bool) -> None:

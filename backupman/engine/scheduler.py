@@ -15,7 +15,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from backupman.config import JobPlan
-from backupman.engine.executor import Call
+from backupman.engine.calls import Call
 from backupman.engine.locks import source_lock
 from backupman.engine.promises import COUNTED, Missed, longest_grace, longest_jitter
 from backupman.engine.runner import Order

@@ -13,8 +13,9 @@ from sqlmodel import Session, select
 
 from backupman.app import Unobserved
 from backupman.config import Config, JobPlan, load, plans
+from backupman.engine.calls import Begun, Call, Result
 from backupman.engine.deadlines import Deadlines
-from backupman.engine.executor import Begun, Call, Executor, Result
+from backupman.engine.executor import Executor
 from backupman.engine.pruning import Pruner
 from backupman.engine.runner import Order, Runner
 from backupman.engine.scheduler import Scheduler
