@@ -44,6 +44,9 @@ END_GRACE = 20.0
 """Seconds to abort uploads in before the whole session is killed."""
 
 
+_CONTRACTS: dict[str, Any] = {"sources": Source, "drives": Drive}
+
+
 class Channel:
     """The line to the parent."""
 
@@ -116,8 +119,9 @@ def _do(task: Task, channel: Channel) -> None:
         case DatabasesTask():
             channel.tell(Databases(names=dumping.source_of(task.source).list_databases()))
         case CheckTask():
-            contract: Any = {"sources": Source, "drives": Drive}[task.family]
-            provider_class(task.family, contract, task.settings["provider"]).model_validate(task.settings).check()
+            provider_class(task.family, _CONTRACTS[task.family], task.settings["provider"]).model_validate(
+                task.settings
+            ).check()
         case DeleteTask():
             _delete(task, channel)
         case AbortTask():

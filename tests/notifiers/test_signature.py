@@ -29,7 +29,9 @@ class TestSignature:
     def signed(self, seconds_off: float = 0, **settings: Any) -> httpx.Request:
         signer = endpoint(**({"secret": SECRET} | settings))
         clock = datetime.now(UTC) + timedelta(seconds=seconds_off)
-        return replace(signer, clock=lambda: clock).request(message(text=ODD_TEXTS["emoji"]))
+        request = replace(signer, clock=lambda: clock).request(message(text=ODD_TEXTS["emoji"]))
+        assert request
+        return request
 
     def test_is_accepted(self) -> None:
         assert self.verify(self.signed())["Event"] == "backup_report"

@@ -26,7 +26,9 @@ def endpoint(url: str = "http://localhost:8080/webhook", **settings: Any) -> Web
 
 
 def sent(message: Message, **settings: Any) -> httpx.Request:
-    return replace(endpoint(**settings), clock=lambda: NOW).request(message)
+    request = replace(endpoint(**settings), clock=lambda: NOW).request(message)
+    assert request
+    return request
 
 
 def problems(**settings: Any) -> str:
