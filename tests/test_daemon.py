@@ -1,5 +1,6 @@
-"""The daemon itself, in the test's own process: what it keeps of earlier configs."""
+"""The daemon itself, in the test's own process: what it keeps of earlier configs, and of old records."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,9 @@ import yaml
 
 from backupman.daemon import Daemon
 from backupman.engine.runner import Order
+from backupman.records import now
+from backupman.store.backups import BackupFilter
+from backupman.store.ingest import Recipient, Reported
 from tests.e2e.world import wait_for
 
 
@@ -67,5 +71,21 @@ def test_a_wrong_config_changes_nothing(config_file: Path, caplog: pytest.LogCap
             daemon.reload()
             assert daemon.app is before
             assert "the old one stays" in caplog.records[-1].message
+    finally:
+        daemon.stop(daemon.app.config.shutdown_grace)
+
+
+def test_old_records_go_at_the_start(config_file: Path) -> None:
+    with config_file.open("a") as config:
+        config.write("history: {keep: 30d}\n")
+    daemon = Daemon(config_file)
+    try:
+        store = daemon.app.store
+        for days in (31, 29):
+            told = Reported("nas", "rsync", now() - timedelta(days=days), "ok", f"{days} days ago")
+            store.ingest.backup(told, Recipient("test-host"))
+        daemon.start()
+        wait_for(lambda: len(store.backups.list(BackupFilter(kind="ingested"))) == 1)
+        assert [kept.message for kept in store.backups.list(BackupFilter(kind="ingested"))] == ["29 days ago"]
     finally:
         daemon.stop(daemon.app.config.shutdown_grace)
