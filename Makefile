@@ -35,6 +35,7 @@ lock: setup
 	@scripts/lock
 
 bench: setup
+	@scripts/test-servers
 	@for program in benchmarks/bench_*.py; do \
 		if [ -f "$$program" ]; then echo "$$program"; $(BIN)/python "$$program" $(ARGS) || exit 1; fi; \
 	done

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from _daemon import Served, serving, write_config
 from _history import fill
-from _measure import rss, spread, tell, title, told_ratio, workplace
+from _measure import processor_seconds, rss, spread, tell, title, told_ratio, workplace
 
 SMALL = 1_000
 LONG_PAGES = 100
@@ -60,8 +60,11 @@ def at(folder: Path, backups: int, turns: int) -> float:
     config = write_config(folder, data_sources=nothing)
     fill(config, backups)
     with serving(config) as daemon:
+        used = processor_seconds(daemon.pid)
         first = figures(daemon, turns)
+        used = (processor_seconds(daemon.pid) - used) / turns * 1000
         told(f"{backups:,} backups: first page", first, 50)
+        tell(f"{backups:,} backups: the daemon's processor time for it", f"{used:.1f} ms")
         if backups != SMALL:
             deep = figures(daemon, turns, cursor=far_end(daemon))
             told(f"{backups:,} backups: a page nine tenths down", deep, 50)
