@@ -108,8 +108,9 @@ class Provider(Settings):
         return []
 
     def folders(self) -> dict[Path, bool]:
-        """The folders of this machine, beside Backupman's own, that it needs, and whether it writes there."""
-        return {}
+        """The folders of this machine that its settings lead to, and whether it writes there."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return {value.parent: False for value in values if isinstance(value, Path)}
 
     def revealed(self) -> dict[str, Any]:
         """The settings as JSON values with the secrets in clear: only ever for the child's standard input."""

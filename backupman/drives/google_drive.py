@@ -100,6 +100,9 @@ class GoogleDrive(Drive):
             return [f"{self.label}: a service account has no storage of its own: set shared_drive_id"]
         return []
 
+    def folders(self) -> dict[Path, bool]:
+        return super().folders() | ({self.token_file.parent: True} if self.token_file else {})
+
     def path(self, name: str) -> str:
         return "/".join([*_steps(self.folder), valid_name(self.label, name)])
 

@@ -55,7 +55,7 @@ class Local(Drive):
     )
 
     def folders(self) -> dict[Path, bool]:
-        return {self.folder: True}
+        return super().folders() | {self.folder: True}
 
     def path(self, name: str) -> str:
         return str(self._root / valid_name(self.label, name))

@@ -59,7 +59,7 @@ class Source(Provider, ABC):
     timeout: Duration | None = Field(default=None, description="A dump that takes longer is ended and has failed.")
 
     def folders(self) -> dict[Path, bool]:
-        return {self.tmp_folder: True} if self.tmp_folder else {}
+        return super().folders() | ({self.tmp_folder: True} if self.tmp_folder else {})
 
     @abstractmethod
     def suffix_of(self, database: str) -> str:

@@ -41,6 +41,19 @@ def test_it_opens_what_is_written_to(inside: Inside, config: dict[str, Any], tmp
     assert f"{tmp_path}/wal is another folder in the service" in said
 
 
+def test_a_token_is_renewed_and_a_key_is_read(inside: Inside, config: dict[str, Any], tmp_path: Path) -> None:
+    google = {"client_secret_file": "/home/ada/client.json", "token_file": "/srv/tokens/google.json"}
+    config["drives"] = [{"provider": "google_drive", "label": "Google", "folder": "backups", **google}]
+    del config["state_folder"]
+    config["data_sources"] = [{"provider": "command", "label": "C", "argv": ["true"]}]
+    (tmp_path / "config.yml").write_text(yaml.safe_dump(config))
+    assert inside("config", "paths").out.splitlines() == [
+        "[Service]",
+        "ReadWritePaths=/srv/tokens",
+        "ProtectHome=read-only",
+    ]
+
+
 def test_homes_are_shown_to_the_service_where_they_are_needed() -> None:
     assert drop_in({Path("/home/app/data"): False}) == ["[Service]", "ProtectHome=read-only"]
     assert drop_in({Path("/root/drive"): True}) == ["[Service]", "ReadWritePaths=/root/drive", "ProtectHome=read-only"]
