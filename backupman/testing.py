@@ -114,3 +114,6 @@ class _RecordingEndpoint:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def preview(self, message: Message) -> str:
+        return f"{message.event} {message.payload}"

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from backupman import __version__
-from backupman.api import backups, downloads, errors, ingest, jobs, reference, service
+from backupman.api import backups, downloads, errors, ingest, jobs, notifiers, reference, service
 from backupman.api.limits import Guesses, Rate
 from backupman.api.metrics import Metrics
 from backupman.daemon import Daemon
@@ -32,7 +32,7 @@ def create_api(daemon: Daemon) -> FastAPI:
     api.state.downloads = downloads.Downloads()
     api.state.health_threads = service.health_threads()
     api.state.metrics = Metrics(daemon)
-    for module in (service, backups, downloads, jobs, ingest, reference):
+    for module in (service, backups, downloads, jobs, notifiers, ingest, reference):
         api.include_router(module.router)
     errors.register(api)
     return api

@@ -3,10 +3,10 @@
 from typing import Annotated, Any
 
 from fastapi import Path
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_pascal
 
-from backupman.events import BackupExtended, Time, View
+from backupman.events import BackupExtended, EventKind, Time, View
 
 BackupId = Annotated[str, Path(description="The id of a backup, a unique beginning of it, or `latest`.")]
 FileId = Annotated[str, Path(description="The id of a drive file, or a backup's as elsewhere.")]
@@ -151,6 +151,35 @@ class Alive(View):
     """That the process lives."""
 
     status: str = Field(description="`UP`.")
+
+
+class TestRequest(View):
+    """What to try; every endpoint, by what disturbs it least, when it is empty."""
+
+    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True, frozen=True, extra="forbid")
+
+    event: Annotated[EventKind, WithJsonSchema({"type": "string", "enum": list(EventKind)})] | None = Field(
+        default=None, description="The kind of event."
+    )
+    notifiers: list[str] = Field(default=[], description="Only these, by names that jobs use.")
+
+
+class TrialShown(View):
+    """A sample that was sent."""
+
+    endpoint: str = Field(description="To whom.")
+    event: str = Field(description="Its kind.")
+    delivered: bool = Field(description="Whether it was taken.")
+    seconds: float = Field(description="How long that took.")
+    answer: str | None = Field(description="What the other side said.")
+    error: str | None = Field(description="Why it was not delivered.")
+
+
+class TestedPage(View):
+    """What came of a test."""
+
+    delivered: bool = Field(description="Whether everybody took it.")
+    results: list[TrialShown] = Field(description="Each sample.")
 
 
 class Received(View):

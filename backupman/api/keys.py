@@ -121,5 +121,6 @@ def check_scope(request: Request, scope: Scope) -> Caller:
 Reader = Annotated[Caller, require(Scope.READ)]
 Operator = Annotated[Caller, require(Scope.RUN)]
 Downloader = Annotated[Caller, require(Scope.DOWNLOAD)]
+Administrator = Annotated[Caller, require(Scope.ADMIN)]
 Ingester = Annotated[Caller, require(Scope.INGEST)]
 Served = Annotated[Daemon, Depends(daemon_of)]

@@ -11,9 +11,22 @@ from pathlib import Path
 import typer
 
 from backupman import __version__
-from backupman.cli import config, deliveries, events, health, init, keys, paths, prune, records, run, schedule, serve
+from backupman.cli import (
+    config,
+    deliveries,
+    events,
+    health,
+    init,
+    keys,
+    notify,
+    paths,
+    prune,
+    records,
+    run,
+    schedule,
+    serve,
+)
 from backupman.cli import exec as wrapping
-from backupman.cli.auth_google import auth_google
 from backupman.cli.auth_google import auth_google
 from backupman.cli.call import Call, with_common_options
 from backupman.errors import BackupmanError, ExitCode
@@ -53,6 +66,10 @@ def _deliveries(call: Call) -> None:
     """Who was told what, and who is still owed a message."""
 
 
+def _notifiers(call: Call) -> None:
+    """Does everybody get what they are sent, and what would they get?"""
+
+
 def _keys(call: Call) -> None:
     """Fresh secrets."""
 
@@ -66,13 +83,13 @@ _COMMANDS: _Commands = {
     "exec": wrapping.execute,
     "list": records.list_backups,
     "show": records.show,
+    "prune": prune.prune,
+    "pin": prune.pin,
+    "unpin": prune.unpin,
     "health": health.health,
     "init": init.init,
     "auth-google": auth_google,
     "version": version,
-    "prune": prune.prune,
-    "pin": prune.pin,
-    "unpin": prune.unpin,
 }
 _GROUPS: dict[str, tuple[Callable[..., None], _Commands]] = {
     "config": (
@@ -87,6 +104,7 @@ _GROUPS: dict[str, tuple[Callable[..., None], _Commands]] = {
     ),
     "events": (_events, {"list": events.list_events, "replay": events.replay}),
     "deliveries": (_deliveries, {"list": deliveries.list_deliveries, "retry": deliveries.retry}),
+    "notify": (_notifiers, {"test": notify.test, "preview": notify.preview}),
     "key": (_keys, {"new": keys.new}),
 }
 

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
+from rich.console import Console
 from rich.table import Table
 
-from backupman.cli.output import local, mark, one_line, table
+from backupman.cli.output import local, mark, one_line, print_marked, span, table, unlabelled
 from backupman.events import Time, View
 from backupman.records import Delivery, DeliveryState, Event
+
+if TYPE_CHECKING:
+    from backupman.engine.samples import Trial
 
 
 class EventDocument(View):
@@ -63,6 +67,17 @@ class DeliveryDocument(View):
         return cls.model_validate(about)
 
 
+class TrialDocument(View):
+    """A sample that was sent to an endpoint: what it answered, or why it was not delivered."""
+
+    endpoint: str
+    event: str
+    delivered: bool
+    seconds: float
+    answer: str | None
+    error: str | None
+
+
 def documents(view: type[View], records: Iterable[object]) -> dict[str, Any]:
     """`{"Results": [...]}`."""
     return {"Results": [view.of(record).document() for record in records]}
@@ -91,6 +106,14 @@ def delivery_table(deliveries: Sequence[Delivery]) -> Table:
             str(delivery.attempts),
         )
     return found
+
+
+def print_trials(trials: Sequence["Trial"], out: Console) -> None:
+    """A sample a paragraph: to whom, how long it took, and what was answered."""
+    for trial in trials:
+        said = f"{trial.endpoint}: {trial.event} {'delivered' if trial.delivered else 'failed'}"
+        told = one_line(unlabelled(trial.error or trial.answer or "", trial.endpoint), 1000)
+        print_marked("delivered" if trial.delivered else "failed", f"{said} in {span(trial.seconds)}: {told}", out)
 
 
 def _when(delivery: Delivery) -> datetime:

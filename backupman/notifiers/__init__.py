@@ -99,6 +99,9 @@ class Endpoint(Protocol):
             NotifyError: it was not delivered; `permanent` says whether another attempt can help.
         """
 
+    def preview(self, message: Message) -> str:
+        """What an attempt would send, as text for people, every secret masked; sends nothing. Raises NotifyError."""
+
 
 class Selection(Settings):
     """Which events somebody is told of: by their kinds, or shorter by borgmatic's states."""
@@ -142,6 +145,8 @@ class Notifier(Selection, Provider, ABC):
 
     To such an endpoint a start whose backup has ended, and anything older than a day, is dropped and not sent late.
     """
+    tried_by: ClassVar[tuple[EventKind, ...]] = ()
+    """The kinds of events that `notify test` sends where the other side shows a state: what changes it least."""
 
     enabled: bool = Field(default=True, description="`false` turns the notifier off and keeps its settings.")
     label: str | None = Field(

@@ -35,6 +35,7 @@ from backupman.notifiers._network import (
     unreachable_because,
     utc_now,
 )
+from backupman.notifiers._preview import shown
 from backupman.text import one_line
 
 # They write URLs and headers, which may hold secrets, at the levels INFO and DEBUG.
@@ -153,6 +154,11 @@ class HttpEndpoint(ABC):
         answer = await self.exchange(request)
         self.judge(answer)
         return answer.text
+
+    def preview(self, message: Message) -> str:
+        """The request of an attempt, secrets masked."""
+        request = self.request(message)
+        return shown(request, self.provider.secrets()) if request else f"nothing to send of {message.event}"
 
     async def exchange(self, request: httpx.Request) -> Answer:
         """One request and what came back, whatever it says. Raises NotifyError where nothing came back."""

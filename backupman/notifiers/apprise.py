@@ -100,19 +100,10 @@ class AppriseService:
         Raises:
             NotifyError: it was not delivered.
         """
-        own = self.provider.block_of(message) or Words()
-        if own.tags is not None and not set(own.tags) & set(self.service.tags):
-            return f"nothing to send of {message.event}"
         plugin = self._plugin()
-        if plugin is None:
-            raise NotifyError(f"{self.name}: Apprise knows no such url: see its list of services", permanent=True)
-        longest = min(self.provider.logs_size_limit or plugin.body_maxlen, plugin.body_maxlen)
-        said = {
-            "title": one_line(own.title or title(message), plugin.title_maxlen or 250),
-            "body": self._body(message, own, longest),
-            "notify_type": _TYPES[message.state],
-            "body_format": "text",
-        }
+        said = self._said(message, plugin)
+        if said is None:
+            return f"nothing to send of {message.event}"
         try:
             taken, log = await asyncio.to_thread(_logged, lambda: plugin.notify(**said))
         except Exception as error:  # noqa: BLE001 - a hundred plugins of many authors; none may end the dispatcher
@@ -120,6 +111,24 @@ class AppriseService:
         if not taken:
             raise self._failure(log)
         return "the service took it"
+
+    def preview(self, message: Message) -> str:
+        """Title and body."""
+        said = self._said(message, self._plugin())
+        return self._redacted(f"{said['title']}\n\n{said['body']}") if said else f"nothing to send of {message.event}"
+
+    def _said(self, message: Message, plugin: Any) -> dict[str, str] | None:
+        """What the library is told to send; None where the state's tags leave this service out."""
+        own = self.provider.block_of(message) or Words()
+        if own.tags is not None and not set(own.tags) & set(self.service.tags):
+            return None
+        longest = min(self.provider.logs_size_limit or plugin.body_maxlen, plugin.body_maxlen)
+        return {
+            "title": one_line(own.title or title(message), plugin.title_maxlen or 250),
+            "body": self._body(message, own, longest),
+            "notify_type": _TYPES[message.state],
+            "body_format": "text",
+        }
 
     def _body(self, message: Message, own: Words, longest: int) -> str:
         if own.body is None:
@@ -129,13 +138,14 @@ class AppriseService:
         return cut("\n\n".join(part for part in (own.body, log) if part), longest)
 
     def _plugin(self) -> Any:
-        """The library's object for the service; None for a URL that it does not know."""
+        """The library's object for the service. Raises NotifyError for a URL that it does not know."""
         library = import_module("apprise")  # here: it takes longer than a command
         asset = library.AppriseAsset(app_id="Backupman", app_desc="Backupman", app_url="", async_mode=False)
         url = self.service.url.get_secret_value().strip()
         plugin, _ = _logged(lambda: library.Apprise.instantiate(url, asset=asset, suppress_exceptions=True))
-        if plugin:
-            plugin.socket_connect_timeout = plugin.socket_read_timeout = self.provider.timeout.total_seconds()
+        if plugin is None:
+            raise NotifyError(f"{self.name}: Apprise knows no such url: see its list of services", permanent=True)
+        plugin.socket_connect_timeout = plugin.socket_read_timeout = self.provider.timeout.total_seconds()
         return plugin
 
     def _failure(self, log: str) -> NotifyError:

@@ -10,6 +10,7 @@ import httpx
 from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr
 
 from backupman.errors import NotifyError
+from backupman.events import EventKind
 from backupman.notifiers import Message, State
 from backupman.notifiers._http import Answer
 from backupman.notifiers._pings import PingedNotifier, PingUrl, ping_url, run_of
@@ -39,6 +40,7 @@ class Healthchecks(PingedNotifier):
     """One check, or with placeholders in its URL one for each job, source or database."""
 
     needs = ("ping_url",)
+    tried_by = (EventKind.NOTIFICATION,)
 
     ping_url: Annotated[PingUrl, BeforeValidator(_whole)] = Field(
         default=SecretStr(""),

@@ -158,6 +158,13 @@ class MailEndpoint:
             self.mail.login_was_refused(self.clock())
             raise
 
+    def preview(self, message: Message) -> str:
+        """From, To, Subject and the plain text of the mail."""
+        report = render(message, self.mail.templates, self.name)
+        mail = compose(message, report, self.mail, self.destination)
+        head = "".join(f"{name}: {mail[name]}\n" for name in ("From", "To", "Subject", "Date", "Message-ID"))
+        return self.mail.redact(f"{head}\n{report.text}")
+
 
 def compose(message: Message, report: Report, mail: Mail, destination: Destination) -> EmailMessage:
     """The mail: the same over all attempts, `Message-ID` and `Date` included."""

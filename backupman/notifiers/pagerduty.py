@@ -29,6 +29,7 @@ class PagerDuty(HttpNotifier):
 
     needs = ("integration_key",)
     default_events = (*events_of(State.FAIL, State.FINISH), EventKind.BACKUP_RECOVERED)
+    tried_by = (EventKind.BACKUP_FAILURE, EventKind.BACKUP_SUCCESS)
 
     integration_key: SecretStr = Field(default=SecretStr(""), description="Of an integration by the Events API v2.")
     server: Server = Field(

@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urlsplit
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -94,6 +94,19 @@ class NotifierContract:
         else:
             [text] = arrived()
             assert kind in self.wordless or "Mysql 1" in text
+
+    @pytest.mark.parametrize("kind", EVENTS)
+    def test_a_preview_shows_it_without_secrets(
+        self, notifier: Notifier, endpoint: Endpoint, arrived: Callable[[], list[str]], kind: str
+    ) -> None:
+        shown = endpoint.preview(message(kind))
+        if kind in self.silent:
+            assert shown == f"nothing to send of {kind}"
+        else:
+            assert kind in self.wordless or "Mysql 1" in unquote_plus(shown)
+        telling = [each for each in notifier.secrets() if "://" not in each or urlsplit(each).path.strip("/")]
+        assert not [secret for secret in telling if secret in shown]
+        assert arrived() == []
 
     @pytest.mark.parametrize("odd", ODD_TEXTS)
     @pytest.mark.parametrize("kind", [EventKind.BACKUP_REPORT, EventKind.BACKUP_FAILURE])

@@ -1,0 +1,102 @@
+"""`notify`: does everybody still get what they are sent, and what would they get?"""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backupman.cli.call import Call
+from backupman.cli.options import Json, known
+from backupman.errors import ExitCode, NotifyError
+
+if TYPE_CHECKING:
+    from backupman.config import Config
+    from backupman.engine.samples import Recipient
+    from backupman.events import EventKind
+
+Notifiers = Annotated[
+    list[str] | None,
+    typer.Option("--notifier", metavar="NAME", help="Only this one, by a name that jobs use; may be repeated."),
+]
+
+
+def test(
+    call: Call,
+    event: Annotated[
+        str | None, typer.Argument(metavar="EVENT", help="The kind: backup_failure, …; default what disturbs least.")
+    ] = None,
+    notifier: Notifiers = None,
+    as_json: Json = False,
+) -> None:
+    """Send a sample that is marked as a test to every endpoint, once, and print what each answered.
+
+    An EVENT goes to the endpoints that want such events, and to those named by --notifier in any case. Nothing is
+    recorded or tried again. What a test does to a service that shows a state stands in docs/notifiers.md.
+
+    \b
+    Examples:
+      backupman notify test
+      backupman notify test backup_failure --notifier pagerduty
+      backupman notify test --json
+    """
+    from backupman.cli.output import console, print_json
+    from backupman.engine.samples import tell
+
+    kind = _kind(event)
+    config = call.load().config
+    chosen = [each for each in _chosen(config, notifier) if notifier or not kind or kind in each.endpoint.events]
+    trials = asyncio.run(tell(chosen, kind))
+    failed = any(not trial.delivered for trial in trials)
+    if as_json:
+        from backupman.cli.messages import TrialDocument, documents
+
+        print_json(documents(TrialDocument, trials))
+    elif not trials:
+        console().print("No endpoint wants such events." if kind and config.all_notifiers() else "Nobody is told.")
+    else:
+        from backupman.cli.messages import print_trials
+
+        print_trials([trial for trial in trials if not (call.quiet and trial.delivered)], console())
+    raise typer.Exit(ExitCode.FAILED if failed else ExitCode.OK)
+
+
+def preview(
+    call: Call,
+    event: Annotated[str, typer.Argument(metavar="EVENT", help="The kind: backup_failure, …")],
+    notifier: Notifiers = None,
+) -> None:
+    """Print what a sample of an event would look like on its way, secrets masked; nothing is sent.
+
+    \b
+    Examples:
+      backupman notify preview backup_failure --notifier ops-mail
+      backupman notify preview backup_report --notifier webhook
+    """
+    from backupman.engine.samples import sample
+
+    kind = _kind(event)
+    assert kind is not None  # noqa: S101 - it was given
+    failed = False
+    for number, each in enumerate(_chosen(call.load().config, notifier)):
+        try:
+            text = each.endpoint.preview(sample(kind, each.names))
+        except NotifyError as error:
+            text, failed = f"Error: {error.sentence}", True
+        typer.echo(("\n" if number else "") + f"# {each.endpoint.name}\n{text}")
+    raise typer.Exit(ExitCode.FAILED if failed else ExitCode.OK)
+
+
+def _kind(event: str | None) -> "EventKind | None":
+    """The kind of that name. Raises ConfigError for one that is not there."""
+    from backupman.events import EventKind
+
+    return EventKind(known("kind of event", event, list(EventKind))) if event else None
+
+
+def _chosen(config: "Config", wanted: list[str] | None) -> "list[Recipient]":
+    """Who is meant. Raises ConfigError for a name that nobody has."""
+    from backupman.engine.samples import names, recipients
+
+    for name in wanted or []:
+        known("notifier", name, names(config))
+    return recipients(config, wanted or [])

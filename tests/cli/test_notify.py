@@ -1,0 +1,92 @@
+"""`notify`: a marked sample reaches everybody by the real way, and a preview sends nothing."""
+
+import json
+
+import pytest
+
+from backupman.events import EventKind
+from tests.cli.conftest import Inside
+from tests.e2e.world import World
+from tests.servers.receiver import Answer
+
+
+@pytest.fixture
+def told(world: World) -> World:
+    """A world whose receiver plays a webhook, a check and a pager as well."""
+    url = world.receiver.url
+    key = "integration-key-0123456789"
+    world.config["notifiers"] |= {
+        "healthchecks": {"ping_url": f"{url}/addffa72-da17-40ae-be9c-ff591afb942a"},
+        "pagerduty": {"label": "on duty", "integration_key": key, "server": url},
+    }
+    return world
+
+
+def test_everybody_is_tried_by_what_disturbs_least(told: World) -> None:
+    told.receiver.usual = Answer(202)
+    ended = told.run("notify", "test", "--json")
+    assert ended.code == 0, ended.err
+    trials = {(each["Endpoint"], each["Event"]): each for each in ended.json["Results"]}
+    assert set(trials) == {
+        ("webhook/Hook", "backup_report"),
+        ("healthchecks", "notification"),
+        ("pagerduty/on duty", "backup_failure"),
+        ("pagerduty/on duty", "backup_success"),
+    }
+    assert all(each["Delivered"] and each["Answer"].startswith("202") for each in trials.values())
+    requests = {request.path: request for request in told.receiver.requests}
+    assert json.loads(requests["/hook"].body)["Payload"]["Label"] == "TEST"
+    [ping] = [path for path in requests if "/addffa72" in path]
+    assert "/log" in ping and "TEST" in requests[ping].body.decode()
+    alerts = [json.loads(each.body) for each in told.receiver.requests if each.path == "/v2/enqueue"]
+    assert [alert["event_action"] for alert in alerts] == ["trigger", "resolve"]
+    assert alerts[0]["dedup_key"] == alerts[1]["dedup_key"]
+    assert "App" not in alerts[0]["dedup_key"], "a real alert would be resolved"
+
+
+def test_a_test_leaves_no_records(told: World) -> None:
+    told.run("notify", "test")
+    assert not (told.folder / "state").exists()
+
+
+def test_whoever_does_not_take_it_is_named_and_fails_the_command(world: World) -> None:
+    url = world.receiver.url
+    world.config["notifiers"]["webhook"]["endpoints"] += [{"name": "Other", "url": f"{url}/other"}]
+    world.receiver.usual = Answer(404)
+    ended = world.run("notify", "test")
+    assert ended.code == 1
+    assert "✗ webhook/Hook: backup_report failed in" in ended.out
+    assert "✗ webhook/Other: backup_report failed in" in ended.out
+    assert "the receiver answered 404" in ended.out
+    assert url not in ended.out and "t0ken" not in ended.out
+
+
+def test_an_event_goes_to_those_who_want_it_and_to_those_who_are_named(told: World) -> None:
+    told.receiver.usual = Answer(202)
+    ended = told.run("notify", "test", "backup_failure", "--json")
+    assert {each["Endpoint"] for each in ended.json["Results"]} == {"healthchecks", "pagerduty/on duty"}
+    assert [request for request in told.receiver.requests if request.path.partition("?")[0].endswith("/fail")]
+    ended = told.run("notify", "test", "backup_failure", "--notifier", "Hook", "--json")
+    [trial] = ended.json["Results"]
+    assert (trial["Endpoint"], trial["Event"]) == ("webhook/Hook", "backup_failure")
+
+
+@pytest.mark.parametrize("kind", list(EventKind))
+def test_a_preview_of_every_event(told: World, inside: Inside, kind: str) -> None:
+    told.start("version").communicate()  # writes the config
+    ended = inside("notify", "preview", kind)
+    assert ended.code == 0, ended.err
+    assert f"# webhook/Hook\nPOST http://127.0.0.1:{told.receiver.port}/***\n" in ended.out
+    assert f'"Event":"{kind}"' in ended.out.replace('": "', '":"')
+    assert "X-Webhook-Token: ***" in ended.out.replace("x-webhook-token", "X-Webhook-Token")
+    for secret in ("t0ken", "integration-key", "addffa72"):
+        assert secret not in ended.out
+    assert told.receiver.requests == []
+
+
+def test_names_that_are_not_there_are_refused(told: World, inside: Inside) -> None:
+    told.start("version").communicate()
+    wrong = inside("notify", "test", "--notifier", "on dute")
+    assert wrong.code == 2 and "did you mean 'on duty'?" in wrong.err
+    wrong = inside("notify", "preview", "backup_fail")
+    assert wrong.code == 2 and "backup_failure" in wrong.err
