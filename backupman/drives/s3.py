@@ -1,7 +1,6 @@
 """A bucket as a drive: Amazon S3, or anything that speaks its protocol. A ref is the object's key."""
 
 import io
-import logging
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from backupman.drives import Capabilities, Drive, Opened, Stat, Stored, valid_name
+from backupman.drives._s3_client import connect
 from backupman.drives._s3_errors import Door
 from backupman.drives._s3_parts import CHECKSUMS, MAX_PART, MIN_PART, Parts, stored_checksums
 from backupman.drives._s3_read import ObjectReader
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _BUFFER = 2**20
 _METADATA_BYTES = 2000
-_CONNECT_SECONDS = 10.0
 
 
 class S3(Drive):
@@ -199,57 +198,7 @@ class S3(Drive):
 
     @cached_property
     def _client(self) -> "S3Client":
-        try:
-            import boto3
-            import urllib3
-            from botocore.config import Config
-        except ImportError as error:
-            raise DriveError(
-                f"{self.label}: S3 needs a package that is not installed: pip install 'backupman[s3]'", permanent=True
-            ) from error
-        if self.ca_file and not self.ca_file.is_file():
-            raise DriveError(f"{self.label}: there is no ca_file {self.ca_file}", permanent=True)
-        # At DEBUG the SDK logs whole requests, with session tokens in them.
-        logging.getLogger("botocore").setLevel(logging.INFO)
-        if not self.verify_tls:  # `config check` has said so, once is enough
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        styles: dict[bool | None, Literal["path", "virtual", "auto"]] = {
-            True: "path",
-            False: "virtual",
-            None: "path" if self.endpoint else "auto",
-        }
-        config = Config(
-            retries={"total_max_attempts": 1, "mode": "standard"},
-            connect_timeout=min(_CONNECT_SECONDS, self.timeout.total_seconds()),
-            read_timeout=self.timeout.total_seconds(),
-            max_pool_connections=self.concurrency + 1,
-            signature_version="s3v4",
-            # Our requests carry their checksums. TLS protects the rest; without it the payload is signed, hashed again.
-            s3={
-                "addressing_style": styles[self.force_path_style],
-                "payload_signing_enabled": (self.endpoint or "").startswith("http:"),
-            },
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        )
-        with self._door.explained():
-            session = boto3.session.Session(
-                aws_access_key_id=_revealed(self.access_key),
-                aws_secret_access_key=_revealed(self.secret_key),
-                aws_session_token=_revealed(self.session_token),
-                region_name=self.region,
-            )
-            return session.client(
-                "s3",
-                region_name=self.region or session.region_name or "us-east-1",
-                endpoint_url=self.endpoint,
-                verify=str(self.ca_file) if self.ca_file else self.verify_tls,
-                config=config,
-            )
-
-
-def _revealed(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
+        return connect(self, self._door)
 
 
 def _ascii(metadata: Mapping[str, str]) -> dict[str, str]:
