@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import and_, case, exists, func, or_, update
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import aliased, lazyload
 from sqlmodel import Session, col, select
 
 from backupman.errors import NotFoundError
@@ -97,7 +97,7 @@ class Outbox:
         An attempt whose lease has ended, so that a later one is under way, can only say that it has delivered.
         """
         with self._sessions() as session:
-            delivery = session.get_one(Delivery, delivery_id)
+            delivery = session.get_one(Delivery, delivery_id, options=[lazyload("*")])  # without event and history
             delivered = attempt.state == DeliveryState.DELIVERED
             session.add(
                 DeliveryAttempt(
