@@ -19,6 +19,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, SecretStr, WithJsonSchema
 
 from backupman.errors import BackupmanError, ConfigError
+from backupman.text import without
 
 _UNITS = {
     "ms": timedelta(milliseconds=1),
@@ -99,9 +100,7 @@ class Provider(Settings):
 
     def redact(self, text: str) -> str:
         """The text without any of this provider's secrets."""
-        for secret in sorted(self.secrets(), key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
+        return without(self.secrets(), text)
 
     def warnings(self) -> list[str]:
         """Sentences about settings that are allowed and probably not meant, for `config check`."""

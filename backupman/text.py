@@ -2,10 +2,13 @@
 
 import math
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_TELLING = 5
+"""Characters from which on a secret is looked for inside of words too."""
 _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
@@ -31,6 +34,16 @@ def printable(value: Any) -> Any:
     if isinstance(value, list):
         return [printable(item) for item in value]
     return clean(value)
+
+
+def without(secrets: Iterable[str], text: str) -> str:
+    """The text with `***` for every secret; a very short one only where it is a word, or no word would stay whole."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _TELLING:
+            text = text.replace(secret, "***")
+        elif secret:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
+    return text
 
 
 def one_line(text: str, longest: int) -> str:

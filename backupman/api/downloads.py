@@ -49,7 +49,7 @@ def generate_download_url(daemon: Served, _: Downloader, backup_id: FileId) -> D
     """A link that needs no key and is good for 15 minutes; the id is a backup's or a drive file's."""
     file = _candidates(daemon, backup_id)[0].file
     app = daemon.app
-    return DownloadUrl(url=Links(app.config.state_folder).make(app.config.http.app_url, _path(file.id)))
+    return DownloadUrl(url=Links(app.config.state_folder).make(app.config.http.url(), _path(file.id)))
 
 
 def _path(backup_id: str) -> str:

@@ -78,7 +78,9 @@ class BackupJob(Settings):
 class Http(Settings):
     """The daemon's HTTP server."""
 
-    app_url: str = Field(default="http://localhost:8080", description="The address that links are made with.")
+    app_url: str | None = Field(
+        default=None, description="The address that links are made with; default `http://localhost` and the port."
+    )
     host: str | None = Field(default=None, description="The address to listen on; default all, without keys loopback.")
     port: Port = Field(default=8080, description="The port to listen on.")
     api_keys: list[Annotated[ApiKey, BeforeValidator(_plain_key, json_schema_input_type=str | ApiKey)]] = Field(
@@ -97,6 +99,10 @@ class Http(Settings):
             if (first := known.setdefault(key.digest(), key)) is not key:
                 raise ValueError(f"{first.name!r} and {key.name!r} are the same key: which scopes it has must be plain")
         return keys
+
+    def url(self) -> str:
+        """What the links of the API begin with."""
+        return self.app_url or f"http://localhost:{self.port}"
 
     def address(self) -> str:
         """Where to listen: without any key nobody but this machine may talk to the API."""

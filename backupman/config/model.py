@@ -29,6 +29,7 @@ from backupman.retention import Retention
 from backupman.retry import RetryPolicy
 from backupman.schedule import check_cron, check_timezone
 from backupman.sources import Source
+from backupman.text import without
 
 
 def default_state_folder() -> Path:
@@ -275,10 +276,9 @@ class Config(Settings):
 
 def _without(secrets: Iterable[str], value: Any) -> Any:
     if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, "***")
-    elif isinstance(value, dict):
+        return without(secrets, value)
+    if isinstance(value, dict):
         return {key: _without(secrets, item) for key, item in value.items()}
-    elif isinstance(value, list):
+    if isinstance(value, list):
         return [_without(secrets, item) for item in value]
     return value

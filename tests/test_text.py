@@ -1,0 +1,21 @@
+"""Text on its way out: secrets are gone from it, and what is left can be read."""
+
+import pytest
+
+from backupman.text import without
+
+
+@pytest.mark.parametrize(
+    ("secrets", "text", "shown"),
+    [
+        (["secret"], "a secret, and mysecrets", "a ***, and my***s"),
+        (["secret", "secret-longer"], "secret-longer secret", "*** ***"),
+        (["t"], "the token t stands in t=t", "the token *** stands in ***=***"),
+        (["pw"], "http://me:pw@host/pw?x=pw, powerful", "http://me:***@host/***?x=***, powerful"),
+        (["a.b"], "a.b axb a.bc", "*** axb a.bc"),
+        ([""], "nothing", "nothing"),
+        ([], "nothing", "nothing"),
+    ],
+)
+def test_secrets_are_taken_out_and_words_stay_whole(secrets: list[str], text: str, shown: str) -> None:
+    assert without(secrets, text) == shown
