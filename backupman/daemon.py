@@ -32,6 +32,7 @@ _CHECK_EVERY = timedelta(minutes=1)
 _PURGE_EVERY = timedelta(days=1)
 _BEAT_EVERY = timedelta(seconds=10)
 _DEAD_AFTER = timedelta(minutes=5)
+_LONGEST_GAP = 5.0
 _DEADLINES = "deadlines"
 _FIXED = ("instance", "state_folder", "database")
 """Settings that locks, records and schedules were begun under."""
@@ -51,7 +52,8 @@ class Daemon:
         self._clock = clock
         self._hurried = Event()
         self._stopping = Event()
-        self._beat_at = time.monotonic()
+        self._silence = 0.0
+        self._asked_at = time.monotonic()
         self._old: list[App] = []
         self._checkup = Checkup()
         self.live = Live(lambda: self.scheduler.soon(_DEADLINES))
@@ -74,7 +76,6 @@ class Daemon:
         self.scheduler.every(_RECOVER_EVERY, "recovery", self.recover)
         self.scheduler.every(_CHECK_EVERY, _DEADLINES, self.deadlines.check)
         self.scheduler.every(_PURGE_EVERY, "history", self._purge)
-        self._beat()
         self.scheduler.every(_BEAT_EVERY, "heartbeat", self._beat)
 
     def recover(self) -> None:
@@ -92,12 +93,14 @@ class Daemon:
         purge(self.app.store, config.instance, config.history.keep, self._clock())
 
     def _beat(self) -> None:
-        self._beat_at = time.monotonic()
+        self._silence = 0.0
 
-    @property
-    def alive(self) -> bool:
-        """Whether it still schedules and delivers; one that was started and does not is only in the way."""
-        return self._dispatcher.is_alive() and time.monotonic() - self._beat_at < _DEAD_AFTER.total_seconds()
+    def lives(self) -> bool:
+        """Whether it still schedules and delivers, as it should from `start` on; to be asked every second or so."""
+        at = time.monotonic()
+        self._silence += min(at - self._asked_at, _LONGEST_GAP)  # we do not ask, either, while the machine is paused
+        self._asked_at = at
+        return self._dispatcher.is_alive() and self._silence < _DEAD_AFTER.total_seconds()
 
     @property
     def stopping(self) -> bool:

@@ -88,14 +88,15 @@ def hide_secrets(redact: Redact) -> None:
 
 def log_for_terminal(level: Level, *, detailed: bool = False) -> None:
     """Log our own lines to standard error, as commands do: without times, unless `detailed`."""
-    log = logging.getLogger(_OURS)
-    log.handlers, log.propagate = [ToStderr(_Human(timed=detailed))], False
+    log, journal = logging.getLogger(_OURS), is_journal(sys.stderr)
+    formatter = _Human(timed=detailed and not journal)
+    log.handlers, log.propagate = [ToStderr(formatter, prefixed=journal)], False
     log.setLevel(level.number)
 
 
 def log_for_service(form: Format, level: Level) -> None:
     """Log everything to standard error, that of the libraries and of lost threads too. May be called again."""
-    journal = _is_journal(sys.stderr)
+    journal = is_journal(sys.stderr)
     formatter = _Json() if form == Format.JSON else _Human(timed=not journal)
     root, ours = logging.getLogger(), logging.getLogger(_OURS)
     root.handlers, ours.handlers, ours.propagate = [ToStderr(formatter, prefixed=journal)], [], True
@@ -107,7 +108,7 @@ def log_for_service(form: Format, level: Level) -> None:
     threading.excepthook = _log_lost_thread
 
 
-def _is_journal(stream: TextIO) -> bool:
+def is_journal(stream: TextIO) -> bool:
     """Whether systemd connected this stream to the journal: it names its device and inode, systemd.exec(5)."""
     with suppress(OSError, ValueError):
         status = os.fstat(stream.fileno())
@@ -116,6 +117,8 @@ def _is_journal(stream: TextIO) -> bool:
 
 
 def _log_lost_thread(lost: threading.ExceptHookArgs) -> None:
+    if issubclass(lost.exc_type, SystemExit):
+        return
     name = lost.thread.name if lost.thread else "?"
     trace = (lost.exc_type, lost.exc_value, lost.exc_traceback) if lost.exc_value else None
     logging.getLogger(__name__).critical("the thread %s has ended unexpectedly", name, exc_info=trace)

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from backupman.cli.output import console, mark, one_line, size, span, unlabelled
 from backupman.engine.protocol import Dumped, Message, Phase, Progress, Retrying, Uploaded, UploadFailed
+from backupman.logs import is_journal
 from backupman.records import Backup, Status
 from backupman.text import listed
 
@@ -77,7 +78,7 @@ def watcher(*, quiet: bool) -> Watcher:
 
 
 class Lines(Watcher):
-    """One line for each step, with the time: for logs and mails of cron."""
+    """One line for each step, with the time, which the journal has itself: for logs and mails of cron."""
 
     def __init__(self) -> None:
         self._started: set[str] = set()
@@ -116,8 +117,8 @@ class Lines(Watcher):
 
     @staticmethod
     def _write(line: str) -> None:
-        now = time.strftime("%Y-%m-%d %H:%M:%S %Z")
-        sys.stderr.write(f"{now}  {one_line(line, 10_000)}\n")
+        now = "" if is_journal(sys.stderr) else time.strftime("%Y-%m-%d %H:%M:%S %Z  ")
+        sys.stderr.write(f"{now}{one_line(line, 10_000)}\n")
         sys.stderr.flush()
 
 

@@ -123,7 +123,7 @@ def _serve(call: Call, host: str | None, port: int | None, set_up_log: "Callable
 
 def _wait(daemon: "Daemon", server: "Server", signals: _Signals, reload: Callable[[], None]) -> bool:
     """Handle signals until one of them ends the service, which is good, or until it does not work any more."""
-    while daemon.alive and server.alive:
+    while daemon.lives() and server.alive:
         number = _signal(signals)
         if number == signal.SIGHUP:
             reload()

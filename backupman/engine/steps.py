@@ -11,11 +11,6 @@ from backupman.text import listed, size, span
 log = logging.getLogger(__name__)
 
 
-def _without_label(sentence: str, label: str) -> str:
-    """A sentence for a line that begins with the label already."""
-    return sentence.removeprefix(f"{label}: ")
-
-
 class Steps:
     """An observer that logs each step, and passes on what it is told."""
 
@@ -46,9 +41,8 @@ class Steps:
                 case Uploaded():
                     log.info("%s: stored on %s after %s", label, message.label, span(message.seconds))
                 case UploadFailed() if backup.id in self._dumped:  # else the dump has failed, and its error comes next
-                    log.error(
-                        "%s: failed on %s: %s", label, message.label, _without_label(message.error, message.label)
-                    )
+                    error = message.error.removeprefix(f"{message.label}: ")
+                    log.error("%s: failed on %s: %s", label, message.label, error)
                 case _:
                     pass
         self._then.heard(backup, message)
@@ -60,6 +54,6 @@ class Steps:
             if backup.status == Status.FINISHED:
                 log.info("%s: finished in %s", backup.label, span(backup.seconds))
             else:
-                reason = _without_label(backup.error or "", backup.label)
+                reason = (backup.error or "").removeprefix(f"{backup.label}: ")
                 log.error("%s: failed after %s: %s", backup.label, span(backup.seconds), reason)
         self._then.ended(backup)

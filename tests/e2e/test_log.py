@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import httpx
 import pytest
@@ -121,19 +121,25 @@ def test_what_is_wrong_at_the_start_is_logged_too(logged: World) -> None:
     assert [word for word in ("http.prot", "drivs") if not any(word in line["message"] for line in lines)] == []
 
 
-def test_the_journal(logged: World) -> None:
-    """As systemd starts it: standard error is the stream that JOURNAL_STREAM names."""
-    logged.config_file.write_text(yaml.safe_dump(logged.config))
+def under_systemd(world: World, command: str) -> "tuple[subprocess.Popen[bytes], TextIO]":
+    """A command as systemd starts it, with standard error as the stream that JOURNAL_STREAM names; and that stream."""
+    world.config_file.write_text(yaml.safe_dump(world.config))
     read, write = os.pipe()
     status = os.fstat(write)
     process = subprocess.Popen(
-        [sys.executable, "-m", "backupman", "serve", "-c", str(logged.config_file)],
-        cwd=logged.folder,
+        [sys.executable, "-m", "backupman", command, "-c", str(world.config_file)],
+        cwd=world.folder,
+        stdout=subprocess.DEVNULL,
         stderr=write,
         env=os.environ | {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}", "PYTHONPATH": str(Path.cwd())},
     )
     os.close(write)
-    with os.fdopen(read, encoding="utf-8") as journal:
+    return process, os.fdopen(read, encoding="utf-8")
+
+
+def test_the_journal_of_the_daemon(logged: World) -> None:
+    process, journal = under_systemd(logged, "serve")
+    with journal:
         ids = work(logged)
         process.send_signal(signal.SIGTERM)
         lines = journal.read().splitlines()
@@ -142,3 +148,12 @@ def test_the_journal(logged: World) -> None:
     (failed,) = [line for line in lines if "login with" in line]
     assert failed.startswith(f"<3>[default, Leaks, {ids['Leaks'][:8]}] Leaks: failed after ")
     assert all(line[:3] in ("<2>", "<3>", "<4>", "<6>") for line in lines)
+
+
+def test_the_journal_of_a_single_run(world: World) -> None:
+    process, journal = under_systemd(world, "run")
+    with journal:
+        lines = journal.read().splitlines()
+    assert process.wait(30) == 0
+    assert [line for line in lines if line.startswith("App: finished in ")]
+    assert [line for line in lines if line[:2] == "20"] == []

@@ -19,16 +19,20 @@ __all__ = ["served"]
 
 BROKEN = """
 import sys
+from datetime import timedelta
+import backupman.daemon
 from backupman.cli import main
 from backupman.engine.dispatcher import Dispatcher
 
 async def broken(self, longest=0.0):
     raise ValueError("a fault of ours")
 
-Dispatcher.deliver_due = broken
+{fault}
 sys.argv = ["backupman", "serve"]
 sys.exit(main())
 """
+NO_DELIVERIES = "Dispatcher.deliver_due = broken"
+NO_HEARTBEAT = "backupman.daemon.Daemon._beat = lambda self: 0; backupman.daemon._DEAD_AFTER = timedelta(seconds=3)"
 
 
 @pytest.fixture
@@ -95,6 +99,7 @@ def test_a_second_signal_waits_no_longer(waiting: World) -> None:
     process = waiting.start("serve")
     backup_id = start_backup(waiting)
     process.send_signal(signal.SIGINT)
+    wait_for(lambda: taken(waiting) != 409)  # two signals at once are one
     ended = end(process, signal.SIGINT)
     assert ended.code == 0
     (backup,) = waiting.backups()
@@ -160,18 +165,28 @@ def test_a_wrong_config_is_refused_at_a_reload_and_systemd_sees_it_ready(
     end(process, signal.SIGTERM)
 
 
-def test_a_daemon_that_cannot_deliver_any_more_ends_to_be_started_again(served: World) -> None:
-    served.config_file.write_text(yaml.safe_dump(served.config))
+def end_of(world: World, fault: str) -> str:
+    """What a daemon with a fault logs until it ends, by itself and to be started again."""
+    world.config_file.write_text(yaml.safe_dump(world.config))
     ended = subprocess.run(
-        [sys.executable, "-c", BROKEN],
-        cwd=served.folder,
-        env=os.environ | {"BACKUPMAN_CONFIG": str(served.config_file), "PYTHONPATH": str(Path.cwd())},
+        [sys.executable, "-c", BROKEN.format(fault=fault)],
+        cwd=world.folder,
+        env=os.environ | {"BACKUPMAN_CONFIG": str(world.config_file), "PYTHONPATH": str(Path.cwd())},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert ended.returncode == 1
-    assert " CRITICAL the thread dispatcher has ended unexpectedly\n  Traceback" in ended.stderr
-    assert "ValueError: a fault of ours" in ended.stderr
     assert " CRITICAL stopping: a part of the daemon has ended by itself" in ended.stderr
+    return ended.stderr
+
+
+def test_a_daemon_that_cannot_deliver_any_more_ends(served: World) -> None:
+    said = end_of(served, NO_DELIVERIES)
+    assert " CRITICAL the thread dispatcher has ended unexpectedly\n  Traceback" in said
+    assert "ValueError: a fault of ours" in said
+
+
+def test_a_daemon_whose_scheduler_stands_still_ends(served: World) -> None:
+    assert " serves on " in end_of(served, NO_HEARTBEAT)
