@@ -13,7 +13,7 @@ from backupman import __version__
 from backupman.app import endpoints
 from backupman.daemon import Daemon
 from backupman.events import EventKind
-from backupman.records import Event, Kind, now
+from backupman.records import DeliveryState, Event, Kind, now
 from backupman.store import Store
 from backupman.store.statistics import Copy, Series
 
@@ -151,9 +151,12 @@ class _Collector:
         running.add_metric([], len(self._daemon.live.running()))
         owed = _gauge("deliveries_owed", "Messages that were not delivered yet.", "endpoint")
         nothing = dict.fromkeys(endpoints(self._app.config), 0)
-        for endpoint, count in (nothing | self._app.store.outbox.owed_by_endpoint()).items():
+        for endpoint, count in (nothing | self._app.store.statistics.deliveries(DeliveryState.OWED)).items():
             owed.add_metric([endpoint], count)
-        yield from (running, owed)
+        lost = _gauge("deliveries_given_up", "Messages that were given up and stand in the records.", "endpoint")
+        for endpoint, count in (nothing | self._app.store.statistics.deliveries(DeliveryState.FAILED)).items():
+            lost.add_metric([endpoint], count)
+        yield from (running, owed, lost)
 
     def _jobs(self) -> Iterator[Metric]:
         upcoming = _gauge("next_run_timestamp_seconds", "When a job runs next.", "job")

@@ -103,7 +103,15 @@ _GROUPS: dict[str, tuple[Callable[..., None], _Commands]] = {
         },
     ),
     "events": (_events, {"list": events.list_events, "replay": events.replay}),
-    "deliveries": (_deliveries, {"list": deliveries.list_deliveries, "retry": deliveries.retry}),
+    "deliveries": (
+        _deliveries,
+        {
+            "list": deliveries.list_deliveries,
+            "show": deliveries.show,
+            "retry": deliveries.retry,
+            "drop": deliveries.drop,
+        },
+    ),
     "notify": (_notifiers, {"test": notify.test, "preview": notify.preview}),
     "key": (_keys, {"new": keys.new}),
 }

@@ -9,14 +9,17 @@ import typer
 from backupman.cli.call import Call
 from backupman.cli.interrupts import interruptible
 from backupman.cli.options import DrainTimeout, Json, Limit, duration, limited
-from backupman.errors import ExitCode, NotFoundError
+from backupman.errors import ConfigError, ExitCode, NotFoundError
 
 if TYPE_CHECKING:
     from backupman.app import App
+    from backupman.records import Delivery
+    from backupman.store import Store
 
 Endpoint = Annotated[
     str | None, typer.Option("--endpoint", metavar="NAME", help="Only to this endpoint, for example webhook/Ops.")
 ]
+DeliveryId = Annotated[int, typer.Argument(metavar="ID", help="From `deliveries list`.")]
 
 
 def list_deliveries(
@@ -30,7 +33,8 @@ def list_deliveries(
 ) -> None:
     """Who was told what, the newest first.
 
-    Owed: it will be sent, again if need be. Failed: given up. Dropped: the endpoint is not in the config any more.
+    Owed: it will be sent, again if need be. Failed: given up. Dropped: by hand, too late, or to an endpoint that
+    is not in the config any more.
 
     \b
     Examples:
@@ -46,6 +50,50 @@ def list_deliveries(
         print_json(documents(DeliveryDocument, deliveries))
     else:
         console().print(delivery_table(deliveries) if deliveries else "No delivery fits.")
+
+
+def show(call: Call, delivery_id: DeliveryId, as_json: Json = False) -> None:
+    """Everything that is known of one delivery: what was owed to whom, and every attempt with its answer.
+
+    \b
+    Examples:
+      backupman deliveries show 17
+      backupman deliveries show 17 --json | jq .Payload
+    """
+    from backupman.cli.messages import DeliveryShown, print_delivery
+    from backupman.cli.output import console, print_json
+
+    with call.records() as (_, store):
+        delivery = _there(store, [delivery_id])[0]
+    if as_json:
+        print_json(DeliveryShown.of(delivery).document())
+    else:
+        print_delivery(call, delivery, console())
+
+
+def drop(
+    call: Call,
+    ids: Annotated[list[int] | None, typer.Argument(metavar="ID", help="From `deliveries list`.")] = None,
+    endpoint: Endpoint = None,
+) -> None:
+    """Owe deliveries no longer: those of the ids, or all to an endpoint that are owed or were given up.
+
+    Their events stay in the records, and `events replay` tells them again.
+
+    \b
+    Examples:
+      backupman deliveries drop 17 18
+      backupman deliveries drop --endpoint webhook/Ops
+    """
+    from backupman.cli.output import console, counted
+
+    if not ids and not endpoint:
+        raise ConfigError("name what is to be dropped: ids from `backupman deliveries list`, or --endpoint")
+    with call.records() as (_, store):
+        chosen = [each.id for each in _there(store, ids)] if ids else not_arrived(store, endpoint)
+        dropped = store.outbox.drop([each for each in chosen if each is not None], "dropped by hand")
+    if not call.quiet:
+        console().print(f"{counted(dropped, 'delivery', 'deliveries')} dropped.")
 
 
 def retry(
@@ -66,14 +114,13 @@ def retry(
     """
     time = duration("--drain-timeout", drain_timeout)
     with call.app() as app:
-        send(call, app, ids or _not_arrived(app, endpoint), time)
+        send(call, app, ids or not_arrived(app.store, endpoint), time)
 
 
-def _not_arrived(app: "App", endpoint: str | None) -> list[int]:
+def not_arrived(store: "Store", endpoint: str | None) -> list[int]:
+    """The ids of what is owed or was given up."""
     found = [
-        delivery
-        for state in ("owed", "failed")
-        for delivery in app.store.outbox.deliveries(state, endpoint, limit=None)
+        delivery for state in ("owed", "failed") for delivery in store.outbox.deliveries(state, endpoint, limit=None)
     ]
     return [delivery.id for delivery in found if delivery.id is not None]
 
@@ -92,9 +139,7 @@ def send(call: Call, app: "App", ids: Sequence[int], time: timedelta) -> None:
         if not call.quiet:
             out.print("There is nothing to send.")
         raise typer.Exit(ExitCode.OK)
-    there = {delivery.id for delivery in app.store.outbox.deliveries(ids=ids, limit=None)}
-    if missing := sorted(set(ids) - there):
-        raise NotFoundError(f"there is no delivery {missing[0]}; see `backupman deliveries list`")
+    _there(app.store, ids)
     app.store.outbox.owe_again(ids)
     with interruptible():
         app.dispatcher.drain(time)
@@ -103,3 +148,11 @@ def send(call: Call, app: "App", ids: Sequence[int], time: timedelta) -> None:
     if not call.quiet or late:
         out.print(delivery_table(late if call.quiet else found))
     raise typer.Exit(ExitCode.FAILED if late else ExitCode.OK)
+
+
+def _there(store: "Store", ids: Sequence[int]) -> "Sequence[Delivery]":
+    """The deliveries of these ids. Raises NotFoundError."""
+    found = store.outbox.deliveries(ids=ids, limit=None)
+    if missing := sorted(set(ids) - {delivery.id for delivery in found}):
+        raise NotFoundError(f"there is no delivery {missing[0]}; see `backupman deliveries list`")
+    return found

@@ -42,4 +42,22 @@ def health(
                 out.print(mark(component.status, text=f"{component.status:6}").append(name, style="default"))
             if component.error:
                 out.print(paragraph(component.error, 6, out), soft_wrap=True)
+        _tell_of_lost_messages(call)
     raise typer.Exit(ExitCode.OK if found.status == "UP" else ExitCode.FAILED)
+
+
+def _tell_of_lost_messages(call: Call) -> None:
+    """Warn where messages were given up; whether the records can be used has been said before."""
+    from backupman.cli.output import console, counted, print_marked
+    from backupman.errors import StoreError
+    from backupman.records import DeliveryState
+
+    try:
+        with call.records() as (_, store):
+            lost = store.statistics.deliveries(DeliveryState.FAILED)
+    except StoreError:
+        return
+    again = call.again("deliveries", "list", "--state", "failed")
+    for endpoint, count in lost.items():
+        told = f"{counted(count, 'message')} to {endpoint} could not be delivered and {'was' if count == 1 else 'were'}"
+        print_marked("warning", f"{told} given up: {again}", console(stderr=True))

@@ -8,7 +8,8 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from backupman.cli.output import local, mark, one_line, print_marked, span, table, unlabelled
+from backupman.cli.call import Call
+from backupman.cli.output import local, mark, one_line, print_marked, print_rows, span, table, unlabelled
 from backupman.events import Time, View
 from backupman.records import Delivery, DeliveryState, Event
 
@@ -67,6 +68,18 @@ class DeliveryDocument(View):
         return cls.model_validate(about)
 
 
+class DeliveryShown(DeliveryDocument):
+    """A delivery with what was owed: the event's frozen payload."""
+
+    payload: dict[str, Any]
+
+    @classmethod
+    def of(cls, record: object) -> "DeliveryShown":
+        """The document of a Delivery."""
+        assert isinstance(record, Delivery)  # noqa: S101 - nothing else is shown so
+        return cls(**dict(DeliveryDocument.of(record)), payload=record.event.payload)
+
+
 class TrialDocument(View):
     """A sample that was sent to an endpoint: what it answered, or why it was not delivered."""
 
@@ -106,6 +119,29 @@ def delivery_table(deliveries: Sequence[Delivery]) -> Table:
             str(delivery.attempts),
         )
     return found
+
+
+def print_delivery(call: Call, delivery: Delivery, out: Console) -> None:
+    """A delivery in full: what, to whom, and every attempt."""
+    event = delivery.event
+    what = f"{delivery.state}  {event.kind} to {one_line(delivery.endpoint, 1000)}"
+    print_marked(delivery.state, what, out)
+    due = local(delivery.next_attempt_at, seconds=True) if delivery.state == DeliveryState.OWED else None
+    rows = [
+        ("About", one_line(str(event.payload.get("Label") or ""), 1000)),
+        ("Job", event.job),
+        ("Backup", event.backup_id),
+        ("Event", f"{event.id} of {local(event.time, seconds=True)}"),
+        ("Next try", due),
+        ("Why", delivery.error),
+    ]
+    print_rows(rows, out)
+    for attempt in delivery.history:
+        head = f"{local(attempt.at, seconds=True)} in {span(attempt.seconds)}: "
+        said = "; ".join(text for text in (attempt.error, attempt.answer) if text)
+        print_marked("delivered" if attempt.delivered else "failed", head + one_line(said, 1000), out, indent=2)
+    if delivery.state != DeliveryState.DELIVERED:
+        out.print(f"\nSend it now: {call.again('deliveries', 'retry', str(delivery.id))}", soft_wrap=True)
 
 
 def print_trials(trials: Sequence["Trial"], out: Console) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from backupman.config.model import Deliveries
+from backupman.engine.breaker import Breaker
 from backupman.errors import BackupmanError, NotifyError, StoreError
 from backupman.events import EventKind
 from backupman.logs import about
@@ -48,6 +49,7 @@ class Dispatcher:
         self._store = store
         self._instance = instance
         self._under_way: set[asyncio.Task[None]] = set()
+        self._breaker: Breaker | None = None
 
     def drain(self, timeout: timedelta) -> int:
         """Deliver what is due, and what becomes due, until nothing is owed or the time is up; what is still owed."""
@@ -59,13 +61,28 @@ class Dispatcher:
             await self.deliver_due(left)
             if self._under_way:
                 continue
-            due = await asyncio.to_thread(self._store.outbox.next_due, self._instance)
+            due = await self._next_due()
             if due is None or (wait := (due - now()).total_seconds()) > deadline - time.monotonic():
                 break
             await asyncio.sleep(min(max(wait, 0.05), _POLL))
         if self._under_way:  # each of them ends at the deadline by itself
             await asyncio.wait(self._under_way, timeout=_POLL)
         return await asyncio.to_thread(self._store.outbox.owed, self._instance)
+
+    async def _next_due(self) -> datetime | None:
+        """When something can be sent; what is owed to an endpoint that rests, when its rest is over."""
+        resting = (await self._breakers()).resting(now())
+        due = await asyncio.to_thread(self._store.outbox.next_due, self._instance)
+        if due is None or not resting:
+            return due
+        other = await asyncio.to_thread(self._store.outbox.next_due, self._instance, list(resting))
+        return min([*([other] if other else []), *resting.values()])
+
+    async def _breakers(self) -> Breaker:
+        if self._breaker is None:
+            self._breaker = Breaker(self._settings.first_wait, self._settings.max_wait)
+            self._breaker.restore(await asyncio.to_thread(self._store.statistics.tried_in_vain, self._instance), now())
+        return self._breaker
 
     @contextmanager
     def beside(self) -> Iterator[None]:
@@ -104,7 +121,7 @@ class Dispatcher:
             claimed = await self._claim()
             begun = [(delivery.endpoint, self._deliver(delivery, longest)) for delivery in claimed]
             self._under_way |= {asyncio.create_task(work, name=endpoint) for endpoint, work in begun}
-            more = len(claimed) == _ENOUGH
+            more = len(claimed) >= _ENOUGH
         if not self._under_way:
             return 0
         done, self._under_way = await asyncio.wait(self._under_way, timeout=_POLL, return_when=asyncio.FIRST_COMPLETED)
@@ -118,14 +135,25 @@ class Dispatcher:
         room = min(_BATCH - len(self._under_way), _ENOUGH)
         under_way = Counter(task.get_name() for task in self._under_way)
         busy = [endpoint for endpoint, count in under_way.items() if count >= _ENOUGH]
-        claim = self._store.outbox.claim
-        return await asyncio.to_thread(claim, self._instance, room, _LEASE, without=busy) if room else []
+        breaker, claim = await self._breakers(), self._store.outbox.claim
+        if not room:
+            return []
+        without = [*busy, *breaker.open]
+        found = list(await asyncio.to_thread(claim, self._instance, room, _LEASE, without=without))
+        for endpoint in breaker.probed(now(), under_way):
+            found += await asyncio.to_thread(claim, self._instance, 1, _LEASE, only=endpoint)
+        return found
 
     async def _deliver(self, delivery: Delivery, longest: float) -> None:
         at, started = now(), time.monotonic()
         state, answer, error = await self._send(delivery, longest)
         attempt = self._judge(delivery, at, time.monotonic() - started, state, answer, error)
         self._log(delivery, attempt)
+        breaker = await self._breakers()
+        if state == DeliveryState.DELIVERED:
+            breaker.answered(delivery.endpoint)
+        elif error and state == DeliveryState.OWED and not error.permanent:
+            breaker.failed(delivery.endpoint, at)
         assert delivery.id is not None  # noqa: S101 - it comes from the database
         await asyncio.to_thread(self._store.outbox.record, delivery.id, attempt)
 

@@ -77,16 +77,26 @@ class Outbox:
         self._sessions = sessions
 
     def claim(
-        self, instance: str, limit: int, lease: timedelta, at: datetime | None = None, without: Collection[str] = ()
+        self,
+        instance: str,
+        limit: int,
+        lease: timedelta,
+        at: datetime | None = None,
+        *,
+        without: Collection[str] = (),
+        only: str | None = None,
     ) -> Sequence[Delivery]:
         """Up to `limit` due deliveries, the head of each (endpoint, lane), ours alone until the lease ends.
 
-        None of the endpoints that are to be left out.
+        None of the endpoints to leave out. Of the `only` one those that were tried least go first, so that a message
+        that nobody takes does not stand before all others.
         """
         time = at or now()
         with self._sessions() as session:
             due = select(Delivery.id).where(_is_head(instance), col(Delivery.next_attempt_at) <= time, _free(time))
             due = due.where(col(Delivery.endpoint).not_in(without))
+            if only is not None:
+                due = due.where(Delivery.endpoint == only).order_by(col(Delivery.attempts))
             ids = session.exec(due.order_by(col(Delivery.id)).limit(limit)).all()
             taken = [delivery_id for delivery_id in ids if _take(session, delivery_id, time, lease)]
             return session.exec(select(Delivery).where(col(Delivery.id).in_(taken)).order_by(col(Delivery.id))).all()
@@ -134,12 +144,13 @@ class Outbox:
             later = select(Event.seq).where(Event.backup_id == start.backup_id, col(Event.kind).in_(ends))
             return session.exec(later.where(col(Event.seq) > start.seq).limit(1)).first() is not None
 
-    def next_due(self, instance: str) -> datetime | None:
+    def next_due(self, instance: str, without: Collection[str] = ()) -> datetime | None:
         """When the next owed delivery can be claimed: it is due, first in its lane and not under way."""
         leased = col(Delivery.lease_until) > col(Delivery.next_attempt_at)
         free_at = case((leased, col(Delivery.lease_until)), else_=col(Delivery.next_attempt_at))
         with self._sessions() as session:
-            due: datetime | None = session.exec(select(func.min(free_at)).where(_is_head(instance))).one()
+            query = select(func.min(free_at)).where(_is_head(instance), col(Delivery.endpoint).not_in(without))
+            due: datetime | None = session.exec(query).one()
             return due
 
     def owed(self, instance: str | None = None) -> int:
@@ -218,12 +229,6 @@ class Outbox:
         with self._sessions() as session:
             return session.exec(select(func.max(Event.seq))).one() or 0
 
-    def owed_by_endpoint(self) -> dict[str, int]:
-        """How many deliveries are owed to each endpoint."""
-        with self._sessions() as session:
-            query = select(Delivery.endpoint, func.count()).where(Delivery.state == DeliveryState.OWED)
-            return dict(session.exec(query.group_by(Delivery.endpoint)).all())
-
     def replay(self, event: str, endpoints: Sequence[str]) -> list[int]:
         """Owe an event (its id or a unique beginning of it) again, with the same id; the ids of the deliveries.
 
@@ -232,10 +237,20 @@ class Outbox:
         """
         with self._sessions() as session:
             found = _event(session, event)
-            deliveries = [_delivery(found, endpoint) for endpoint in endpoints]
-            session.add_all(deliveries)
+            session.add_all(deliveries := [_delivery(found, endpoint) for endpoint in endpoints])
             session.flush()
             return [delivery.id for delivery in deliveries if delivery.id is not None]
+
+    def drop(self, delivery_ids: Sequence[int], reason: str) -> int:
+        """Owe deliveries no longer, of those that are owed or were given up; how many."""
+        states = [DeliveryState.OWED, DeliveryState.FAILED]
+        with self._sessions() as session:
+            changed = session.connection().execute(
+                update(Delivery)
+                .where(col(Delivery.id).in_(delivery_ids), col(Delivery.state).in_(states))
+                .values(state=DeliveryState.DROPPED, settled_at=now(), lease_until=None, error=reason)
+            )
+            return int(changed.rowcount)
 
     def owe_again(self, delivery_ids: Sequence[int]) -> int:
         """Owe given-up deliveries again, and owed ones at once; how many."""

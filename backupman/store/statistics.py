@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import exists
+from sqlalchemy import exists, func
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from backupman.records import Backup, DriveFile, Kind, Status
+from backupman.records import Backup, Delivery, DeliveryState, DriveFile, Kind, Status
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 
@@ -86,6 +86,20 @@ class Statistics:
     def _rows(self, query: Any) -> Sequence[Any]:
         with self._sessions() as session:
             return session.connection().execute(query).all()
+
+    def deliveries(self, state: DeliveryState) -> dict[str, int]:
+        """How many deliveries to each endpoint are in that state."""
+        with self._sessions() as session:
+            query = select(Delivery.endpoint, func.count()).where(Delivery.state == state)
+            return dict(session.exec(query.group_by(Delivery.endpoint)).all())
+
+    def tried_in_vain(self, instance: str) -> dict[str, int]:
+        """How many deliveries that an instance owes to each endpoint were tried before."""
+        with self._sessions() as session:
+            query = select(Delivery.endpoint, func.count()).where(
+                Delivery.state == DeliveryState.OWED, Delivery.instance == instance, Delivery.attempts > 0
+            )
+            return dict(session.exec(query.group_by(Delivery.endpoint)).all())
 
 
 def _of(series: Series, *wanted: Any) -> Any:

@@ -45,8 +45,8 @@ def test_a_backup_is_told_once_and_goes_no_further(pair: tuple[Api, Api]) -> Non
     with there.client() as client:
         (other_id,) = client.post("/api/backups").json()["Ids"]
     wait_for(lambda: recorded(here))  # by now whatever would have gone round has done so
-    wait_for(lambda: not here.daemon.app.store.outbox.owed_by_endpoint())
-    wait_for(lambda: not there.daemon.app.store.outbox.owed_by_endpoint())
+    wait_for(lambda: not here.daemon.app.store.outbox.owed())
+    wait_for(lambda: not there.daemon.app.store.outbox.owed())
     assert [len(recorded(daemon)) for daemon in pair] == [1, 1]
     assert [len(noted(daemon)) for daemon in pair] == [1, 0]
     for daemon, own in ((here, backup_id), (there, other_id)):

@@ -59,7 +59,7 @@ def test_before_the_first_backup_there_is_no_age(api: Api) -> None:
     found = scraped(api)
     assert {name for name, _ in found} == {
         *("backupman_info", "backupman_backups_running", "backupman_deliveries_owed"),
-        "backupman_next_run_timestamp_seconds",
+        *("backupman_deliveries_given_up", "backupman_next_run_timestamp_seconds"),
     }
     assert value(api, "deliveries_owed", endpoint="webhook/Hook") == 0
     due = value(api, "next_run_timestamp_seconds", job="nightly")

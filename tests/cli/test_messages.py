@@ -94,3 +94,26 @@ def test_an_endpoint_that_left_the_config_is_dropped_with_the_reason(told: World
     (delivery,) = results(inside, "deliveries", "list")
     assert delivery["State"] == "dropped"
     assert "not in the config" in delivery["Error"]
+
+
+def test_one_delivery_in_full(told: World, inside: Inside) -> None:
+    (delivery,) = results(inside, "deliveries", "list")
+    shown = inside("deliveries", "show", str(delivery["Id"])).out
+    assert "✗ failed  backup_report to webhook/Hook" in shown
+    assert "answered 400" in shown and f"deliveries retry {delivery['Id']}" in shown
+    document = json.loads(inside("deliveries", "show", str(delivery["Id"]), "--json").out)
+    assert document.pop("Payload")["Status"] == "finished"
+    assert document == delivery
+    assert inside("deliveries", "show", "999").code == 2
+
+
+def test_what_was_given_up_is_warned_of_until_it_is_dropped(told: World, inside: Inside) -> None:
+    (delivery,) = results(inside, "deliveries", "list")
+    assert "1 message to webhook/Hook could not be delivered" in inside("health").err
+    assert inside("deliveries", "drop").code == 2
+    assert inside("deliveries", "drop", str(delivery["Id"])).out == "1 delivery dropped.\n"
+    (dropped,) = results(inside, "deliveries", "list")
+    assert (dropped["State"], dropped["Error"]) == ("dropped", "dropped by hand")
+    assert inside("deliveries", "drop", "--endpoint", "webhook/Hook").out == "0 deliveries dropped.\n"
+    assert inside("health").err == ""
+    assert len(told.receiver.requests) == 1
