@@ -18,10 +18,11 @@ pytest_plugins = [
     "tests.servers.s3",
     "tests.servers.sftp",
     "tests.servers.smtp",
+    "tests.servers.webdav",
 ]
 
 # The services that are nothing but a program: the marker alone asks for them, the others have a fixture.
-PROGRAMS = SERVICES - {"postgres", "mariadb", "mysql", "s3", "smtp", "sftp"}
+PROGRAMS = SERVICES - {"postgres", "mariadb", "mysql", "s3", "smtp", "sftp", "webdav"}
 # Settings of the machine that programs of ours, their libraries or the tools they run would obey.
 FOREIGN = ("BACKUPMAN_", "AWS_", "PG", "MYSQL", "MARIADB", "XDG_", "SMTP")
 FOREIGN_PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}

@@ -1,4 +1,4 @@
-"""A small real HTTP proxy in front of an S3 server, where a test decides what becomes of a request."""
+"""A small real HTTP proxy in front of a server, mostly of S3, where a test decides what becomes of a request."""
 
 import base64
 import hashlib
@@ -118,6 +118,12 @@ class _Handler(BaseHTTPRequestHandler):
         except (ConnectionError, ssl.SSLError):
             self.close_connection = True
 
+    def handle_expect_100(self) -> bool:
+        """Let the body come: what is buffered would hold up a client that waits for it."""
+        go_on = super().handle_expect_100()
+        self.wfile.flush()
+        return go_on
+
     def _any(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         for hop in ("expect", "connection"):
@@ -138,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.body)
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _any
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PROPFIND = do_MKCOL = do_MOVE = _any
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep the tests' output clean."""

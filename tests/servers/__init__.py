@@ -14,6 +14,7 @@ SERVICES = frozenset(
         "s3",
         "smtp",
         "sftp",
+        "webdav",
         "age",
         "zstd",
         "gzip",
