@@ -85,7 +85,7 @@ def test_what_is_running_may_end_and_nothing_new_begins(waiting: World) -> None:
     process = waiting.start("serve")
     wait_for(lambda: waiting.litter(waiting.drive))
     process.send_signal(signal.SIGTERM)
-    wait_for(lambda: taken(waiting) != 409)
+    wait_for(lambda: taken(waiting) == 503)
     assert process.poll() is None
     (waiting.folder / "go").touch()
     assert process.wait(30) == 0
@@ -99,7 +99,7 @@ def test_a_second_signal_waits_no_longer(waiting: World) -> None:
     process = waiting.start("serve")
     backup_id = start_backup(waiting)
     process.send_signal(signal.SIGINT)
-    wait_for(lambda: taken(waiting) != 409)  # two signals at once are one
+    wait_for(lambda: taken(waiting) == 503)  # two signals at once are one
     ended = end(process, signal.SIGINT)
     assert ended.code == 0
     (backup,) = waiting.backups()
