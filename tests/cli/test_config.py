@@ -51,7 +51,9 @@ http: {app_url: "http://localhost:8080", api_keys: [apikey1], backup_job: {enabl
 def variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every environment variable that the example names."""
     for name in re.findall(r"\$\{([A-Z0-9_]+)\}", EXAMPLE):
-        monkeypatch.setenv(name, "whsec_" + "A" * 44 if "WEBHOOK" in name and "TOKEN" not in name else "from-outside")
+        monkeypatch.setenv(
+            name, "whsec_" + "A" * 44 if "WEBHOOK" in name and "TOKEN" not in name else f"{name}-from-outside"
+        )
 
 
 def test_a_right_config(config: dict[str, Any], inside: Inside) -> None:
@@ -103,7 +105,7 @@ def test_the_example_is_printed_and_loads(variables: None, tmp_path: Path, insid
 
 
 def test_the_example_loads_with_everything_switched_on(variables: None, tmp_path: Path) -> None:
-    one_of = ("secret: ", "url: postgresql")
+    one_of = ("secret: ", "url: postgresql", "known_hosts: ")
     lines = [line for line in WHOLE.splitlines() if not line.strip().startswith(one_of)]
     (tmp_path / "config.yml").write_text("\n".join(lines))
     assert load(tmp_path / "config.yml").config.drive("Google") is not None
