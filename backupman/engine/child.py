@@ -4,6 +4,7 @@ It is the leader of a session of its own, knows no store, and ends itself with i
 so that a daemon that was killed alone leaves nothing running.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -31,6 +32,7 @@ from backupman.engine.protocol import (
     Done,
     DownloadTask,
     Failed,
+    Logged,
     SessionOpened,
     Task,
     UploadTask,
@@ -87,11 +89,23 @@ class Channel:
                 raise Interrupted("backupman ended before it could record the upload")
 
 
+class _ToParent(logging.Handler):
+    """Hands what we log to the parent, which knows what it is about."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._channel.tell(Logged(level=record.levelno, text=record.getMessage()))
+
+
 def main() -> int:
     """Do the one task; 0 when it is done, 1 when it failed."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever prints by mistake does not spoil the messages
     channel = Channel(out, sys.stdin)
+    logging.getLogger("backupman").addHandler(_ToParent(channel))
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to handle
     task = TASK.validate_json(sys.stdin.readline())

@@ -1,5 +1,6 @@
 """The parent's side of the data plane: starts the child, hands it its task, takes its messages, can end it."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -12,8 +13,10 @@ from typing import IO
 
 from pydantic import BaseModel
 
-from backupman.engine.protocol import MESSAGE, Done, Failed, Message, SessionOpened
+from backupman.engine.protocol import MESSAGE, Done, Failed, Logged, Message, SessionOpened
 from backupman.errors import BackupmanError, ObjectNotFound
+
+log = logging.getLogger(__name__)
 
 _KILL_AFTER = 20.0
 _STDERR_KEPT = 4000
@@ -91,7 +94,11 @@ class DataPlane:
             process.stdin.flush()
         message: Message | None = None
         for line in process.stdout:
-            message = MESSAGE.validate_json(line)
+            said = MESSAGE.validate_json(line)
+            if isinstance(said, Logged):
+                log.log(said.level, "%s", said.text)
+                continue
+            message = said
             handle(message)
             if isinstance(message, SessionOpened):
                 with suppress(BrokenPipeError):

@@ -183,6 +183,14 @@ class Deleted(BaseModel):
     error: str | None = None
 
 
+class Logged(BaseModel):
+    """A line for the parent's log, with its level there."""
+
+    type: Literal["logged"] = "logged"
+    level: int
+    text: str
+
+
 class Failed(BaseModel):
     """The task failed; nothing more is said after it."""
 
@@ -209,6 +217,7 @@ Message = Annotated[
     | UploadFailed
     | Databases
     | Deleted
+    | Logged
     | Failed
     | Done,
     Field(discriminator="type"),

@@ -16,6 +16,15 @@ from tests.e2e.test_crashes import free_port
 from tests.e2e.world import World, end, wait_for
 
 LEAKS = 'echo "login with $PW refused\n2026-01-01T00:00:00+00:00 INFO forged" >&2; exit 3'
+NOISY = """
+import logging
+from backupman.drives.local import Local
+
+class Noisy(Local):
+    def upload(self, *arguments):
+        logging.getLogger(__name__).warning("the disk grows\\nold")
+        return super().upload(*arguments)
+"""
 SECRETS = ["t0ken-of-hook", "pw-of-leaks", "s3cret-key"]
 
 
@@ -157,3 +166,24 @@ def test_the_journal_of_a_single_run(world: World) -> None:
     assert process.wait(30) == 0
     assert [line for line in lines if line.startswith("App: finished in ")]
     assert [line for line in lines if line[:2] == "20"] == []
+
+
+def test_what_the_process_that_moves_the_data_logs(world: World) -> None:
+    """It is another process: its lines reach the log all the same, with what they are about."""
+    plugins = world.folder / "plugins"
+    plugins.mkdir()
+    (plugins / "noisy.py").write_text(NOISY)
+    (plugins / "sitecustomize.py").write_text(
+        f"import backupman.drives; backupman.drives.__path__.append({str(plugins)!r})"
+    )
+    world.config["drives"][0]["provider"] = "noisy"
+    world.config |= {"log": {"format": "json"}, "http": {"port": free_port(), "api_keys": [SECRETS[2]]}}
+    world.env = {"PYTHONPATH": f"{plugins}:{Path.cwd()}"}
+    process = world.start("serve")
+    wait_for(lambda: answers(world))
+    with client(world) as api:
+        (backup_id,) = api.post("/api/backups").json()["Ids"]
+    wait_for(lambda: settled(world))
+    lines = [json.loads(line) for line in end(process, signal.SIGTERM).err.splitlines()]
+    said, *_ = [line for line in lines if line["message"] == "the disk grows old"]
+    assert (said["level"], said["source"], said["backup_id"]) == ("warning", "App", backup_id)
