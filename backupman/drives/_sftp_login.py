@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS = 10.0
 _KEEPALIVE_SECONDS = 30.0
 
+_KINDS = ("ed25519", "ecdsa")
+"""As OpenSSH's tools call the kinds of keys; any other is `rsa`."""
 FAST = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 """First of all ciphers: measured four times as fast as the one that asyncssh puts first."""
 
@@ -119,10 +121,11 @@ class Login:
             if known
             else f"the host key of {self.host}:{self.port} is not known"
         )
+        kind = next((kind for kind in _KINDS if kind in key.get_algorithm()), "rsa")
         return DriveError(
             f"{self.label}: {what}. It is {key.get_algorithm()} {key.get_fingerprint()}: if `ssh-keygen -lf "
-            f"/etc/ssh/ssh_host_*_key.pub` prints the same on the server, set host_key to the line that "
-            f"`ssh-keyscan -p {self.port} {self.host}` prints here",
+            f"/etc/ssh/ssh_host_{kind}_key.pub` prints the same on the server, set host_key to the line that "
+            f"`ssh-keyscan -t {kind} -p {self.port} {self.host}` prints here",
             permanent=True,
         )
 

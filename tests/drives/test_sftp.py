@@ -163,10 +163,10 @@ def test_a_host_key_that_is_not_known_is_refused_with_its_fingerprint(
         unsure.check()
     assert raised.value.permanent
     assert fingerprint in raised.value.sentence
-    assert f"`ssh-keyscan -p {sftp.port} 127.0.0.1`" in raised.value.sentence
+    assert f"`ssh-keyscan -t ed25519 -p {sftp.port} 127.0.0.1`" in raised.value.sentence
     (own_environment / ".ssh").mkdir()
     scanned = subprocess.run(
-        ["ssh-keyscan", "-p", str(sftp.port), "127.0.0.1"], check=True, capture_output=True, text=True
+        ["ssh-keyscan", "-t", "ed25519", "-p", str(sftp.port), "127.0.0.1"], check=True, capture_output=True, text=True
     )
     [line] = [line for line in scanned.stdout.splitlines() if not line.startswith("#")]
     sftp_drive(sftp, folder, host_key=line).check()
