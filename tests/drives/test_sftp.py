@@ -123,7 +123,7 @@ def test_a_key_with_a_passphrase(sftp: Server, drive: Sftp, folder: Path, tmp_pa
 
 def test_a_key_that_is_not_allowed_or_not_there(sftp: Server, folder: Path, another_key: Path) -> None:
     stranger = sftp_drive(sftp, folder, key_file=another_key, key_passphrase="a passphrase")
-    with pytest.raises(DriveError, match=r"^a server: .* lets \w+ not in: correct user, key_file"):
+    with pytest.raises(DriveError, match=r"^a server: .* lets \S+ not in: correct user, key_file"):
         stranger.check()
     with pytest.raises(DriveError, match=r"^a server: key_file /nowhere cannot be read: No such file"):
         sftp_drive(sftp, folder, key_file="/nowhere").check()
@@ -218,7 +218,7 @@ def test_the_folder_is_made_and_only_by_an_upload(sftp: Server, folder: Path) ->
 
 def test_what_an_account_may_not_do(sftp: Server) -> None:
     forbidden = sftp_drive(sftp, Path("/etc/backups"))
-    with pytest.raises(DriveError, match=r"^a server: \w+ may not do that in /etc/backups: give the account") as raised:
+    with pytest.raises(DriveError, match=r"^a server: \S+ may not do that in /etc/backups: give the account") as raised:
         forbidden.check()
     assert raised.value.permanent
 

@@ -1,6 +1,7 @@
 """WsgiDAV over HTTP on 127.0.0.1, with basic and digest logins, and folders that tests look into."""
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import ODD_PASSWORD, unavailable
+from tests.servers import ODD_PASSWORD, SEARCH_PATH, unavailable
 from tests.servers._process import Account
 
 
@@ -38,9 +39,8 @@ class Webdav:
 @pytest.fixture(scope="session")
 def webdav() -> Iterator[Webdav]:
     """The server, one for each test process."""
-    wsgidav = shutil.which("wsgidav", path=str(Path(sys.executable).parent)) or unavailable(
-        "webdav", "wsgidav (PyPI: wsgidav, cheroot) is not installed"
-    )
+    beside = os.pathsep.join([str(Path(sys.executable).parent), SEARCH_PATH])
+    wsgidav = shutil.which("wsgidav", path=beside) or unavailable("webdav", "wsgidav (PyPI) is not installed")
     account = Account(None)
     with account.folder() as folder:
         data = folder / "data"
