@@ -64,7 +64,9 @@ def sftp() -> Iterator[Sftp]:
         (folder / "authorized_keys").write_text((ours / "client_key.pub").read_text())
         (folder / "authorized_keys").chmod(0o644)
         config = _CONFIG.format(folder=folder)
-        if _knows(sshd, folder / "host_key", "PerSourcePenalties=no"):  # newer ones shut out who fails often
+        if _knows(
+            [*account.prefix, sshd], folder / "host_key", "PerSourcePenalties=no"
+        ):  # newer ones shut out who fails often
             config += "PerSourcePenalties no\n"
         (folder / "sshd_config").write_text(config)
         data = folder / "data"
@@ -108,8 +110,8 @@ def _greets(port: int) -> None:
         assert connection.recv(4) == b"SSH-"
 
 
-def _knows(sshd: str, host_key: Path, option: str) -> bool:
+def _knows(sshd: list[str], host_key: Path, option: str) -> bool:
     tried = subprocess.run(
-        [sshd, "-t", "-h", host_key, "-f", "/dev/null", "-o", option], check=False, capture_output=True
+        [*sshd, "-t", "-h", host_key, "-f", "/dev/null", "-o", option], check=False, capture_output=True
     )
     return tried.returncode == 0
