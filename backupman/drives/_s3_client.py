@@ -62,7 +62,8 @@ def connect(drive: "S3", door: Door) -> "S3Client":
             "s3",
             region_name=drive.region or session.region_name or "us-east-1",
             endpoint_url=drive.endpoint,
-            verify=str(drive.ca_file) if drive.ca_file else drive.verify_tls,
+            # None lets the SDK look at AWS_CA_BUNDLE and at the profile, as AWS's own tools do.
+            verify=str(drive.ca_file) if drive.ca_file else None if drive.verify_tls else False,
             config=config,
         )
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, cast
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal, cast
+from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _BUFFER = 2**20
 _METADATA_BYTES = 2000
+
+TagName = Annotated[str, Field(min_length=1, max_length=128)]
+TagValue = Annotated[str, Field(max_length=256)]
 
 
 class S3(Drive):
@@ -60,6 +63,9 @@ class S3(Drive):
     storage_class: str | None = Field(default=None, description="For example STANDARD_IA; default the bucket's.")
     sse: Literal["AES256", "aws:kms"] | None = Field(default=None, description="Encryption by the server.")
     sse_kms_key_id: str | None = Field(default=None, description="The key for aws:kms; default the account's.")
+    tags: dict[TagName, TagValue] = Field(
+        default={}, max_length=10, description="Tags of every object, for lifecycle rules, policies and bills."
+    )
     verify_tls: bool = Field(default=True, description="`false` trusts any certificate.")
     ca_file: Path | None = Field(default=None, description="Certificates (PEM) to trust instead of the system's.")
     timeout: Duration = Field(default=timedelta(seconds=60), description="How long the server may stay silent.")
@@ -170,6 +176,7 @@ class S3(Drive):
             "StorageClass": self.storage_class,
             "ServerSideEncryption": self.sse,
             "SSEKMSKeyId": self.sse_kms_key_id,
+            "Tagging": urlencode(self.tags, quote_via=quote),
         }
         return Sender(
             client=self._client,
