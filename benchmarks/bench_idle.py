@@ -42,7 +42,7 @@ def processor(folder: Path) -> None:
     started = time.monotonic()
     with serving(config) as daemon:
         tell("a thousand hourly jobs: start until it answers", f"{time.monotonic() - started:.1f} s")
-        time.sleep(10)
+        time.sleep(30)  # it looks at every job once when it has started
         shares = [share(daemon.pid, IDLE_SECONDS) for _ in range(2)]
         for what, value in zip(("first", "second"), shares, strict=True):
             figure = f"{value:.2%}"
