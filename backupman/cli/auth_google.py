@@ -33,7 +33,7 @@ def auth_google(
     \b
     Examples:
       backupman auth-google
-      backupman auth-google --client-secret-file client.json --token-file token.json
+      backupman auth-google --client-secret-file client.json --token-file t.json
     """
     from backupman.drives._google_consent import consent
 

@@ -39,7 +39,7 @@ def execute(
     \b
     Examples:
       backupman exec --job "Nightly rsync" -- rsync -a /srv/ backup:/srv/
-      backupman exec --job offsite --device nas -c /etc/backupman.yml -- /usr/local/bin/offsite.sh
+      backupman exec --job offsite --device nas -- /usr/local/bin/offsite.sh
     """
     from backupman.cli.wrapped import run
 

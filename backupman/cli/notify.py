@@ -1,6 +1,5 @@
 """`notify`: does everybody still get what they are sent, and what would they get?"""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,6 +38,8 @@ def test(
       backupman notify test backup_failure --notifier pagerduty
       backupman notify test --json
     """
+    import asyncio  # here: it takes longer than a light command to start
+
     from backupman.cli.output import console, print_json
     from backupman.engine.samples import tell
 

@@ -45,7 +45,7 @@ def prune(
     Examples:
       backupman prune --dry-run
       backupman prune --job nightly
-      backupman prune --dry-run --json | jq '.Results[] | select(.Action == "delete")'
+      backupman prune --dry-run --json | jq '.Results[].Reason'
     """
     done: list[tuple[JobPlan, Plan]] = []
     errors: list[BackupmanError] = []

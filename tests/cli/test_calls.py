@@ -58,7 +58,7 @@ def test_every_command_has_help_that_fits_80_columns_and_shows_an_example(words:
     assert shown.exit_code == 0
     assert max(map(len, shown.stdout.splitlines())) <= 80
     assert "--config" in shown.stdout
-    if len(words) and words[-1] not in ("config", "events", "deliveries", "key", "version"):
+    if len(words) and words[-1] not in ("config", "events", "deliveries", "key", "notify", "version"):
         assert f"backupman {' '.join(words)}" in shown.stdout.split("Example")[1]
 
 
