@@ -10,7 +10,6 @@ import json
 import sqlite3
 import statistics
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -32,10 +31,8 @@ def main() -> None:
     title(f"{asked.deliveries:,} owed deliveries to {ENDPOINTS} endpoints, of {JOBS} jobs; {asked.turns} turns")
     alike, beside_slow = [], []
     for _ in range(asked.turns):
-        with drained(asked.deliveries, slow=False) as seconds:
-            alike.append(seconds)
-        with drained(asked.deliveries, slow=True) as seconds:
-            beside_slow.append(seconds)
+        alike.append(drained(asked.deliveries, slow=False))
+        beside_slow.append(drained(asked.deliveries, slow=True))
     fast = asked.deliveries * (ENDPOINTS - 1) // ENDPOINTS
     tell(f"all {ENDPOINTS} endpoints quick: seconds until nine have all of theirs", spread(alike))
     tell(f"one endpoint takes {SECONDS:g} s an answer: seconds until the nine have", spread(beside_slow))
@@ -43,8 +40,7 @@ def main() -> None:
     told_ratio("the nine beside a slow one / beside a quick one", ratio(beside_slow, alike), 1.25)
 
 
-@contextlib.contextmanager
-def drained(deliveries: int, *, slow: bool) -> Iterator[float]:
+def drained(deliveries: int, *, slow: bool) -> float:
     """Seconds from the first request to the one that is the last of the nine endpoints."""
     with workplace() as folder, receiving() as receiver:
         urls = [f"{receiver.url}/quick{n}" for n in range(ENDPOINTS - 1)]
@@ -56,7 +52,7 @@ def drained(deliveries: int, *, slow: bool) -> Iterator[float]:
             label = "slow" if slow else "quick"
             tell(f"  a turn ({label}): the daemon's processor time", f"{processor_seconds(daemon.pid):.1f} s")
             tell(f"  a turn ({label}): the daemon's memory", f"{rss(daemon.pid):.0f} MiB")
-    yield max(times) - min(times)
+    return max(times) - min(times)
 
 
 def wait(receiver: Receiver, each: int) -> list[float]:
