@@ -7,11 +7,13 @@ from pathlib import Path
 from backupman.config import Config, JobPlan, load, plans
 from backupman.engine.dispatcher import Dispatcher
 from backupman.engine.executor import Executor
+from backupman.engine.keeping import Keeping
 from backupman.engine.outcome import Observer
 from backupman.engine.pruning import Pruner
 from backupman.engine.recovery import Recovery
 from backupman.engine.runner import Runner
 from backupman.engine.spools import Spools
+from backupman.engine.steps import Steps
 from backupman.logs import hide_secrets
 from backupman.notifiers import Endpoint
 from backupman.store import Store
@@ -40,13 +42,18 @@ class App:
     store: Store
     spools: Spools
     recovery: Recovery
+    keeping: Keeping
     pruner: Pruner
     executor: Executor
     dispatcher: Dispatcher
 
     @classmethod
-    def from_config(cls, config_file: Path, observer: Observer | None = None) -> "App":
+    def from_config(
+        cls, config_file: Path, observer: Observer | None = None, monitoring_verbosity: int | None = None
+    ) -> "App":
         """The app of a config file, its store opened and migrated.
+
+        The verbosity counts more than the config's.
 
         Raises:
             ConfigError: the config is wrong.
@@ -58,7 +65,9 @@ class App:
         store = Store.open(config.database.address(config.state_folder))
         spools, jobs, told = Spools(config, store), plans(config), endpoints(config)
         pruner = Pruner(config, store)
-        runner = Runner(config, store, spools, observer or Unobserved(), config_file)
+        verbosity = config.monitoring_verbosity if monitoring_verbosity is None else monitoring_verbosity
+        keeping = Keeping(store, config.instance, verbosity)
+        runner = Runner(config, store, spools, Steps(observer or Unobserved()), config_file, keeping)
         return cls(
             config=config,
             config_file=config_file,
@@ -66,6 +75,7 @@ class App:
             store=store,
             spools=spools,
             recovery=Recovery(config, jobs, list(told.values()), store, spools, runner),
+            keeping=keeping,
             pruner=pruner,
             executor=Executor(config, runner, pruner),
             dispatcher=Dispatcher(config.deliveries, told, store, config.instance),
@@ -74,6 +84,7 @@ class App:
     def close(self) -> None:
         """Begin nothing more, and let go of the store."""
         self.executor.close()
+        self.keeping.close()
         self.store.close()
 
 

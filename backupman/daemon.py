@@ -19,7 +19,6 @@ from backupman.engine.history import purge
 from backupman.engine.live import Live
 from backupman.engine.runner import Order
 from backupman.engine.scheduler import Scheduler
-from backupman.engine.steps import Steps
 from backupman.errors import BackupmanError, BusyError, ConfigError
 from backupman.records import now
 
@@ -57,8 +56,7 @@ class Daemon:
         self._old: list[App] = []
         self._checkup = Checkup()
         self.live = Live(lambda: self.scheduler.soon(_DEADLINES))
-        self._observer = Steps(self.live)
-        self.app = App.from_config(config_file, self._observer)
+        self.app = App.from_config(config_file, self.live)
         self._lock = _own(self.app.config.state_folder)
         config, store = self.app.config, self.app.store
         self.deadlines = Deadlines(store, config.instance, clock)
@@ -123,7 +121,7 @@ class Daemon:
         """Take the config anew; a wrong one changes nothing and is reported in the log."""
         before = self.app
         try:
-            fresh = App.from_config(self._config_file, self._observer)
+            fresh = App.from_config(self._config_file, self.live)
             if changed := [name for name in _FIXED if getattr(fresh.config, name) != getattr(before.config, name)]:
                 fresh.close()
                 raise ConfigError(f"{', '.join(changed)} can only change with a restart")

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TextIO
@@ -30,6 +30,8 @@ LONGEST_TRACE = 6000
 _LONGEST_NAME = 100
 _SHORT_ID = 8
 _OURS = "backupman"
+_STEPS = "backupman.engine.steps"
+"""What the steps of a backup say: commands show them in their own way."""
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 """syslog's priorities as the journal takes them in front of a line, sd-daemon(3)."""
 
@@ -86,11 +88,25 @@ def hide_secrets(redact: Redact) -> None:
     _redactions.append(redact)
 
 
+def subject_of(record: logging.LogRecord) -> dict[str, str]:
+    """Job, source and backup_id that a record is about, as far as they are known; `extra` of it counts more."""
+    extra = {name: getattr(record, name, "") for name in ("job", "source", "backup_id")}
+    found = {**_subject.get(), **{name: value for name, value in extra.items() if value}}
+    return {name: one_line(found[name], _LONGEST_NAME) for name in extra if name in found}
+
+
+def kept_line(record: logging.LogRecord) -> str:
+    """A record as a line of the log of its backup: `2026-03-01T01:30:00Z WARNING Shop: …`, without secrets."""
+    at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{at} {record.levelname} {one_line(_redacted(record.getMessage()), LONGEST_MESSAGE)}"
+
+
 def log_for_terminal(level: Level, *, detailed: bool = False) -> None:
     """Log our own lines to standard error, as commands do: without times, unless `detailed`."""
     log, journal = logging.getLogger(_OURS), is_journal(sys.stderr)
     formatter = _Human(timed=detailed and not journal)
     log.handlers, log.propagate = [ToStderr(formatter, prefixed=journal)], False
+    log.handlers[0].addFilter(_shown(level, unsaid=(_STEPS,)))
     log.setLevel(level.number)
 
 
@@ -100,6 +116,7 @@ def log_for_service(form: Format, level: Level) -> None:
     formatter = _Json() if form == Format.JSON else _Human(timed=not journal)
     root, ours = logging.getLogger(), logging.getLogger(_OURS)
     root.handlers, ours.handlers, ours.propagate = [ToStderr(formatter, prefixed=journal)], [], True
+    root.handlers[0].addFilter(_shown(level))
     root.setLevel(logging.WARNING)  # below that, libraries log requests with all their headers
     ours.setLevel(level.number)
     for name in ("uvicorn", "apscheduler"):
@@ -114,6 +131,15 @@ def is_journal(stream: TextIO) -> bool:
         status = os.fstat(stream.fileno())
         return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
     return False
+
+
+def _shown(level: Level, unsaid: tuple[str, ...] = ()) -> Callable[[logging.LogRecord], bool]:
+    """Which records are written: of ours, also where more is kept, this level and what is worse."""
+
+    def shown(record: logging.LogRecord) -> bool:
+        return record.name not in unsaid and (not record.name.startswith(_OURS) or record.levelno >= level.number)
+
+    return shown
 
 
 def _log_lost_thread(lost: threading.ExceptHookArgs) -> None:
@@ -162,19 +188,12 @@ class _Line(logging.Formatter):
         trace: str = printable(_redacted(self.formatException(record.exc_info)))
         return "\n".join(trace[-LONGEST_TRACE:].splitlines())  # which also know Unicode's own line ends
 
-    @staticmethod
-    def _about(record: logging.LogRecord) -> dict[str, str]:
-        """Job, source and backup_id, as far as they are known; `extra` of a single line counts more."""
-        extra = {name: getattr(record, name, "") for name in ("job", "source", "backup_id")}
-        found = {**_subject.get(), **{name: value for name, value in extra.items() if value}}
-        return {name: one_line(found[name], _LONGEST_NAME) for name in extra if name in found}
-
 
 class _Human(_Line):
     """`2026-03-01T02:30:00.123+01:00 WARNING [nightly, Shop, 1a2b3c4d] Shop: …`; a trace is indented behind it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        about = self._about(record)
+        about = subject_of(record)
         if "backup_id" in about:
             about["backup_id"] = about["backup_id"][:_SHORT_ID]
         parts = [_time(record), record.levelname] if self._timed else []
@@ -192,7 +211,7 @@ class _Json(_Line):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": self._message(record),
-            **self._about(record),
+            **subject_of(record),
         }
         if trace := self._trace(record):
             said["trace"] = trace

@@ -9,7 +9,16 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 from pydantic import AwareDatetime
 
 from backupman.api.bodies import body_of, document, parsed
-from backupman.api.documents import BackupId, BackupPage, BackupShown, Cancelled, LiveShown, Started, StartRequest
+from backupman.api.documents import (
+    BackupId,
+    BackupPage,
+    BackupShown,
+    Cancelled,
+    LiveShown,
+    LogShown,
+    Started,
+    StartRequest,
+)
 from backupman.api.errors import refusals
 from backupman.api.keys import KEYED, Operator, Reader, Served
 from backupman.config.plans import JobPlan
@@ -86,6 +95,13 @@ def show_backup(daemon: Served, _: Reader, backup_id: BackupId) -> BackupShown:
     backup = daemon.app.store.backups.get(backup_id)
     live = next((LiveShown(**live) for live in daemon.live.running() if live["Id"] == backup.id), None)
     return BackupShown.of(backup).model_copy(update={"live": live})
+
+
+@router.get("/{backup_id}/log", responses=KEYED | refusals(404))
+def show_log(daemon: Served, _: Reader, backup_id: BackupId) -> LogShown:
+    """The lines that were logged about a backup, the oldest first, as far as `monitoring_verbosity` keeps them."""
+    backup = daemon.app.store.backups.get(backup_id)
+    return LogShown(id=backup.id, lines=daemon.app.store.run_logs.of(backup.id))
 
 
 @router.post("/{backup_id}/retry", responses=KEYED | refusals(404, 409))

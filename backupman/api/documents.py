@@ -50,6 +50,13 @@ class BackupShown(BackupExtended):
     live: LiveShown | None = Field(default=None, description="Where it is, while it is under way in this daemon.")
 
 
+class LogShown(View):
+    """The log of a backup."""
+
+    id: str = Field(description="The backup's id.")
+    lines: list[str] = Field(description="Time in UTC, level and words of each line; the newest 2,000.")
+
+
 class Started(View):
     """Backups that were begun."""
 

@@ -61,11 +61,11 @@ class Call:
         return load(self.config_file())
 
     @contextmanager
-    def app(self, observer: "Observer | None" = None) -> Iterator["App"]:
+    def app(self, observer: "Observer | None" = None, monitoring_verbosity: int | None = None) -> Iterator["App"]:
         """The App of the config while the `with` lasts. Raises ConfigError, StoreError."""
         from backupman.app import App
 
-        app = App.from_config(self.config_file(), observer)
+        app = App.from_config(self.config_file(), observer, monitoring_verbosity)
         try:
             yield app
         finally:

@@ -78,22 +78,33 @@ def _table(backups: "Sequence[Backup]") -> object:
     return found
 
 
-def show(call: Call, name: BackupName, as_json: Json = False) -> None:
+def show(
+    call: Call,
+    name: BackupName,
+    log: Annotated[bool, typer.Option("--log", help="The lines that were logged about it, and nothing else.")] = False,
+    as_json: Json = False,
+) -> None:
     """Everything that is known of one backup.
 
     \b
     Examples:
       backupman show latest
+      backupman show latest --log
       backupman show 1a2b3c4d --json
     """
     from backupman.cli import details
-    from backupman.cli.output import print_json
+    from backupman.cli.output import print_json, printable
     from backupman.events import BackupExtended
 
     with call.records() as (_, store):
         backup = store.backups.get(name)
-        deliveries = [] if as_json else store.outbox.deliveries(backup_id=backup.id, limit=None)
-    if as_json:
+        lines = store.run_logs.of(backup.id) if log else []
+        deliveries = [] if as_json or log else store.outbox.deliveries(backup_id=backup.id, limit=None)
+    if log and as_json:
+        print_json({"Id": backup.id, "Lines": lines})
+    elif log:
+        typer.echo("\n".join(printable(line) for line in lines) or "Nothing was kept of its log.")
+    elif as_json:
         print_json(BackupExtended.of(backup).document())
     else:
         details.tell(call, backup, list(reversed(deliveries)))

@@ -37,6 +37,15 @@ def run(
         list[str] | None, typer.Option("--tag", metavar="NAME=VALUE", help="A tag; may be repeated.")
     ] = None,
     wait: Wait = False,
+    monitoring_verbosity: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=-2,
+            max=2,
+            help="What notifiers are told of the log, -2 (nothing) to 2 (all); default `monitoring_verbosity`.",
+        ),
+    ] = None,
     drain_timeout: DrainTimeout = "30s",
     as_json: Json = False,
 ) -> None:
@@ -61,7 +70,7 @@ def run(
             return gone_on
         return app.executor.run(chosen, source or None, order, wait=wait)
 
-    _do(call, work, duration("--drain-timeout", drain_timeout), as_json=as_json)
+    _do(call, work, duration("--drain-timeout", drain_timeout), as_json=as_json, verbosity=monitoring_verbosity)
 
 
 def retry(
@@ -137,6 +146,7 @@ def _do(
     *,
     as_json: bool,
     may_be_nothing: bool = False,
+    verbosity: int | None = None,
 ) -> None:
     """Work while somebody watches, send what is owed, say what came of it, and end with its exit code."""
     from backupman.cli import summary
@@ -144,7 +154,7 @@ def _do(
 
     _leave_to_the_summary(call)
     watching = watcher(quiet=call.quiet)
-    with call.app(watching) as app:
+    with call.app(watching, verbosity) as app:
         beside = app.dispatcher.beside() if drain_timeout else nullcontext()
         with beside, interruptible(watching.interrupted), watching:
             result = work(app)

@@ -226,6 +226,12 @@ class Config(Settings):
     ingest: Ingest = Field(default_factory=Ingest, description="What other machines may report.")
     history: History = Field(default_factory=History, description="How long records are kept.")
     log: Log = Field(default_factory=Log, description="What the daemon logs, and how its lines look.")
+    monitoring_verbosity: int = Field(
+        default=1,
+        ge=-2,
+        le=2,
+        description="What of a backup's log is kept for notifiers: -2 nothing, -1 errors, 0 warnings, 1 steps, 2 all.",
+    )
     shutdown_grace: Duration = Field(
         default=timedelta(minutes=1), description="How long running backups may go on when the daemon is stopped."
     )

@@ -179,7 +179,8 @@ class Dispatcher:
         event = delivery.event
         if endpoint.only_now and (why := await self._too_late(event)):
             return DeliveryState.DROPPED, None, NotifyError(f"{name}: {why}", permanent=True)
-        message = Message(id=event.id, event=event.kind, time=event.time, payload=event.payload)
+        lines = await asyncio.to_thread(self._store.run_logs.of, event.backup_id) if event.backup_id else []
+        message = Message(id=event.id, event=event.kind, time=event.time, payload=event.payload, log=lines)
         try:
             async with asyncio.timeout(longest):
                 return DeliveryState.DELIVERED, await endpoint.send(message), None

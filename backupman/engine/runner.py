@@ -10,6 +10,7 @@ from threading import Timer
 from backupman.config import Config, JobPlan
 from backupman.engine.data_plane import DataPlane
 from backupman.engine.hooks import run_hooks
+from backupman.engine.keeping import OFF, Keeping
 from backupman.engine.outcome import Observer, Outcome
 from backupman.engine.spools import Spools
 from backupman.engine.tasks import abort_task, backup_task, upload_task
@@ -37,7 +38,16 @@ class Order:
 class Runner:
     """Runs single backups; the executor decides which and when."""
 
-    def __init__(self, config: Config, store: Store, spools: Spools, observer: Observer, config_file: Path) -> None:
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        spools: Spools,
+        observer: Observer,
+        config_file: Path,
+        keeping: Keeping | None = None,
+    ) -> None:
+        self._keeping = keeping or Keeping(store, config.instance, OFF)
         self._config = config
         self._store = store
         self._spools = spools
@@ -79,6 +89,7 @@ class Runner:
             ],
         )
         self._store.backups.begin(backup, _announcements(plan, EventKind.BACKUP_START))
+        self._keeping.begin(backup.id)
         self._observer.began(backup)
         return backup
 
@@ -114,6 +125,7 @@ class Runner:
         outcome = Outcome(self._store, backup, self._observer)
         if error:
             outcome.failed(error)
+        self._keeping.begin(backup.id)
         # Also where no phase is recorded: the child may have been quicker than the parent's last words.
         outcome.begun = {file.label for file in backup.drive_files if file.status == Status.PENDING}
         with about_backup(backup):
@@ -144,6 +156,7 @@ class Runner:
             self._store.backups.change_drive_file(backup.id, drive.label, status=Status.PENDING, error=None)
         self._store.backups.change(backup.id, status=Status.PENDING)
         backup = self._store.backups.get(backup.id)
+        self._keeping.begin(backup.id)
         self._observer.began(backup)
         begun([backup])
         outcome = Outcome(self._store, backup, self._observer)
@@ -183,8 +196,10 @@ class Runner:
             result = EventKind.BACKUP_SUCCESS if good else EventKind.BACKUP_FAILURE
             return _announcements(plan, EventKind.BACKUP_REPORT, result)
 
+        self._keeping.flush_of(backup.id)  # whoever is told now is told with it
         settled = self._store.backups.settle(backup.id, outcome.enter, announce)
         self._observer.ended(settled)
+        self._keeping.end(backup.id)
         return settled
 
     def _try_hooks(self, plan: JobPlan, kind: str, values: Mapping[str, str]) -> None:

@@ -23,12 +23,14 @@ from backupman.records import (
     RunState,
     Status,
 )
+from backupman.store.run_logs import RunLog
 
 # As SQLAlchemy sees them: SQLModel types columns as the records' own values.
 _B: Any = Backup
 _D: Any = Delivery
 _E: Any = Event
 _I: Any = Incident
+_L: Any = RunLog
 _N: Any = Notification
 _R: Any = Run
 
@@ -55,6 +57,7 @@ class History:
                 self._remove(_I.id, and_(_I.instance == instance, _I.closed_at < before), limit),
                 self._remove(_B.id, _empty_backups(instance, before), limit, (DriveFile, "backup_id")),
                 self._remove(_N.id, _N.created_at < before, limit),
+                self._remove(_L.backup_id, and_(_L.instance == instance, _L.updated_at < before), limit),
             )
         )
 
