@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -131,6 +132,16 @@ def test_the_watchdog_is_fed_while_it_stops(waiting: World, monkeypatch: pytest.
         assert [told.recv(4096) for _ in range(5)] == [b"WATCHDOG=1"] * 5
         (waiting.folder / "go").touch()
         process.communicate(timeout=30)
+
+
+def test_nobody_waits_for_a_systemd_that_does_not_listen(served: World, told: Callable[[], str]) -> None:
+    process = served.start("serve")
+    assert told().splitlines()[0] == "READY=1"
+    for _ in range(20):  # more than a socket keeps
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+    assert answers(served)
+    assert end(process, signal.SIGTERM, timeout=80).code == 0
 
 
 def test_a_reload_leaves_what_is_running_alone(waiting: World, told: Callable[[], str]) -> None:
