@@ -1,0 +1,21 @@
+"""Which shape the payload of each kind of event has."""
+
+from collections.abc import Mapping
+
+from backupman.engine.alarms import IncidentReport
+from backupman.engine.pruning import PruneReport
+from backupman.events import BackupExtended, EventKind, NotificationReport, View
+
+PAYLOADS: Mapping[EventKind, type[View]] = {
+    EventKind.BACKUP_START: BackupExtended,
+    EventKind.BACKUP_REPORT: BackupExtended,
+    EventKind.BACKUP_SUCCESS: BackupExtended,
+    EventKind.BACKUP_FAILURE: BackupExtended,
+    EventKind.BACKUP_LATE: IncidentReport,
+    EventKind.BACKUP_MISSED: IncidentReport,
+    EventKind.BACKUP_STUCK: IncidentReport,
+    EventKind.BACKUP_RECOVERED: IncidentReport,
+    EventKind.SIZE_ANOMALY: IncidentReport,
+    EventKind.PRUNE_REPORT: PruneReport,
+    EventKind.NOTIFICATION: NotificationReport,
+}

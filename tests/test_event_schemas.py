@@ -1,0 +1,64 @@
+"""docs/events/ holds the schema of every payload, as the code has it, and what real runs tell fits it."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import jsonschema
+import pytest
+
+from backupman.engine.payloads import PAYLOADS
+from backupman.engine.samples import sample
+from backupman.events import EventKind
+from tests.contracts.messages import message
+from tests.e2e.conftest import world
+from tests.e2e.world import World
+from tests.pages import ROOT
+
+__all__ = ["world"]
+
+KINDS = list(PAYLOADS)
+BROKEN = {"provider": "sqlite", "label": "Broken", "db_path": "/proc/none/x.db"}
+
+
+def must_fit(kind: str, payload: dict[str, Any]) -> None:
+    """The payload has what its schema says, and no key that it does not name."""
+    schema = json.loads((ROOT / f"docs/events/{kind}.json").read_text(encoding="utf-8"))
+    for shape in (schema, *schema.get("$defs", {}).values()):
+        shape["additionalProperties"] = False
+    jsonschema.Draft202012Validator(schema).validate(payload)
+
+
+def test_the_schemas_are_up_to_date() -> None:
+    argv = [sys.executable, "scripts/event-docs", "--check"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_samples_fit(kind: EventKind) -> None:
+    must_fit(kind, sample(kind, {"job": "nightly", "source": "shop", "instance": "host1"}).payload)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != EventKind.PRUNE_REPORT])
+def test_what_notifiers_are_tried_with_fits(kind: EventKind) -> None:
+    payload = message(kind).payload
+    must_fit(kind, {key: value for key, value in payload.items() if value is not None} | payload)
+
+
+def test_what_is_no_payload_does_not_fit() -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        must_fit("backup_report", sample(EventKind.NOTIFICATION, {"job": "", "source": "", "instance": ""}).payload)
+
+
+def test_what_real_runs_tell_fits(world: World) -> None:
+    world.config["data_sources"].append(BROKEN)
+    world.config["retention"] = {"enabled": True, "keep_last": 1}
+    for _ in range(2):
+        world.run("run", "--source", "App")
+    assert world.run("run", "--source", "Broken").code == 1
+    events = world.run("events", "list", "-n", "100", "--json").json["Results"]
+    assert {event["Event"] for event in events} >= {"backup_start", "backup_report", "backup_success", "backup_failure"}
+    for event in events:
+        must_fit(event["Event"], event["Payload"])
