@@ -63,7 +63,11 @@ class Keeping(logging.Handler):
         backup_id = subject_of(record).get("backup_id", "")
         if backup_id not in self._lines:
             return
-        line = kept_line(record)
+        try:
+            line = kept_line(record)
+        except Exception:  # noqa: BLE001 - as every handler: a record that cannot be formed ends nothing
+            self.handleError(record)
+            return
         with self._guard:
             heard = self._lines.get(backup_id)
             if heard is not None:
