@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NoReturn, TextIO
 from pydantic import BaseModel
 
 from backupman.drives import Drive
-from backupman.engine import dumping, uploading
+from backupman.engine import dumping, restoring, uploading
 from backupman.engine.protocol import (
     TASK,
     AbortTask,
@@ -33,6 +33,7 @@ from backupman.engine.protocol import (
     DownloadTask,
     Failed,
     Logged,
+    RestoreTask,
     SessionOpened,
     Task,
     UploadTask,
@@ -142,6 +143,8 @@ def _do(task: Task, channel: Channel) -> None:
             uploading.abort(task)
         case DownloadTask():
             _download(task)
+        case RestoreTask():
+            restoring.restore(task, channel.tell)
 
 
 def _opener(channel: Channel) -> Callable[[str, str], None]:

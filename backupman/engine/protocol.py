@@ -93,8 +93,31 @@ class DownloadTask(BaseModel):
     retry: RetryPolicy
 
 
+class Copy(BaseModel):
+    """An object on a drive."""
+
+    drive: DriveTask
+    ref: str
+
+
+class RestoreTask(BaseModel):
+    """Write the dump in an object to the inherited descriptor `fd`, from the first copy that is good.
+
+    `ending` is what the pipeline has added to the object's name; `identities` are age secret keys.
+    """
+
+    kind: Literal["restore"] = "restore"
+    label: str
+    copies: list[Copy]
+    sha256: str
+    ending: str
+    identities: list[str]
+    fd: int
+    retry: RetryPolicy
+
+
 Task = Annotated[
-    BackupTask | UploadTask | DatabasesTask | CheckTask | DeleteTask | AbortTask | DownloadTask,
+    BackupTask | UploadTask | DatabasesTask | CheckTask | DeleteTask | AbortTask | DownloadTask | RestoreTask,
     Field(discriminator="kind"),
 ]
 TASK: TypeAdapter[Task] = TypeAdapter(Task)
@@ -168,6 +191,23 @@ class UploadFailed(BaseModel):
     seconds: float
 
 
+class Restoring(BaseModel):
+    """How far a restore from a drive is: bytes read from there, and bytes of the dump written."""
+
+    type: Literal["restoring"] = "restoring"
+    label: str
+    read: int
+    written: int
+
+
+class CopyFailed(BaseModel):
+    """A copy cannot be restored from; the next one is tried."""
+
+    type: Literal["copy_failed"] = "copy_failed"
+    label: str
+    error: str
+
+
 class Databases(BaseModel):
     """The databases of a source."""
 
@@ -215,6 +255,8 @@ Message = Annotated[
     | Retrying
     | Uploaded
     | UploadFailed
+    | Restoring
+    | CopyFailed
     | Databases
     | Deleted
     | Logged

@@ -11,11 +11,12 @@ from typing import BinaryIO
 from pydantic import Field
 
 from backupman.pipeline._sink import Sink
+from backupman.pipeline.compression import SUFFIXES as METHODS
 from backupman.pipeline.compression import Compression
-from backupman.pipeline.encryption import Encryption
+from backupman.pipeline.encryption import Encryption, decrypt
 from backupman.registry import Settings
 
-__all__ = ["Compression", "Encryption", "Pipeline", "Sink"]
+__all__ = ["Compression", "Encryption", "Pipeline", "Sink", "unpacked"]
 
 
 class Pipeline(Settings):
@@ -46,3 +47,15 @@ class Pipeline(Settings):
         if self.encryption:
             source = self.encryption.decode(source, identities)
         return self.compression.decode(source)
+
+
+def unpacked(source: BinaryIO, ending: str, identities: Sequence[str] = ()) -> BinaryIO:
+    """The dump in an object whose name ends so, as `Pipeline.suffix` has it; no config need know of it any more.
+
+    Raises:
+        PipelineError: while reading, when the data are cut, altered, or not for these identities.
+    """
+    if ending.endswith(".age"):
+        source, ending = decrypt(source, identities), ending.removesuffix(".age")
+    method = next((method for method in METHODS if METHODS[method] and ending.endswith(METHODS[method])), "none")
+    return Compression.model_validate({"method": method}).decode(source)

@@ -19,7 +19,7 @@ from backupman.registry import Settings
 
 _GZIP = 16 + zlib.MAX_WBITS
 _LEVELS = {"gzip": range(1, 10), "zstd": range(1, 20), "none": range(1)}
-_SUFFIXES = {"gzip": ".gz", "zstd": ".zst", "none": ""}
+SUFFIXES = {"gzip": ".gz", "zstd": ".zst", "none": ""}
 
 
 class Compression(Settings):
@@ -38,7 +38,7 @@ class Compression(Settings):
     @property
     def suffix(self) -> str:
         """`.gz`, `.zst` or nothing."""
-        return _SUFFIXES[self.method]
+        return SUFFIXES[self.method]
 
     @contextmanager
     def encode(self, out: Sink) -> Iterator[Sink]:

@@ -80,9 +80,37 @@ class Encryption(Settings):
 
     def decode(self, source: BinaryIO, identities: Sequence[str]) -> BinaryIO:
         """The stream as it was; reading raises PipelineError when it was cut, altered or is for another key."""
-        if not identities:
-            raise PipelineError("the object is encrypted: name the file of its age identity", permanent=True)
-        return stream(_decrypted(source, [_identity(identity) for identity in identities]))
+        return decrypt(source, identities)
+
+
+def decrypt(source: BinaryIO, identities: Sequence[str]) -> BinaryIO:
+    """The plain stream of an object; reading raises PipelineError when it was cut, altered or is for another key."""
+    if not identities:
+        raise PipelineError("the object is encrypted: name the file of its age identity", permanent=True)
+    return stream(_decrypted(source, [_identity(identity) for identity in identities]))
+
+
+def identities_in(file: Path) -> list[str]:
+    """The secret keys that a file holds: lines that age-keygen writes, or one private key of SSH.
+
+    Raises:
+        PipelineError: the file cannot be read, or holds none; the sentence holds nothing of it.
+    """
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise PipelineError(f"the identity file {file} cannot be read: {why}", permanent=True) from error
+    if "PRIVATE KEY" in text:
+        return [text]
+    found = [line.strip() for line in text.splitlines() if line.strip().startswith("AGE-SECRET-KEY-")]
+    if not found:
+        raise PipelineError(
+            f"the identity file {file} holds no line that begins with AGE-SECRET-KEY-1: name the file that age-keygen "
+            "has made; one with a passphrase is opened by `age -d` first",
+            permanent=True,
+        )
+    return found
 
 
 class _Encrypting:

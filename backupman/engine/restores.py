@@ -1,0 +1,131 @@
+"""The parent's side of a restore: which copies there are, how they were packed, and where the dump goes."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from backupman.config import Config
+from backupman.drives._files import create, give_name, withdraw
+from backupman.engine.data_plane import DataPlane
+from backupman.engine.protocol import Copy, DriveTask, Message, RestoreTask
+from backupman.errors import ConfigError, NotFoundError, RestoreError
+from backupman.records import Backup, Status
+from backupman.store import Store
+from backupman.store.backups import BackupFilter
+
+_ENDING = re.compile(r"/backup-\d{14}-[0-9a-f]{8}(?P<ending>\.[^/]*)?$")
+_PART = ".part"
+_LOOKED_AT = 1000
+
+
+def newest(store: Store, source: str | None, database: str | None) -> Backup:
+    """The newest backup with a copy, of all or of a source and database.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    wanted = BackupFilter(source=source, database=database)
+    for backup in store.backups.list(wanted, limit=_LOOKED_AT):
+        if any(file.status == Status.FINISHED for file in backup.drive_files):
+            return backup
+    whose = f" of {'/'.join(filter(None, (source, database)))}" if source or database else ""
+    raise NotFoundError(f"there is no backup{whose} on any drive; see `backupman list`")
+
+
+def ending_of(config: Config, backup: Backup) -> str:
+    """What the pipeline has added to the object's name, for example `.gz.age`."""
+    found = _ENDING.search(backup.object_name)
+    ending = (found["ending"] or "") if found else ""
+    source = config.source(backup.source)
+    # A program's own dump may be called .gz before the pipeline has touched it.
+    return ending.removeprefix(source.suffix_of(backup.database)) if source else ending
+
+
+def write_dump(
+    config: Config,
+    backup: Backup,
+    identities: Sequence[str],
+    output: Path | None,
+    handle: Callable[[Message], None],
+    from_drive: str | None = None,
+) -> None:
+    """Write a backup's dump, as its tool has written it, to a new file or (None) to standard output.
+
+    Raises:
+        ConfigError: a name is taken, a drive does not hold it, or an identity is missing.
+        BackupmanError: no copy is good; no file is left.
+    """
+    ending = ending_of(config, backup)
+    if ending.endswith(".age") and not identities:
+        raise ConfigError(
+            f"{backup.label}: the backup is encrypted; name the file of its age identity: --identity FILE"
+        )
+    copies = _copies(config, backup, from_drive)
+    with _output(backup, output) as fd:
+        task = RestoreTask(
+            label=backup.label,
+            copies=copies,
+            sha256=backup.sha256 or "",
+            ending=ending,
+            identities=list(identities),
+            fd=fd,
+            retry=config.retry.policy(),
+        )
+        DataPlane().run(task, handle, keep_fds=(fd,))
+
+
+def _copies(config: Config, backup: Backup, only: str | None) -> list[Copy]:
+    """The copies on the drives of the config, in its order. Raises NotFoundError where there is none."""
+    held = {file.label: file for file in backup.drive_files if file.status == Status.FINISHED and file.ref}
+    drives = [drive for drive in config.drives if drive.label in held and only in (None, drive.label)]
+    if drives:
+        tasks = [DriveTask(label=drive.label, settings=drive.revealed()) for drive in drives]
+        return [Copy(drive=task, ref=held[task.label].ref or "") for task in tasks]
+    if only:
+        where = f"; {' and '.join(held)} would" if held else ""
+        raise NotFoundError(f"{backup.label}: the drive {only!r} does not hold backup {backup.id[:8]}{where}")
+    if held:
+        raise NotFoundError(f"{backup.label}: the drive {next(iter(held))!r} is not in the config any more")
+    raise NotFoundError(f"{backup.label}: no drive holds backup {backup.id[:8]}; see `backupman show {backup.id[:8]}`")
+
+
+@contextmanager
+def _output(backup: Backup, output: Path | None) -> Iterator[int]:
+    """A descriptor to write to; a file gets its name at a clean exit, and is gone after any other."""
+    if output is None:
+        sys.stdout.flush()
+        copy = os.dup(sys.stdout.fileno())  # the child's own standard output is the line to us
+        try:
+            yield copy
+        finally:
+            os.close(copy)
+        return
+    output = output.absolute()
+    part = output.with_name(output.name + _PART)
+    if output.exists() or output.is_symlink():
+        raise ConfigError(f"{output} is there already, and nothing is overwritten: name another file, or move it away")
+    made: tuple[Path, ...] = ()
+    try:
+        fd, made = create(part)
+    except FileExistsError as error:
+        raise ConfigError(f"{part} is there: another restore is under way, or has died; remove it then") from error
+    except OSError as error:
+        raise RestoreError(f"{backup.label}: {part} cannot be made: {error.strerror}") from error
+    try:
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+        give_name(part, output, made)
+    except FileExistsError as error:
+        withdraw(part, made)
+        raise RestoreError(f"{backup.label}: {output} was made by somebody else meanwhile") from error
+    except OSError as error:
+        withdraw(part, made)
+        raise RestoreError(f"{backup.label}: {output} cannot be written: {error.strerror}") from error
+    except BaseException:
+        withdraw(part, made)
+        raise

@@ -1,0 +1,131 @@
+"""In the child: the dump in an object, from the first copy that is good, checked from end to end on its way."""
+
+import errno
+import hashlib
+import io
+import os
+import stat
+import time
+from collections.abc import Callable
+from typing import BinaryIO, cast
+
+from pydantic import BaseModel
+
+from backupman.engine.protocol import Copy, CopyFailed, RestoreTask, Restoring
+from backupman.engine.uploading import drive_of
+from backupman.errors import DriveError, PipelineError, RestoreError
+from backupman.pipeline import unpacked
+from backupman.pipeline._sink import CHUNK
+
+_TELL_EVERY = 0.25
+
+Tell = Callable[[BaseModel], None]
+
+
+def restore(task: RestoreTask, tell: Tell) -> None:
+    """Write the dump to the descriptor; a file begins anew with each copy, a pipe takes the first one that it is given.
+
+    Raises:
+        RestoreError: no copy is good, or what is to take the dump does not.
+    """
+    errors = []
+    out = _Out(task)
+    for copy in task.copies:
+        try:
+            _from(task, copy, out, tell)
+        except (DriveError, PipelineError) as error:
+            label = copy.drive.label
+            sentence = error.sentence if error.sentence.startswith(label) else f"{label}: {error.sentence}"
+            errors.append(sentence)
+            tell(CopyFailed(label=label, error=sentence))
+            if not out.begin_anew():
+                sentence += f"; {out.written} bytes had been written by then: they are not a whole dump"
+                raise RestoreError(f"{task.label}: {sentence}", permanent=True) from error
+        else:
+            out.finish()
+            return
+    raise RestoreError(f"{task.label}: no copy can be restored: {'; '.join(errors)}", permanent=True)
+
+
+def _from(task: RestoreTask, copy: Copy, out: "_Out", tell: Tell) -> None:
+    with drive_of(copy.drive, task.retry).open(copy.ref) as raw:
+        source = _Checked(raw)
+        due = 0.0
+        with unpacked(cast(BinaryIO, source), task.ending, task.identities) as dump:
+            while chunk := dump.read(CHUNK):
+                out.write(chunk)
+                if time.monotonic() >= due:
+                    due = time.monotonic() + _TELL_EVERY
+                    tell(Restoring(label=copy.drive.label, read=source.size, written=out.written))
+            source.must_be(task.sha256)
+        tell(Restoring(label=copy.drive.label, read=source.size, written=out.written))
+
+
+class _Checked(io.RawIOBase):
+    """The stored bytes, hashed as they are read."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = self._source.read(-1 if size is None else size)
+        self._digest.update(data)
+        self.size += len(data)
+        return data
+
+    def must_be(self, sha256: str) -> None:
+        """Raise PipelineError unless this is the hash of all bytes; those that nobody has read are read now."""
+        while self.read(CHUNK):
+            pass
+        if self._digest.hexdigest() != sha256:
+            raise PipelineError("the object is damaged: its sha256 is not the one that was recorded", permanent=True)
+
+
+class _Out:
+    """What takes the dump: a file, or a pipe."""
+
+    def __init__(self, task: RestoreTask) -> None:
+        self._fd = task.fd
+        self._label = task.label
+        self._file = stat.S_ISREG(os.fstat(task.fd).st_mode)
+        self._start = os.lseek(task.fd, 0, os.SEEK_CUR) if self._file else 0
+        self.written = 0
+
+    def write(self, data: bytes) -> None:
+        """Write all of it."""
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError as error:
+            raise self._refusal(error) from error
+        self.written += len(data)
+
+    def begin_anew(self) -> bool:
+        """Whether nothing is written now, so that another copy may be."""
+        if self.written and self._file:
+            os.ftruncate(self._fd, self._start)
+            os.lseek(self._fd, self._start, os.SEEK_SET)
+            self.written = 0
+        return not self.written
+
+    def finish(self) -> None:
+        """Bring a file to the disk."""
+        try:
+            if self._file:
+                os.fsync(self._fd)
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: OSError) -> RestoreError:
+        why = {
+            errno.EPIPE: "what reads standard output has ended before the dump has",
+            errno.ENOSPC: "the disk that the dump is written to is full: make room, or name another file",
+            errno.EDQUOT: "the quota of the disk that the dump is written to is used up: name another file",
+        }.get(error.errno or 0, f"the dump cannot be written: {error.strerror}")
+        return RestoreError(f"{self._label}: {why}", permanent=True)
