@@ -40,6 +40,40 @@ CHECKSUMS: Mapping[str, Checksum] = {
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part that the server holds: `carried` is what its request carried, its checksum."""
+
+    number: int
+    size: int
+    etag: str
+    digest: bytes
+    carried: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A part of a dead process's upload, as the server lists it."""
+
+    etag: str
+    size: int
+    checksums: Mapping[str, str]
+
+    @classmethod
+    def of(cls, listed: Mapping[str, Any]) -> "Held":
+        """A part of a list's answer."""
+        return cls(listed["ETag"], listed["Size"], stored_checksums(listed))
+
+    def is_of(self, data: bytes, checksum: Checksum, digest: bytes) -> bool:
+        """Whether it holds these bytes.
+
+        Servers that list no checksum are believed by the ETag. Where that is no MD5 the part is merely sent again.
+        """
+        if self.size == len(data) and checksum.name in self.checksums:
+            return self.checksums[checksum.name] == digest.hex()
+        return self.etag.strip('"') == hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True)
 class Parts:
     """How large the parts are, and how many are in memory at once."""
 

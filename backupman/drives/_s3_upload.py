@@ -2,19 +2,20 @@
 
 The SDK's own transfer manager buffers about ten parts of a stream whatever is configured, and hides the upload's id.
 Every request carries a checksum that the server verifies before it answers; what it then says that it stored is
-compared once more. The ETag is never used: with SSE-KMS it is no hash of the content.
+compared once more. The ETag is never asked whether an object is whole: with SSE-KMS it is no hash of the content.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from backupman.drives import Opened, Stat
 from backupman.drives._s3_errors import Door, NameTaken, Unsupported, UploadGone
-from backupman.drives._s3_parts import MAX_PARTS, Checksum, Parts, agree, read_part, stored_checksums
+from backupman.drives._s3_parts import MAX_PARTS, Checksum, Held, Part, Parts, agree, read_part, stored_checksums
 from backupman.errors import BackupmanError, DriveError, ObjectNotFound
 
 if TYPE_CHECKING:
@@ -38,12 +39,29 @@ class Sender:
 
     def send(self, reader: BinaryIO, parts: Parts, opened: Opened | None) -> Stat:
         """Everything that the reader gives: in one request if it is smaller than a part."""
+        self._refuse_taken()
         first = read_part(reader, parts.size)
         if len(first) < parts.size:
             return self._send_whole(first)
         waiting = [first]
         del first  # from here on a part is in memory only until it was sent
-        return self._send_parts(waiting, reader, parts, opened)
+        upload_id = self._begin(**({"ChecksumAlgorithm": self.checksum.algorithm} if self.checksum.algorithm else {}))
+        with self._workers(upload_id, parts) as pool:
+            if opened:
+                opened(upload_id)
+            return self._complete(upload_id, self._send_all(pool, upload_id, waiting, reader, parts, {}))
+
+    def resume(self, reader: BinaryIO, parts: Parts, upload_id: str) -> Stat | None:
+        """Go on with the upload of a dead process; None if it has to begin anew, and nothing was read.
+
+        All is read and cut as before. A part that the server holds is not sent again if it is of the same bytes.
+        """
+        with self._workers(upload_id, parts) as pool:
+            self._refuse_taken()
+            held = self._held(upload_id)
+            if held is None:
+                return None
+            return self._complete(upload_id, self._send_all(pool, upload_id, [], reader, parts, held))
 
     def _send_whole(self, data: bytes) -> Stat:
         digest = self.checksum.digest(data)
@@ -53,28 +71,56 @@ class Sender:
         self._confirm(expected, answer)
         return expected
 
-    def _send_parts(self, waiting: list[bytes], reader: BinaryIO, parts: Parts, opened: Opened | None) -> Stat:
-        """A multipart upload, which is aborted whatever goes wrong."""
-        about = {"ChecksumAlgorithm": self.checksum.algorithm} if self.checksum.algorithm else {}
-        upload_id = self._begin(**about)
+    def _refuse_taken(self) -> None:
+        """Notice an object of that name before all is sent; the write itself refuses it too, where the server can."""
+        try:
+            self.door.retry.call(self.head)
+        except DriveError as error:
+            if error.permanent:  # not there, or not ours to ask
+                return
+            raise
+        raise DriveError(f"{self.door.label}: {self.key} is already there, and nothing was overwritten", permanent=True)
+
+    @contextmanager
+    def _workers(self, upload_id: str, parts: Parts) -> Iterator[ThreadPoolExecutor]:
+        """Threads for the parts of a multipart upload, which is aborted whatever goes wrong."""
         with ThreadPoolExecutor(parts.concurrency, thread_name_prefix=f"s3-{self.door.label}") as pool:
             try:
-                if opened:
-                    opened(upload_id)
-                sent = self._send_all(pool, upload_id, waiting, reader, parts)
-                return self._complete(upload_id, sent)
+                yield pool
             except BaseException:
                 self._stop.set()
                 pool.shutdown(cancel_futures=True)  # a part that lands after the abort would stay
                 self._abort_after_failure(upload_id)
                 raise
 
+    def _held(self, upload_id: str) -> dict[int, Held] | None:
+        """The parts that the server holds, by number; None if the upload is gone, or is of no use and was aborted."""
+        pages = self._client.get_paginator("list_parts").paginate(**self._object, UploadId=upload_id)
+        try:
+            found = self._call(lambda: list(pages))
+        except UploadGone:
+            return None
+        except DriveError as error:
+            if not error.permanent:
+                raise
+            found = []  # not ours to ask
+        if not found or found[0].get("ChecksumAlgorithm", self.checksum.algorithm) != self.checksum.algorithm:
+            self._abort_after_failure(upload_id)
+            return None
+        return {part["PartNumber"]: Held.of(part) for page in found for part in page.get("Parts", [])}
+
     def _send_all(
-        self, pool: ThreadPoolExecutor, upload_id: str, waiting: list[bytes], reader: BinaryIO, parts: Parts
-    ) -> "list[_Part]":
+        self,
+        pool: ThreadPoolExecutor,
+        upload_id: str,
+        waiting: list[bytes],
+        reader: BinaryIO,
+        parts: Parts,
+        held: Mapping[int, Held],
+    ) -> list[Part]:
         """Read the parts in order and send them side by side; what was sent, in order."""
-        under_way: set[Future[_Part]] = set()
-        sent: list[_Part] = []
+        under_way: set[Future[Part]] = set()
+        sent: list[Part] = []
 
         def collect(room: bool) -> None:
             nonlocal under_way
@@ -89,7 +135,7 @@ class Sender:
                 waiting.append(read_part(reader, size))
             if not waiting[0]:
                 break
-            under_way.add(pool.submit(self._send_part, upload_id, number, waiting.pop()))
+            under_way.add(pool.submit(self._send_part, upload_id, number, waiting.pop(), held.get(number)))
         else:
             if reader.read(1):
                 sentence = f"{self.door.label}: {self.key} needs more than {MAX_PARTS} parts: set a larger part_size"
@@ -98,9 +144,11 @@ class Sender:
             collect(room=False)
         return sorted(sent, key=lambda part: part.number)
 
-    def _send_part(self, upload_id: str, number: int, data: bytes) -> "_Part":
+    def _send_part(self, upload_id: str, number: int, data: bytes, held: Held | None) -> Part:
         digest = self.checksum.digest(data)
         carried = self.checksum.carried(digest)
+        if held and held.is_of(data, self.checksum, digest):
+            return Part(number, len(data), held.etag, digest, carried)
 
         def attempt() -> Any:
             if self._stop.is_set():
@@ -111,9 +159,9 @@ class Sender:
                 )
 
         answer = self.door.retry.call(attempt, sleep=self._stop.wait)
-        return _Part(number, len(data), str(answer["ETag"]), digest, carried)
+        return Part(number, len(data), str(answer["ETag"]), digest, carried)
 
-    def _complete(self, upload_id: str, sent: "list[_Part]") -> Stat:
+    def _complete(self, upload_id: str, sent: list[Part]) -> Stat:
         digest = self.checksum.digest(b"".join(part.digest for part in sent))
         size = sum(part.size for part in sent)
         expected = Stat(size, {f"{self.checksum.name}-parts": f"{digest.hex()}-{len(sent)}"})
@@ -235,12 +283,3 @@ class Sender:
 
     def _call(self, function: Callable[[], Any]) -> Any:
         return self.door.call(function, self.key)
-
-
-@dataclass(frozen=True)
-class _Part:
-    number: int
-    size: int
-    etag: str
-    digest: bytes
-    carried: Mapping[str, str]

@@ -70,7 +70,7 @@ class S3(Drive):
     ca_file: Path | None = Field(default=None, description="Certificates (PEM) to trust instead of the system's.")
     timeout: Duration = Field(default=timedelta(seconds=60), description="How long the server may stay silent.")
 
-    capabilities: ClassVar[Capabilities] = Capabilities(parts=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(parts=True, resumes=True)
 
     @field_validator("endpoint")
     @classmethod
@@ -97,11 +97,15 @@ class S3(Drive):
         return f"{prefix}/{valid_name(self.label, name)}" if prefix else valid_name(self.label, name)
 
     def upload(self, reader: BinaryIO, name: str, metadata: Mapping[str, str], opened: Opened | None = None) -> Stored:
-        key = self.path(name)
-        sender = self._sender(key, metadata)
-        self._refuse_taken(key)
-        stat = sender.send(reader, Parts(self.part_size, self.concurrency, equal=self._wants_equal_parts), opened)
-        return Stored(ref=key, size=stat.size, checksums=stat.checksums)
+        sender = self._sender(self.path(name), metadata)
+        return _stored(sender, sender.send(reader, self._parts, opened))
+
+    def resume(
+        self, reader: BinaryIO, name: str, metadata: Mapping[str, str], session: str, opened: Opened | None = None
+    ) -> Stored:
+        sender = self._sender(self.path(name), metadata)
+        stat = sender.resume(reader, self._parts, session) or sender.send(reader, self._parts, opened)
+        return _stored(sender, stat)
 
     def open(self, ref: str) -> BinaryIO:
         return cast(BinaryIO, io.BufferedReader(ObjectReader(self._client, self._door, self.bucket, ref), _BUFFER))
@@ -155,6 +159,10 @@ class S3(Drive):
         return [upload["UploadId"] for upload in found if upload["Key"] == key]
 
     @property
+    def _parts(self) -> Parts:
+        return Parts(self.part_size, self.concurrency, equal=self._wants_equal_parts)
+
+    @property
     def _wants_equal_parts(self) -> bool:
         if self.equal_parts is None:
             return (urlsplit(self.endpoint or "").hostname or "").endswith(".r2.cloudflarestorage.com")
@@ -188,16 +196,6 @@ class S3(Drive):
             head=lambda: self._head(key),
         )
 
-    def _refuse_taken(self, key: str) -> None:
-        """Notice an object of that name before all is sent; the write itself refuses it too, where the server can."""
-        try:
-            self.retry.call(lambda: self._head(key))
-        except DriveError as error:
-            if error.permanent:  # not there, or not ours to ask
-                return
-            raise
-        raise DriveError(f"{self.label}: {key} is already there, and nothing was overwritten", permanent=True)
-
     def _head(self, key: str) -> Stat:
         with self._door.explained(key):
             answer = self._client.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
@@ -206,6 +204,10 @@ class S3(Drive):
     @cached_property
     def _client(self) -> "S3Client":
         return connect(self, self._door)
+
+
+def _stored(sender: Sender, stat: Stat) -> Stored:
+    return Stored(ref=sender.key, size=stat.size, checksums=stat.checksums)
 
 
 def _ascii(metadata: Mapping[str, str]) -> dict[str, str]:
