@@ -110,6 +110,16 @@ def test_what_is_damaged_is_never_given_back(world: World, damage: str, method: 
     assert_nothing(world, ended, "App: no copy can be restored: Disk: ")
 
 
+def test_a_pipe_that_was_given_damaged_bytes_is_told_so(two_drives: World) -> None:
+    world = two_drives
+    world.config["data_sources"] = [{"provider": "command", "label": "App", "argv": ["seq", "100000"]}]
+    world.config["pipeline"] = {"compression": {"method": "none"}}
+    damaged(back_up(world), "flipped")
+    ended = world.run("restore", "latest", "-o", "-")
+    assert_nothing(world, ended, "its sha256 is not the one that was recorded; 588895 bytes had been written by then")
+    assert len(ended.out) == 588895
+
+
 def damaged(stored: Path, how: str) -> None:
     data = bytearray(stored.read_bytes())
     if how == "gone":
