@@ -14,6 +14,7 @@ from backupman.engine.recovery import Recovery
 from backupman.engine.runner import Runner
 from backupman.engine.spools import Spools
 from backupman.engine.steps import Steps
+from backupman.engine.verifying import Verifier
 from backupman.logs import hide_secrets
 from backupman.notifiers import Endpoint
 from backupman.store import Store
@@ -44,6 +45,7 @@ class App:
     recovery: Recovery
     keeping: Keeping
     pruner: Pruner
+    verifier: Verifier
     executor: Executor
     dispatcher: Dispatcher
 
@@ -77,6 +79,7 @@ class App:
             recovery=Recovery(config, jobs, list(told.values()), store, spools, runner),
             keeping=keeping,
             pruner=pruner,
+            verifier=Verifier(config, store),
             executor=Executor(config, runner, pruner),
             dispatcher=Dispatcher(config.deliveries, told, store, config.instance),
         )

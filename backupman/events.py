@@ -25,6 +25,8 @@ class EventKind(StrEnum):
     BACKUP_RECOVERED = "backup_recovered"
     SIZE_ANOMALY = "size_anomaly"
     PRUNE_REPORT = "prune_report"
+    VERIFY_SUCCESS = "verify_success"
+    VERIFY_FAILURE = "verify_failure"
     NOTIFICATION = "notification"
 
 
@@ -93,6 +95,8 @@ class DriveFileExtended(DriveFileReport):
     seconds: float | None = Field(description="How long the upload took.")
     error: str | None = Field(description="What went wrong.")
     trashed_at: Time | None = Field(default=None, description="Since when the retention lets it go.")
+    verified_at: Time | None = Field(default=None, description="When it was last read back and was right.")
+    verify_error: str | None = Field(default=None, description="What was wrong when it was last read back.")
 
 
 class BackupExtended(BackupReport):

@@ -160,6 +160,10 @@ class DriveFile(SQLModel, table=True):
     updated_at: datetime | None = Field(default=None, sa_type=Utc)
     trashed_at: datetime | None = Field(default=None, sa_type=Utc)
     """Since when it waits for its deletion."""
+    verified_at: datetime | None = Field(default=None, sa_type=Utc)
+    """When it was last read back whole and was what had been stored."""
+    verify_error: str | None = Field(default=None, sa_column=text_column())
+    """What was wrong when it was last read back."""
 
     backup: Backup = Relationship(back_populates="drive_files")
 

@@ -105,6 +105,8 @@ class _Collector:
         drives = [drive.label for drive in config.drives]
         copies = store.statistics.newest_on(own, drives)
         yield from _newest("newest_finished", "newest finished backup on a drive", (*_OF, "drive"), copies)
+        verified = store.statistics.newest_on(own, drives, verified=True)
+        yield from _newest("newest_verified", "newest verified backup on a drive", (*_OF, "drive"), verified)
         yield from self._last("last_backup", "last backup", _OF, own)
         yield from self._counted("backups", "Backups", _OF, Kind.OWN)
         yield from self._totals()

@@ -26,6 +26,7 @@ from backupman.cli import (
     run,
     schedule,
     serve,
+    verify,
 )
 from backupman.cli import exec as wrapping
 from backupman.cli.auth_google import auth_google
@@ -85,6 +86,7 @@ _COMMANDS: _Commands = {
     "list": records.list_backups,
     "show": records.show,
     "restore": restore.restore,
+    "verify": verify.verify,
     "prune": prune.prune,
     "pin": prune.pin,
     "unpin": prune.unpin,

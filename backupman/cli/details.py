@@ -100,6 +100,10 @@ def _drive(out: Console, backup: Backup, file: DriveFile) -> None:
     elif file.status == Status.FINISHED:
         print_marked(file.status, f"{what}stored in {span(file.seconds)}", out, indent=2)
         rows = [("Path", file.path), ("Size", _bytes(file.size)), ("SHA-256", file.sha256)]
+        if file.verify_error:
+            rows.append(("Bad", unlabelled(file.verify_error, file.label)))
+        if file.verified_at:
+            rows.append(("Read back", f"{local(file.verified_at)}, every byte was right"))
         if file.trashed_at:
             rows.append(("Trash", f"since {local(file.trashed_at)}; `backupman pin` keeps it"))
         print_rows(rows, out, indent=4)

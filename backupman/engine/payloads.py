@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from backupman.engine.alarms import IncidentReport
 from backupman.engine.pruning import PruneReport
+from backupman.engine.verifying import VerifyReport
 from backupman.events import BackupExtended, EventKind, NotificationReport, View
 
 PAYLOADS: Mapping[EventKind, type[View]] = {
@@ -17,5 +18,7 @@ PAYLOADS: Mapping[EventKind, type[View]] = {
     EventKind.BACKUP_RECOVERED: IncidentReport,
     EventKind.SIZE_ANOMALY: IncidentReport,
     EventKind.PRUNE_REPORT: PruneReport,
+    EventKind.VERIFY_SUCCESS: VerifyReport,
+    EventKind.VERIFY_FAILURE: VerifyReport,
     EventKind.NOTIFICATION: NotificationReport,
 }

@@ -9,6 +9,7 @@ from typing import Any
 from backupman.config import Config, plans
 from backupman.engine.alarms import IncidentReport
 from backupman.engine.pruning import PruneReport
+from backupman.engine.verifying import VerifyReport
 from backupman.errors import NotifyError
 from backupman.events import BackupExtended, DriveFileExtended, EventKind, NotificationReport, View, iso
 from backupman.notifiers import Endpoint, Message, Notifier
@@ -215,6 +216,20 @@ def _pruned(_: EventKind, *, job: str, source: str, instance: str) -> View:
     )
 
 
+def _verified(kind: EventKind, *, job: str, source: str, instance: str) -> View:
+    return VerifyReport(
+        label=LABEL,
+        job=job,
+        source=source,
+        instance=instance,
+        level="checksum",
+        good=0,
+        bad=int(kind == EventKind.VERIFY_FAILURE),
+        copies=[],
+        reason=SENTENCE,
+    )
+
+
 def _other(names: Mapping[str, str]) -> dict[str, Any]:
     """What every payload has that is not about one backup."""
     known = {"Label": LABEL, **{name.title(): value for name, value in names.items()}}
@@ -232,5 +247,7 @@ _SHAPES = {
     EventKind.BACKUP_RECOVERED: _incident,
     EventKind.SIZE_ANOMALY: _incident,
     EventKind.PRUNE_REPORT: _pruned,
+    EventKind.VERIFY_SUCCESS: _verified,
+    EventKind.VERIFY_FAILURE: _verified,
     EventKind.NOTIFICATION: _notification,
 }

@@ -67,10 +67,10 @@ class Statistics:
         found = self._rows(query.where(col(Backup.kind) == Kind.INGESTED).distinct())
         return {Series(source, database, sender) for source, database, sender in found}
 
-    def newest_on(self, series: Collection[Series], drives: Collection[str]) -> list[Copy]:
-        """The newest good copy of each series on each of the drives."""
+    def newest_on(self, series: Collection[Series], drives: Collection[str], *, verified: bool = False) -> list[Copy]:
+        """The newest good copy of each series on each of the drives; or the newest that was read back and was right."""
         with self._sessions() as session:
-            found = [_newest(session, each, drive) for each in series for drive in drives]
+            found = [_newest(session, each, drive, verified=verified) for each in series for drive in drives]
             return [copy for copy in found if copy]
 
     def newest(self, series: Collection[Series]) -> list[Copy]:
@@ -114,7 +114,7 @@ def _of(series: Series, *wanted: Any) -> Any:
     return query.order_by(col(Backup.created_at).desc()).limit(1)
 
 
-def _newest(session: Session, series: Series, drive: str | None) -> Copy | None:
+def _newest(session: Session, series: Series, drive: str | None, *, verified: bool = False) -> Copy | None:
     query = _of(series, col(Backup.created_at), col(Backup.stored_size), col(Backup.seconds))
     if drive is None:
         query = query.where(col(Backup.status) == Status.FINISHED)
@@ -122,6 +122,8 @@ def _newest(session: Session, series: Series, drive: str | None) -> Copy | None:
         held = select(DriveFile.id).where(
             DriveFile.backup_id == Backup.id, DriveFile.label == drive, DriveFile.status == Status.FINISHED
         )
+        if verified:
+            held = held.where(col(DriveFile.verified_at).is_not(None), col(DriveFile.verify_error).is_(None))
         query = query.where(exists(held.correlate(Backup)))
     row = session.connection().execute(query).first()
     return Copy(series, drive, *row) if row else None

@@ -206,6 +206,8 @@ def families(api: Api) -> Iterator[tuple[str, str, str, set[str]]]:
 def full(api: Api, receiver: Receiver) -> Api:
     """A daemon with a sample of every metric."""
     api.run()
+    app = api.daemon.app
+    assert [checked.error for checked in app.verifier.verify(app.store.backups.list())] == [None]
     api.daemon.app.store.ingest.backup(
         Reported("web-1", "Nightly", now(), "Success", "m", seconds=1.0), Recipient("test-host")
     )

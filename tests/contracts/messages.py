@@ -35,6 +35,8 @@ def message(kind: str = EventKind.BACKUP_REPORT, text: str = "", **changed: Any)
         payload = _incident(kind, text)
     elif kind == EventKind.NOTIFICATION:
         payload = _notification(text)
+    elif kind in (EventKind.VERIFY_SUCCESS, EventKind.VERIFY_FAILURE):
+        payload = _verified(kind, text)
     else:
         payload = _backup(kind, text)
     time = datetime(2025, 7, 2, 10, 5, tzinfo=UTC)
@@ -77,6 +79,22 @@ def _notification(text: str) -> dict[str, Any]:
         "Message": f"9 % are free{text}",
         "Time": "2025-07-02T10:05:00Z",
         "Instance": f"db1{text}",
+    }
+
+
+def _verified(kind: str, text: str) -> dict[str, Any]:
+    """A `VerifyReport`."""
+    bad = int(kind == EventKind.VERIFY_FAILURE)
+    return {
+        "Label": f"Mysql 1{text}",
+        "Job": f"nightly{text}",
+        "Source": f"Mysql 1{text}",
+        "Instance": f"db1{text}",
+        "Level": "checksum",
+        "Good": 4,
+        "Bad": bad,
+        "Copies": [],
+        "Reason": f"Mysql 1: copies read back: 4 good (5.6 GiB){' and 1 bad' if bad else ''}{text}",
     }
 
 

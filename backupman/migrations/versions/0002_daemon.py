@@ -26,6 +26,8 @@ def upgrade() -> None:
     op.add_column("backupman_backups", sa.Column("timed_out", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("backupman_backups", sa.Column("pinned_until", _TIME))
     op.add_column("backupman_drive_files", sa.Column("trashed_at", _TIME))
+    op.add_column("backupman_drive_files", sa.Column("verified_at", _TIME))
+    op.add_column("backupman_drive_files", sa.Column("verify_error", _TEXT))
     _index()
     op.create_table(
         "backupman_schedules",
