@@ -1,11 +1,10 @@
-"""The tables of all records, and the one rule that says what a Backup's status is.
+"""The tables of all records.
 
 Times are UTC and aware. Our tables have names of their own: those of the original Go program (`backups`,
 `backup_drive_files`) may live in the same database and are never touched.
 """
 
 import uuid
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -161,9 +160,8 @@ class DriveFile(SQLModel, table=True):
     trashed_at: datetime | None = Field(default=None, sa_type=Utc)
     """Since when it waits for its deletion."""
     verified_at: datetime | None = Field(default=None, sa_type=Utc)
-    """When it was last read back whole and was what had been stored."""
     verify_error: str | None = Field(default=None, sa_column=text_column())
-    """What was wrong when it was last read back."""
+    """When it was last read back and was what had been stored, and what was wrong the last time."""
 
     backup: Backup = Relationship(back_populates="drive_files")
 
@@ -300,19 +298,3 @@ class Notification(SQLModel, table=True):
     message: str | None = Field(default=None, sa_column=text_column())
     time: datetime = Field(sa_type=Utc)
     created_at: datetime = Field(default_factory=now, sa_type=Utc)
-
-
-def settle(dump: str, drive_files: Iterable[DriveFile]) -> Status:
-    """The status of a Backup from its dump and its DriveFiles: the only place that decides it.
-
-    Finished: the dump is good, every required drive holds it, and at least one drive does. Pending: something is still
-    under way. Failed: everything else.
-    """
-    files = list(drive_files)
-    if dump == Status.FAILED:
-        return Status.FAILED
-    if dump == Status.PENDING or any(file.status == Status.PENDING for file in files):
-        return Status.PENDING
-    lost = any(file.required and file.status == Status.FAILED for file in files)
-    kept = any(file.status == Status.FINISHED for file in files)
-    return Status.FINISHED if kept and not lost else Status.FAILED

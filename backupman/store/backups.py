@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, and_, or_
 from sqlmodel import Session, col, select
 
 from backupman.errors import NotFoundError
-from backupman.records import Backup, DriveFile, Kind, Status, now, settle
+from backupman.records import Backup, DriveFile, Kind, Status, now
+from backupman.settling import settle
 from backupman.store._ids import begins
 from backupman.store.outbox import Announcement, owe
 

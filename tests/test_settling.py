@@ -4,7 +4,8 @@ from itertools import product
 
 import pytest
 
-from backupman.records import DriveFile, Status, settle
+from backupman.records import DriveFile, Status
+from backupman.settling import settle
 
 PENDING, FINISHED, FAILED = Status.PENDING, Status.FINISHED, Status.FAILED
 
