@@ -10,7 +10,8 @@ BackupmanError
 │       └── TimedOut     a dump took longer than its source's timeout
 ├── PipelineError        a stream cannot be compressed, encrypted, decoded or spooled
 ├── DriveError           a drive refused or lost something
-│   └── ObjectNotFound   there is no such object on the drive
+│   ├── ObjectNotFound   there is no such object on the drive
+│   └── Retained         the drive itself keeps the object for now
 ├── NotifyError          a message was not delivered
 ├── HookError            a hook command failed
 ├── RestoreError         a restore failed
@@ -91,6 +92,10 @@ class DriveError(BackupmanError):
 
 class ObjectNotFound(DriveError):
     """There is no such object on the drive."""
+
+
+class Retained(DriveError):
+    """The drive itself keeps the object for now: by a lock, or because its own rules are to remove it."""
 
 
 class NotifyError(BackupmanError):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from backupman.engine.pruning import Plan, Step
     from backupman.sources import Source
 
-_WORDS = {"keep": "finished", "mark": "pending", "trash": "pending", "delete": "failed"}
+_WORDS = {"keep": "finished", "mark": "pending", "trash": "pending", "retained": "pending", "delete": "failed"}
 """The mark that each action is shown with."""
 
 
@@ -180,7 +180,7 @@ def _print(
     for column in (2, 3, 4):
         shown.columns[column].no_wrap = True
     for _, step in steps:
-        if dry_run or step.action in ("delete", "mark"):
+        if dry_run or step.action in ("delete", "mark", "retained"):
             backup = step.file.backup
             began = local(backup.created_at)
             shown.add_row(one_line(backup.label, 200), step.file.label, began, size(step.file.size), *_what(step))

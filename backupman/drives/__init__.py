@@ -138,7 +138,7 @@ class Drive(Provider, ABC):
 
     @abstractmethod
     def delete(self, ref: str) -> None:
-        """Remove the object; one that is not there is fine. Raises DriveError."""
+        """Remove the object; one that is not there is fine. Raises Retained, DriveError."""
 
     @abstractmethod
     def stat(self, ref: str) -> Stat:

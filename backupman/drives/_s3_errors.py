@@ -20,6 +20,10 @@ class UploadGone(DriveError):
     """There is no such multipart upload: it was aborted, or completed before."""
 
 
+class Forbidden(DriveError):
+    """The key may not do that."""
+
+
 class Unsupported(DriveError):
     """The server does not know something that was asked for."""
 
@@ -39,7 +43,8 @@ _TAKEN = _Meaning("{object} is already there, and nothing was overwritten", kind
 _NO_OBJECT = _Meaning("there is no {object} in bucket {bucket}", kind=ObjectNotFound)
 _FORBIDDEN = _Meaning(
     "the key may not do that in bucket {bucket}: give it s3:PutObject, for the retention s3:DeleteObject, for restores "
-    "s3:GetObject ({said})"
+    "s3:GetObject ({said})",
+    kind=Forbidden,
 )
 _NO_BUCKET = _Meaning("there is no bucket {bucket} at {endpoint}: make it, or correct bucket, region and endpoint")
 

@@ -45,7 +45,7 @@ class Sender:
             return self._send_whole(first)
         waiting = [first]
         del first  # from here on a part is in memory only until it was sent
-        upload_id = self._begin(**({"ChecksumAlgorithm": self.checksum.algorithm} if self.checksum.algorithm else {}))
+        upload_id = self._begin(**self._algorithm)
         with self._workers(upload_id, parts) as pool:
             if opened:
                 opened(upload_id)
@@ -66,7 +66,8 @@ class Sender:
     def _send_whole(self, data: bytes) -> Stat:
         digest = self.checksum.digest(data)
         expected = Stat(len(data), {self.checksum.name: digest.hex()})
-        carried = {"Body": data, **self.checksum.carried(digest), **self.settings}
+        # A bucket that locks what it takes wants to be told the algorithm too.
+        carried = {"Body": data, **self._algorithm, **self.checksum.carried(digest), **self.settings}
         answer = self._create(lambda more: self._client.put_object(**self._object, **carried, **more), expected)
         self._confirm(expected, answer)
         return expected
@@ -276,6 +277,10 @@ class Sender:
     def _client(self) -> Any:
         """The client without its types, which know no members that are put together at run time."""
         return self.client
+
+    @property
+    def _algorithm(self) -> dict[str, str]:
+        return {"ChecksumAlgorithm": self.checksum.algorithm} if self.checksum.algorithm else {}
 
     @property
     def _object(self) -> dict[str, str]:

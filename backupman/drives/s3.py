@@ -4,7 +4,7 @@ import io
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal, cast
@@ -14,11 +14,11 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from backupman.drives import Capabilities, Drive, Opened, Stat, Stored, valid_name
 from backupman.drives._s3_client import connect
-from backupman.drives._s3_errors import Door
+from backupman.drives._s3_errors import Door, Forbidden
 from backupman.drives._s3_parts import CHECKSUMS, MAX_PART, MIN_PART, Parts, stored_checksums
 from backupman.drives._s3_read import ObjectReader
 from backupman.drives._s3_upload import Sender
-from backupman.errors import DriveError, ObjectNotFound
+from backupman.errors import DriveError, ObjectNotFound, Retained
 from backupman.registry import Duration, Size
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ class S3(Drive):
     tags: dict[TagName, TagValue] = Field(
         default={}, max_length=10, description="Tags of every object, for lifecycle rules, policies and bills."
     )
+    deletion: Literal["never"] | None = Field(
+        default=None, alias="delete", description="`never` leaves it to the bucket's lifecycle rules to remove objects."
+    )
     verify_tls: bool = Field(default=True, description="`false` trusts any certificate.")
     ca_file: Path | None = Field(default=None, description="Certificates (PEM) to trust instead of the system's.")
     timeout: Duration = Field(default=timedelta(seconds=60), description="How long the server may stay silent.")
@@ -111,7 +114,10 @@ class S3(Drive):
         return cast(BinaryIO, io.BufferedReader(ObjectReader(self._client, self._door, self.bucket, ref), _BUFFER))
 
     def delete(self, ref: str) -> None:
-        self._door.call(lambda: self._client.delete_object(Bucket=self.bucket, Key=ref), ref)
+        if why := self._retained(ref):
+            raise Retained(f"{self.label}: {ref} {why}", permanent=True)
+        if self.deletion != "never":  # else it is gone already
+            self._door.call(lambda: self._client.delete_object(Bucket=self.bucket, Key=ref), ref)
 
     def stat(self, ref: str) -> Stat:
         try:
@@ -195,6 +201,22 @@ class S3(Drive):
             settings={member: value for member, value in settings.items() if value},
             head=lambda: self._head(key),
         )
+
+    def _retained(self, key: str) -> str | None:
+        """Why the object stays for now. In a bucket with locks a removal only hides it, so that it is asked before."""
+        try:
+            if self.deletion == "never":
+                self.stat(key)
+                return "is left to the bucket's lifecycle rules"
+            about = self._door.call(lambda: self._client.head_object(Bucket=self.bucket, Key=key), key)
+        except ObjectNotFound:
+            return None
+        except Forbidden:  # not ours to ask
+            return "is left to the bucket's lifecycle rules" if self.deletion == "never" else None
+        until = about.get("ObjectLockRetainUntilDate")
+        if until and until > datetime.now(UTC):
+            return f"is locked until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        return "is locked by a legal hold" if about.get("ObjectLockLegalHoldStatus") == "ON" else None
 
     def _head(self, key: str) -> Stat:
         with self._door.explained(key):

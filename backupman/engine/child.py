@@ -38,7 +38,7 @@ from backupman.engine.protocol import (
     Task,
     UploadTask,
 )
-from backupman.errors import BackupmanError, Interrupted, ObjectNotFound
+from backupman.errors import BackupmanError, Interrupted, ObjectNotFound, Retained
 from backupman.pipeline._sink import CHUNK
 from backupman.registry import provider_class
 from backupman.sources import Source
@@ -157,6 +157,8 @@ def _delete(task: DeleteTask, channel: Channel) -> None:
         try:
             for ref in refs:
                 drive.delete(ref)
+        except Retained as retained:
+            channel.tell(Deleted(index=index, retained=retained.sentence))
         except BackupmanError as error:
             channel.tell(Deleted(index=index, error=error.sentence))
         else:

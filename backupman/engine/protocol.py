@@ -216,11 +216,12 @@ class Databases(BaseModel):
 
 
 class Deleted(BaseModel):
-    """What came of removing one of a DeleteTask's `refs`, by its place there."""
+    """What came of removing one of a DeleteTask's `refs`, by its place there; `retained` is why the drive keeps it."""
 
     type: Literal["deleted"] = "deleted"
     index: int
     error: str | None = None
+    retained: str | None = None
 
 
 class Logged(BaseModel):

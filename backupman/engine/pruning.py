@@ -31,7 +31,10 @@ _TOLD = 1000
 
 @dataclass
 class Step:
-    """What becomes of one copy: `keep`, `mark` (its time in the trash begins), `trash` (it goes on) or `delete`."""
+    """What becomes of one copy: `keep`, `mark` (its time in the trash begins), `trash` (it goes on) or `delete`.
+
+    A drive may answer that it keeps a copy itself, by a lock or by rules of its own: it is `retained` then.
+    """
 
     file: DriveFile
     action: str
@@ -166,7 +169,10 @@ class Pruner:
                 step = steps[message.index]
                 step.error = message.error
                 done.add(message.index)
-                if message.error is None:
+                if message.retained:
+                    step.action, step.reason = "retained", message.retained
+                    log.info("%s", message.retained)
+                elif message.error is None:
                     log.info("%s: removed %s: %s", drive.label, step.file.path, step.reason)
                     self._store.copies.forget(step.file.id)
 
@@ -213,7 +219,7 @@ def _report(plan: JobPlan, source: Source, instance: str, planned: Plan) -> Prun
     deleted = [step for step in planned.of("delete") if not step.error]
     marked = planned.of("mark")
     freed = sum(step.file.size or 0 for step in deleted)
-    kept = len(planned.of("keep", "trash"))
+    kept = len(planned.of("keep", "trash", "retained"))
     return PruneReport(
         label=source.label,
         job=plan.label,

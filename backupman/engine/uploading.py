@@ -4,6 +4,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from threading import Event, Thread
 from typing import Any, BinaryIO, cast
@@ -21,7 +22,7 @@ from backupman.engine.protocol import (
     UploadFailed,
     UploadTask,
 )
-from backupman.errors import BackupmanError, DriveError
+from backupman.errors import BackupmanError, DriveError, Retained
 from backupman.naming import sidecar_name
 from backupman.pipeline.spool import Spool
 from backupman.registry import provider_class
@@ -181,7 +182,8 @@ def abort(task: AbortTask) -> None:
             drive.abort(task.object_name, about.leftover_session)
             for name in (task.object_name, sidecar_name(task.object_name)):
                 if ref := drive.find(name):
-                    drive.delete(ref)
+                    with suppress(Retained):
+                        drive.delete(ref)
         except BackupmanError as error:
             errors.append(error.sentence)
     if errors:
