@@ -1,6 +1,5 @@
 """The S3 drive when something goes wrong: each fault ends in a sentence, and nothing is left behind."""
 
-import io
 import logging
 import os
 import time
@@ -273,94 +272,6 @@ def test_a_server_that_cannot_be_asked_afterwards(drive: S3, in_front: Proxy) ->
         put(s3_of(drive, checksum="md5"), "another", b"body")
 
 
-SENTENCES = {
-    (403, "InvalidAccessKeyId"): "does not know the access_key: correct it, or make a new pair of keys",
-    (403, "SignatureDoesNotMatch"): "the secret_key does not belong to the access_key: correct it",
-    (403, "AccessDenied"): "the key may not do that in bucket .*: give it s3:PutObject",
-    (403, "UnknownToUs"): "the key may not do that in bucket .*: give it s3:PutObject",
-    (400, "ExpiredToken"): "the session_token has expired: set a fresh one",
-    (403, "RequestTimeTooSkewed"): "the clock of this machine is wrong: set it",
-    (404, "NoSuchBucket"): "there is no bucket .* at .*: make it, or correct bucket, region and endpoint",
-    (400, "AuthorizationHeaderMalformed"): "bucket .* is in another region than us-east-1: set region",
-    (301, "PermanentRedirect"): "bucket .* is in another region than us-east-1: set region",
-    (501, "NotImplemented"): "does not know all that was asked for: try `checksum: md5`",
-    (400, "InvalidStorageClass"): r"refused the call \(InvalidStorageClass said so\)",
-    (500, "InternalError"): r"cannot answer now \(InternalError said so\)",
-    (503, "SlowDown"): "asks for fewer requests: lower concurrency",
-    (503, "ServiceUnavailable"): "cannot answer now",
-    (429, "TooManyRequests"): "cannot answer now",
-    (400, "RequestTimeout"): "cannot answer now",
-    (409, "ConditionalRequestConflict"): "cannot answer now",
-}
-TEMPORARY = {"InternalError", "SlowDown", "ServiceUnavailable", "TooManyRequests", "RequestTimeout"}
-
-
-@pytest.mark.parametrize(("status", "code"), SENTENCES)
-def test_what_the_server_refuses_is_explained(
-    s3: Server, bucket: str, in_front: Proxy, status: int, code: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    drive = s3_drive(s3, bucket, endpoint=in_front.endpoint)
-    # An answer to HEAD has no body, and so no code.
-    in_front.rule = lambda request, forward: (
-        Answer(404) if request.method == "HEAD" else error(status, code, close=True)
-    )
-    calls: list[Callable[[], object]] = [
-        drive.check,
-        lambda: put(drive, NAME, bytes(PART)),
-        lambda: put(drive, NAME, b"body"),
-        lambda: list(drive.list()),
-        lambda: drive.open(NAME),
-    ]
-    for call in calls:
-        with pytest.raises(DriveError, match=f"^a bucket: .*{SENTENCES[status, code]}") as raised:
-            call()
-        assert raised.value.permanent == (code not in TEMPORARY | {"ConditionalRequestConflict"})
-        for secret in drive.secrets():
-            assert secret not in str(raised.value)
-            assert secret not in caplog.text
-    assert objects(s3, bucket) == []
-
-
-def test_the_servers_own_wish_is_kept(drive: S3, in_front: Proxy) -> None:
-    slow = error(503, "SlowDown", close=True)
-    slow.headers["retry-after"] = "7"
-    in_front.rule = lambda request, forward: slow
-    with pytest.raises(DriveError) as raised:
-        s3_of(drive).check()
-    assert raised.value.retry_after == 7
-
-
-def test_a_missing_bucket_is_no_missing_object(s3: Server, in_front: Proxy) -> None:
-    drive = s3_drive(s3, "no-such-bucket", endpoint=in_front.endpoint)
-    calls: list[Callable[[], object]] = [
-        drive.check,
-        lambda: put(drive, NAME, b"body"),
-        lambda: put(drive, NAME, bytes(PART)),
-        lambda: list(drive.list()),
-        lambda: drive.open(NAME),
-        lambda: drive.stat(NAME),
-        lambda: drive.find(NAME),
-        lambda: drive.delete(NAME),
-    ]
-    for call in calls:
-        with pytest.raises(DriveError, match=r"^a bucket: there is no bucket no-such-bucket at http") as raised:
-            call()
-        assert raised.value.permanent
-        assert not isinstance(raised.value, ObjectNotFound)
-
-
-def test_a_server_that_stays_silent(drive: S3, in_front: Proxy) -> None:
-    def rule(request: Request, forward: Forward) -> Answer:
-        time.sleep(1)
-        return forward()
-
-    in_front.rule = rule
-    with pytest.raises(DriveError, match=r"^a bucket: .* cannot be reached: .*timeout") as raised:
-        s3_of(drive, timeout="200ms").check()
-    assert not raised.value.permanent
-
-
 def test_a_dump_that_fails_does_not_wait_for_a_part_that_is_tried_again(
     s3: Server, bucket: str, drive: S3, in_front: Proxy
 ) -> None:
@@ -379,65 +290,3 @@ def test_a_dump_that_fails_does_not_wait_for_a_part_that_is_tried_again(
         put(drive, NAME, Failing(bytes(PART), error=DumpError("the dump failed")))  # type: ignore[arg-type]
     assert time.monotonic() - started < 20
     assert uploads_open(s3, bucket) == []
-
-
-def test_a_download_goes_on_where_it_broke(drive: S3, in_front: Proxy) -> None:
-    data = os.urandom(3_000_000)
-    ref = put(drive, NAME, data).ref
-    ranges: list[str | None] = []
-
-    def rule(request: Request, forward: Forward) -> Answer:
-        ranges.append(request.headers.get("range"))
-        answer = forward()
-        if len(ranges) < 3:
-            answer.body = answer.body[:1_000_000]
-            answer.close = True
-        return answer
-
-    in_front.rule = rule
-    assert content(drive, ref) == data
-    assert ranges[0] is None
-    assert [str(one).startswith("bytes=") for one in ranges] == [False, True, True]
-
-
-def test_a_download_that_keeps_breaking(drive: S3, in_front: Proxy) -> None:
-    ref = put(drive, NAME, bytes(3_000_000)).ref
-
-    def rule(request: Request, forward: Forward) -> Answer:
-        answer = forward()
-        answer.body, answer.close = b"", True
-        return answer
-
-    in_front.rule = rule
-    with drive.open(ref) as stream, pytest.raises(DriveError, match=r"^a bucket: ") as raised:
-        stream.read(2_000_000)
-    assert not raised.value.permanent
-
-
-def test_a_download_notices_another_object(s3: Server, bucket: str, drive: S3) -> None:
-    ref = put(drive, NAME, os.urandom(3_000_000)).ref
-    with drive.open(ref) as stream:
-        stream.read(10)
-        with closing(s3.client()) as client:
-            client.put_object(Bucket=bucket, Key=ref, Body=bytes(3_000_000))
-        stream.seek(2_500_000)
-        with pytest.raises(DriveError, match="was replaced while it was read") as raised:
-            stream.read(10)
-    assert raised.value.permanent
-
-
-def test_a_download_can_be_read_from_anywhere(drive: S3) -> None:
-    data = os.urandom(3_000_000)
-    ref = put(drive, NAME, data).ref
-    with drive.open(ref) as stream:
-        assert stream.seekable()
-        for position, whence in (
-            (2_999_990, io.SEEK_SET),
-            (0, io.SEEK_SET),
-            (-5, io.SEEK_END),
-            (3_000_010, io.SEEK_SET),
-        ):
-            stream.seek(position, whence)
-            at = position if whence == io.SEEK_SET else len(data) + position
-            assert stream.tell() == at
-            assert stream.read(20) == data[at : at + 20]
