@@ -12,7 +12,10 @@ MIN_PART, MAX_PART, MAX_PARTS = 5 * 2**20, 5 * 2**30, 10_000
 """S3's own limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html."""
 
 MAX_OBJECT = 5.5 * 2**40
-"""What parts are made to hold: the 5 TiB that servers take, and some more for rounding."""
+"""What parts are made to hold, whatever their first size: the 5 TiB that every server takes, and some for rounding.
+
+Amazon takes 48.8 TiB, which is MAX_PARTS of MAX_PART. Parts that grow to that would be of a GiB at 100 GiB already.
+"""
 
 
 @dataclass(frozen=True)
