@@ -38,7 +38,10 @@ MORE = [
     *("Kind", "Device", "Sender", "SaidStatus", "Warning", "Message"),
     "PinnedUntil",
 ]
-MORE_OF_A_FILE = ["Size", "Sha256", "Required", "Attempts", "Seconds", "Error", "TrashedAt", "VerifiedAt", "VerifyError"]
+MORE_OF_A_FILE = [
+    *("Size", "Sha256", "Required", "Attempts", "Seconds", "Error"),
+    *("TrashedAt", "VerifiedAt", "VerifyError"),
+]
 
 
 def the_example(**fields: Any) -> Backup:
