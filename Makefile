@@ -23,7 +23,7 @@ demo: setup
 
 test: setup
 	@scripts/test-servers
-	$(BIN)/pytest -n auto $(ARGS)
+	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check
