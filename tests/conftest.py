@@ -35,9 +35,10 @@ FOREIGN_SETTINGS = FOREIGN_PROXIES | FOREIGN_CERTIFICATES | FOREIGN_SYSTEMD | FO
 def pytest_configure() -> None:
     """Refuse a BACKUPMAN_MUST_RUN with a name that no test knows: it would hide a skip.
 
-    Whoever runs the tests in the background has Ctrl-C ignored, and so would have everything that they start.
+    Whoever runs the tests in the background, or by nohup, has signals ignored, and so would have all that they start.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if unknown := MUST_RUN - SERVICES:
         raise pytest.UsageError(f"BACKUPMAN_MUST_RUN names unknown services: {', '.join(sorted(unknown))}")
 
@@ -71,6 +72,8 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
 @pytest.fixture(autouse=True)
 def own_log() -> None:
     """Undo what the command line did to the log of this process, in a test before or a fixture around it."""
-    log = logging.getLogger("backupman")
-    log.handlers, log.propagate = [], True
-    log.setLevel(logging.NOTSET)
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] == "backupman":
+            log = logging.getLogger(name)
+            log.handlers, log.propagate = [], True
+            log.setLevel(logging.NOTSET)

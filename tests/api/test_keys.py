@@ -16,6 +16,7 @@ OPEN = {"/ping", "/health", "/livez", "/readyz"}
 SCOPES = {
     ("GET", "/api/backups"): "read",
     ("GET", "/api/backups/{backup_id}"): "read",
+    ("GET", "/api/backups/{backup_id}/log"): "read",
     ("GET", "/api/jobs"): "read",
     ("GET", "/api/events"): "read",
     ("GET", "/api/stream"): "read",
@@ -27,6 +28,7 @@ SCOPES = {
     ("GET", "/api/backups/{backup_id}/download"): "download",
     ("POST", "/api/ingest/backup"): "ingest",
     ("POST", "/api/ingest/notification"): "ingest",
+    ("POST", "/api/notifiers/test"): "admin",
 }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,8 @@ def test_s3_is_read_back_too(made: World, s3: S3, bucket: str) -> None:
     assert made.run("run", "-q").code == 0
     assert made.run("verify", "--all", "--drive", "Cloud", "-q").code == 0
     key = next(file["Path"] for file in made.backups()[0]["DriveFiles"] if file["Label"] == "Cloud")
-    s3.client().put_object(Bucket=bucket, Key=key, Body=b"something else")
+    with closing(s3.client()) as client:
+        client.put_object(Bucket=bucket, Key=key, Body=b"something else")
     ended = made.run("verify", "--all", "--json")
     assert ended.code == 1
     results = json.loads(ended.out)["Results"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class S3:
 
 
 @pytest.fixture(scope="session")
-def s3() -> Iterator[S3]:
+def s3_server() -> Iterator[S3]:
     """The server, one for each test process."""
     from moto.server import ThreadedMotoServer
 
@@ -53,6 +54,13 @@ def s3() -> Iterator[S3]:
     host, port = server.get_host_and_port()
     yield S3(f"http://{host}:{port}")
     server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: S3) -> Iterator[S3]:
+    """The server, empty: it keeps everything in memory, gigabytes after a while."""
+    yield s3_server
+    httpx.post(f"{s3_server.endpoint}/moto-api/reset", trust_env=False).raise_for_status()
 
 
 @pytest.fixture
