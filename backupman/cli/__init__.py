@@ -3,9 +3,11 @@
 import gc
 import logging
 import os
+import select
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -158,7 +160,19 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001 - the last door: a fault of ours is told in a sentence too
         _say(f"unexpected {type(error).__name__}: {error}. This is a fault of backupman: please report it", trace=True)
         return ExitCode.FAILED
+    finally:
+        _let_go_of_lost_errors()
     return ExitCode.OK
+
+
+def _let_go_of_lost_errors() -> None:
+    """Where nobody reads standard error any more, let what is still said there change no exit code."""
+    with suppress(OSError, ValueError):
+        reader = select.poll()
+        reader.register(sys.stderr.fileno(), 0)
+        if reader.poll(0):  # asked for nothing, it tells of nothing but a pipe that is broken
+            with Path(os.devnull).open("w") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stderr.fileno())
 
 
 def _say(sentence: str, *, trace: bool = False) -> None:

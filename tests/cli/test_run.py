@@ -2,6 +2,8 @@
 
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -157,6 +159,18 @@ def test_standard_error_that_is_gone_fails_no_backup(world: World) -> None:
         process.stdout.read()
     assert process.wait(30) == 0
     assert [backup["Status"] for backup in world.backups()] == ["finished"]
+
+
+def test_last_words_that_nobody_reads_change_no_exit_code(world: World) -> None:
+    command = "try: cli.main()\nfinally: print('late', file=sys.stderr)"
+    code = f"import sys\nfrom backupman import cli\nsys.stdin.read()\n{command}"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code, "version"], stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stderr.close()
+        process.stdin.close()
+        assert process.wait(30) == 0
 
 
 def test_what_is_still_owed_is_said_with_the_reason(world: World) -> None:
