@@ -79,7 +79,7 @@ class App:
             recovery=Recovery(config, jobs, list(told.values()), store, spools, runner),
             keeping=keeping,
             pruner=pruner,
-            verifier=Verifier(config, store),
+            verifier=Verifier(config, jobs, store),
             executor=Executor(config, runner, pruner),
             dispatcher=Dispatcher(config.deliveries, told, store, config.instance),
         )

@@ -71,11 +71,11 @@ def replay(
 def _endpoints(app: "App", event: "Event", wanted: list[str]) -> list[str]:
     """The full names of the endpoints to tell. Raises ConfigError for one that is not there."""
     from backupman.app import endpoints
+    from backupman.config import wanting
 
-    everyone = endpoints(app.config)
     if not wanted:
         plan = next((plan for plan in app.plans if plan.label == event.job), None)
-        told = plan.endpoints if plan else everyone.values()
-        return [endpoint.name for endpoint in told if event.kind in endpoint.events]
+        return wanting(app.config, plan, event.kind)
+    everyone = endpoints(app.config)
     short = {name.split("/", 1)[-1]: name for name in everyone}
     return [short.get(name) or known("endpoint", name, list(everyone)) for name in wanted]

@@ -2,6 +2,6 @@
 
 from backupman.config.loading import Loaded, load
 from backupman.config.model import Config, Job
-from backupman.config.plans import JobPlan, plans
+from backupman.config.plans import JobPlan, plans, wanting
 
-__all__ = ["Config", "Job", "JobPlan", "Loaded", "load", "plans"]
+__all__ = ["Config", "Job", "JobPlan", "Loaded", "load", "plans", "wanting"]

@@ -49,6 +49,12 @@ class JobPlan:
         return [endpoint.name for endpoint in self.endpoints if kind in endpoint.events]
 
 
+def wanting(config: Config, plan: JobPlan | None, kind: str) -> list[str]:
+    """The names of the endpoints that are told of such events: the job's, and all where there is no job any more."""
+    everyone = (endpoint for notifier in config.all_notifiers() for endpoint in notifier.endpoints())
+    return [endpoint.name for endpoint in (plan.endpoints if plan else everyone) if kind in endpoint.events]
+
+
 def plans(config: Config) -> list[JobPlan]:
     """All jobs of a config; one that holds everything when it names none."""
     backup_job = config.http.backup_job

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import median
 
-from backupman.config import Config, JobPlan
+from backupman.config import JobPlan
 from backupman.config.model import Deadlines
-from backupman.events import EventKind
 from backupman.schedule import Schedule
 from backupman.sources import Source
 from backupman.store.jobs import Key
@@ -149,11 +148,3 @@ def odd_size(sizes: Sequence[int], settings: Deadlines) -> Odd | None:
     usual = median(earlier)
     odd = newest[0] < usual * settings.size_drop or newest[0] > usual * settings.size_growth
     return Odd(newest[0], usual, len(earlier)) if odd else None
-
-
-def wanting(config: Config, promise: Promise, kind: EventKind) -> list[str]:
-    """The names of the endpoints that are told of such an event."""
-    if promise.plan:
-        return promise.plan.wanting(kind)
-    endpoints = (endpoint for notifier in config.all_notifiers() for endpoint in notifier.endpoints())
-    return [endpoint.name for endpoint in endpoints if kind in endpoint.events]

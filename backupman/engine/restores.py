@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from backupman.config import Config
+from backupman.drives import PART
 from backupman.drives._files import create, give_name, withdraw
 from backupman.engine.data_plane import DataPlane
 from backupman.engine.protocol import Copy, DriveTask, Message, RestoreTask
@@ -17,7 +18,6 @@ from backupman.store import Store
 from backupman.store.backups import BackupFilter
 
 _ENDING = re.compile(r"/backup-\d{14}-[0-9a-f]{8}(?P<ending>\.[^/]*)?$")
-_PART = ".part"
 _LOOKED_AT = 1000
 
 
@@ -104,7 +104,7 @@ def _output(backup: Backup, output: Path | None) -> Iterator[int]:
             os.close(copy)
         return
     output = output.absolute()
-    part = output.with_name(output.name + _PART)
+    part = output.with_name(output.name + PART)
     if output.exists() or output.is_symlink():
         raise ConfigError(f"{output} is there already, and nothing is overwritten: name another file, or move it away")
     made: tuple[Path, ...] = ()

@@ -6,9 +6,9 @@ Pure: nothing is read or written here. One event tells of all databases of a sou
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from backupman.config import Config
+from backupman.config import Config, wanting
 from backupman.engine import alarms
-from backupman.engine.promises import Deadline, Missed, Odd, Promise, Target, deadline, odd_size, wanting
+from backupman.engine.promises import Deadline, Missed, Odd, Promise, Target, deadline, odd_size
 from backupman.events import EventKind
 from backupman.records import Event, Incident
 from backupman.store.jobs import Alarm, Changes
@@ -206,4 +206,4 @@ class Review:
         event = Event(
             kind=kind, instance=self._promise.of.instance, job=self._promise.key.job, payload=report.document()
         )
-        self.changes.alarms.append(Alarm(event, wanting(self._config, self._promise, kind)))
+        self.changes.alarms.append(Alarm(event, wanting(self._config, self._promise.plan, kind)))

@@ -252,6 +252,4 @@ def _deadline(source: Source, data_plane: DataPlane) -> Iterator[Callable[[], No
 
 
 def _announcements(plan: JobPlan, *kinds: EventKind) -> list[Announcement]:
-    return [
-        Announcement(kind, [endpoint.name for endpoint in plan.endpoints if kind in endpoint.events]) for kind in kinds
-    ]
+    return [Announcement(kind, plan.wanting(kind)) for kind in kinds]

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from pydantic import Field
 
-from backupman.config import Config
+from backupman.config import Config, JobPlan, wanting
 from backupman.engine.downloading import Download
 from backupman.errors import BackupmanError, ObjectNotFound
 from backupman.events import EventKind, Time, View
@@ -83,8 +83,11 @@ class VerifyReport(View):
 class Verifier:
     """Reads copies back, one after the other, and records and reports what came of it."""
 
-    def __init__(self, config: Config, store: Store, clock: Callable[[], datetime] = now) -> None:
+    def __init__(
+        self, config: Config, plans: Sequence[JobPlan], store: Store, clock: Callable[[], datetime] = now
+    ) -> None:
         self._config = config
+        self._plans = {plan.label: plan for plan in plans}
         self._store = store
         self._clock = clock
 
@@ -155,10 +158,5 @@ class Verifier:
             reason="; ".join([reason, *(checked.error or "" for checked in bad[:3])]),
         )
         kind = EventKind.VERIFY_FAILURE if bad else EventKind.VERIFY_SUCCESS
-        wanting = [
-            endpoint.name
-            for notifier in self._config.all_notifiers()
-            for endpoint in notifier.endpoints()
-            if kind in endpoint.events
-        ]
-        self._store.outbox.announce(kind, backup.job, report.instance, report.document(), wanting)
+        told = wanting(self._config, self._plans.get(backup.job), kind)
+        self._store.outbox.announce(kind, backup.job, report.instance, report.document(), told)

@@ -105,6 +105,12 @@ def test_a_copy_on_a_drive_that_left_the_config_cannot_be_checked(made: World) -
     assert "cannot be checked: the drive 'Disk' is not in the config any more" in ended.err
 
 
+def test_who_is_told_is_for_the_job_to_say(made: World) -> None:
+    made.config["jobs"] = [{"label": "default", "notifiers": []}]
+    assert made.run("verify", "latest", "-q").code == 0
+    assert told(made) == []
+
+
 def test_nothing_to_check_is_no_success(world: World) -> None:
     ended = world.run("verify", "--all")
     assert (ended.code, ended.err) == (1, "Error: there is no finished copy to check\n")
