@@ -6,15 +6,13 @@ address of a call: that of an upload session is all that is needed to write to i
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
+from backupman.drives import _door as door
+from backupman.drives._door import Meaning
 from backupman.errors import DriveError, ObjectNotFound
-from backupman.retry import RetryPolicy
 
 
 class SessionGone(DriveError):
@@ -29,31 +27,24 @@ class Forbidden(DriveError):
     """The account may not do that with that file."""
 
 
-@dataclass(frozen=True)
-class _Meaning:
-    sentence: str
-    permanent: bool = True
-    kind: type[DriveError] = DriveError
-
-
-_SLOWER = _Meaning("Google asks for fewer requests ({said})", permanent=False)
-_BUSY = _Meaning("Google cannot answer now ({said})", permanent=False)
-_FULL = _Meaning(
+_SLOWER = Meaning("Google asks for fewer requests ({said})", permanent=False)
+_BUSY = Meaning("Google cannot answer now ({said})", permanent=False)
+_FULL = Meaning(
     "the storage of the account is full: make room there, also in its trash; a service account has none of its own and "
     "needs shared_drive_id ({said})"
 )
-_TOO_MANY = _Meaning("the folder or shared drive holds as many files as Google allows: remove some ({said})")
-_NOT_FOUND = _Meaning("there is no {object} in Google Drive, or the account may not see it", kind=ObjectNotFound)
-_FORBIDDEN = _Meaning(
+_TOO_MANY = Meaning("the folder or shared drive holds as many files as Google allows: remove some ({said})")
+_NOT_FOUND = Meaning("there is no {object} in Google Drive, or the account may not see it", kind=ObjectNotFound)
+_FORBIDDEN = Meaning(
     "the account may not do that with {object}: give it the right to add and remove files there ({said})",
     kind=Forbidden,
 )
-_SCOPE = _Meaning("the token does not allow to store files: {mend}")
-_DISABLED = _Meaning("the Google Drive API is not enabled for the project of the client: enable it there ({said})")
-_TOKEN = _Meaning("Google does not accept the token any more: {mend}")
-_CLIENT = _Meaning("Google does not know the OAuth client any more: make a new one, set it, and {mend}")
+_SCOPE = Meaning("the token does not allow to store files: {mend}")
+_DISABLED = Meaning("the Google Drive API is not enabled for the project of the client: enable it there ({said})")
+_TOKEN = Meaning("Google does not accept the token any more: {mend}")
+_CLIENT = Meaning("Google does not know the OAuth client any more: make a new one, set it, and {mend}")
 
-_REASONS: Mapping[str, _Meaning] = {
+_REASONS: Mapping[str, Meaning] = {
     "storageQuotaExceeded": _FULL,
     "teamDriveFileLimitExceeded": _TOO_MANY,
     "numChildrenInNonRootLimitExceeded": _TOO_MANY,
@@ -62,16 +53,16 @@ _REASONS: Mapping[str, _Meaning] = {
     "userRateLimitExceeded": _SLOWER,
     "RATE_LIMIT_EXCEEDED": _SLOWER,
     "sharingRateLimitExceeded": _SLOWER,
-    "dailyLimitExceeded": _Meaning("the project has used up its requests of today: raise its quota ({said})"),
-    "uploadLimitExceeded": _Meaning("Google takes no more than 750 GB a day from an account: split it ({said})"),
-    "fileUploadTooLarge": _Meaning("Google takes no file of that size (5 TB at most)"),
+    "dailyLimitExceeded": Meaning("the project has used up its requests of today: raise its quota ({said})"),
+    "uploadLimitExceeded": Meaning("Google takes no more than 750 GB a day from an account: split it ({said})"),
+    "fileUploadTooLarge": Meaning("Google takes no file of that size (5 TB at most)"),
     "notFound": _NOT_FOUND,
     "insufficientFilePermissions": _FORBIDDEN,
     "insufficientParentPermissions": _FORBIDDEN,
-    "appNotAuthorizedToFile": _Meaning(
+    "appNotAuthorizedToFile": Meaning(
         "{object} was not made by this OAuth client, which sees its own files only", kind=Forbidden
     ),
-    "cannotDownloadAbusiveFile": _Meaning(
+    "cannotDownloadAbusiveFile": Meaning(
         "Google takes {object} for harmful and does not give it out: its owner can, in the browser ({said})"
     ),
     "insufficientPermissions": _SCOPE,
@@ -79,27 +70,27 @@ _REASONS: Mapping[str, _Meaning] = {
     "ACCESS_TOKEN_SCOPE_INSUFFICIENT": _SCOPE,
     "accessNotConfigured": _DISABLED,
     "SERVICE_DISABLED": _DISABLED,
-    "domainPolicy": _Meaning("the administrator of the domain has forbidden that to apps: ask for it ({said})"),
+    "domainPolicy": Meaning("the administrator of the domain has forbidden that to apps: ask for it ({said})"),
     "authError": _TOKEN,
 }
 
-_STATUSES: Mapping[int, _Meaning] = {
+_STATUSES: Mapping[int, Meaning] = {
     401: _TOKEN,
     404: _NOT_FOUND,
     408: _BUSY,
-    409: _Meaning("{object} was made by an earlier try ({said})", kind=IdInUse),
+    409: Meaning("{object} was made by an earlier try ({said})", kind=IdInUse),
     429: _SLOWER,
 }
 
-_BROKE = _Meaning("the connection to Google broke ({said})", permanent=False)
-_EXCEPTIONS: Mapping[str, _Meaning] = {
-    "ServerNotFoundError": _Meaning(
+_BROKE = Meaning("the connection to Google broke ({said})", permanent=False)
+_EXCEPTIONS: Mapping[str, Meaning] = {
+    "ServerNotFoundError": Meaning(
         "{endpoint} cannot be found: look at the network and its name service", permanent=False
     ),
-    "ConnectionRefusedError": _Meaning(
+    "ConnectionRefusedError": Meaning(
         "{endpoint} cannot be reached: look at the network, and at endpoint if it is set ({said})", permanent=False
     ),
-    "SSLError": _Meaning(
+    "SSLError": Meaning(
         "no TLS with {endpoint}: for a private certificate authority set HTTPLIB2_CA_CERTS to its file ({said})",
         permanent=False,
     ),
@@ -107,56 +98,28 @@ _EXCEPTIONS: Mapping[str, _Meaning] = {
     "HttpLib2Error": _BROKE,
     "HTTPException": _BROKE,
     "OSError": _BROKE,
-    "GoogleAuthError": _Meaning("the credentials cannot be used ({said}): {mend}"),
+    "GoogleAuthError": Meaning("the credentials cannot be used ({said}): {mend}"),
 }
 """By the name of the exception's class or of its nearest base."""
 
 _CLIENT_FAULTS = ("invalid_client", "unauthorized_client", "deleted_client", "disabled_client")
 
 
-class Door:
-    """Every call goes through here: its errors become sentences, the temporary ones are tried again.
+class Door(door.Door):
+    """The door of Google's client library.
 
     `place` is what sentences may name: label, endpoint, and `mend`, which says how to get fresh credentials.
     """
 
-    def __init__(self, place: Mapping[str, str], retry: RetryPolicy) -> None:
-        self.retry = retry
-        self.label = place["label"]
-        self._place = place
-
-    def call(self, function: Callable[[], Any], of: str = "the file") -> Any:
-        """What `function` returns, tried again as the policy says; `of` is the object that it is about.
-
-        Raises:
-            DriveError: it failed for good.
-        """
-
-        def attempt() -> Any:
-            with self.explained(of):
-                return function()
-
-        return self.retry.call(attempt)
-
-    @contextmanager
-    def explained(self, of: str = "the file") -> Iterator[None]:
-        """Turn an error of the library into a DriveError."""
-        try:
-            yield
-        except DriveError:
-            raise
-        except Exception as error:
-            if (found := self._explain(error, of)) is None:
-                raise
-            # Not `from error`: its text may hold the address of an upload session, and a trace would print it.
-            raise found from None
+    chained = False  # its text may hold the address of an upload session
+    thing = "the file"
 
     def refusal(self, status: int, headers: Mapping[str, str], body: bytes, of: str) -> DriveError:
         """The error of an answer that is one."""
         reason, said = _reason(status, body)
         meaning = _REASONS.get(reason) or _STATUSES.get(status)
         if meaning is None:
-            meaning = _BUSY if status >= 500 else _Meaning("Google refused the call ({said})")
+            meaning = _BUSY if status >= 500 else Meaning("Google refused the call ({said})")
         return self._error(meaning, of, said, _seconds(headers.get("retry-after")))
 
     def _explain(self, error: Exception, of: str) -> DriveError | None:
@@ -174,7 +137,7 @@ class Door:
             return self._error(_BUSY, of, said)
         return self._error(_CLIENT if said.startswith(_CLIENT_FAULTS) else _TOKEN, of, said)
 
-    def _error(self, meaning: _Meaning, of: str, said: str, wait: float | None = None) -> DriveError:
+    def _error(self, meaning: Meaning, of: str, said: str, wait: float | None = None) -> DriveError:
         clean = " ".join(re.sub(r"\S+://\S+", "…", said).split())[:300].rstrip(".")
         sentence = meaning.sentence.format(**self._place, object=of, said=clean)
         return meaning.kind(f"{self.label}: {sentence}", permanent=meaning.permanent, retry_after=wait)

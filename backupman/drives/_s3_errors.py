@@ -3,11 +3,11 @@
 The codes are those of https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from backupman.drives import _door as door
+from backupman.drives._door import Meaning
 from backupman.errors import DriveError, ObjectNotFound
 from backupman.retry import RetryPolicy
 
@@ -28,120 +28,83 @@ class Unsupported(DriveError):
     """The server does not know something that was asked for."""
 
 
-@dataclass(frozen=True)
-class _Meaning:
-    sentence: str
-    permanent: bool = True
-    kind: type[DriveError] = DriveError
-
-
-_REGION = _Meaning("bucket {bucket} is in another region than {region}: set region ({said})")
-_EXPIRED = _Meaning("the session_token has expired: set a fresh one, with its access_key and secret_key")
-_CHANGED = _Meaning("what was sent to {endpoint} arrived changed ({said})", permanent=False)
-_BUSY = _Meaning("{endpoint} cannot answer now ({said})", permanent=False)
-_TAKEN = _Meaning("{object} is already there, and nothing was overwritten", kind=NameTaken)
-_NO_OBJECT = _Meaning("there is no {object} in bucket {bucket}", kind=ObjectNotFound)
-_FORBIDDEN = _Meaning(
+_REGION = Meaning("bucket {bucket} is in another region than {region}: set region ({said})")
+_EXPIRED = Meaning("the session_token has expired: set a fresh one, with its access_key and secret_key")
+_CHANGED = Meaning("what was sent to {endpoint} arrived changed ({said})", permanent=False)
+_BUSY = Meaning("{endpoint} cannot answer now ({said})", permanent=False)
+_TAKEN = Meaning("{object} is already there, and nothing was overwritten", kind=NameTaken)
+_NO_OBJECT = Meaning("there is no {object} in bucket {bucket}", kind=ObjectNotFound)
+_FORBIDDEN = Meaning(
     "the key may not do that in bucket {bucket}: give it s3:PutObject, for the retention s3:DeleteObject, for restores "
     "s3:GetObject ({said})",
     kind=Forbidden,
 )
-_NO_BUCKET = _Meaning("there is no bucket {bucket} at {endpoint}: make it, or correct bucket, region and endpoint")
+_NO_BUCKET = Meaning("there is no bucket {bucket} at {endpoint}: make it, or correct bucket, region and endpoint")
 
-_UNREACHABLE = _Meaning("{endpoint} cannot be reached: look at endpoint and at the network ({said})", permanent=False)
+_UNREACHABLE = Meaning("{endpoint} cannot be reached: look at endpoint and at the network ({said})", permanent=False)
 
-_UNSUPPORTED = _Meaning(
+_UNSUPPORTED = Meaning(
     "{endpoint} does not know all that was asked for: try `checksum: md5` ({said})", kind=Unsupported
 )
 
-_CODES: Mapping[str, _Meaning] = {
+_CODES: Mapping[str, Meaning] = {
     "NoSuchBucket": _NO_BUCKET,
     "InvalidBucketName": _NO_BUCKET,
-    "InvalidAccessKeyId": _Meaning("{endpoint} does not know the access_key: correct it, or make a new pair of keys"),
-    "SignatureDoesNotMatch": _Meaning("the secret_key does not belong to the access_key: correct it ({said})"),
+    "InvalidAccessKeyId": Meaning("{endpoint} does not know the access_key: correct it, or make a new pair of keys"),
+    "SignatureDoesNotMatch": Meaning("the secret_key does not belong to the access_key: correct it ({said})"),
     "AccessDenied": _FORBIDDEN,
     "AllAccessDisabled": _FORBIDDEN,
     "403": _FORBIDDEN,
     "ExpiredToken": _EXPIRED,
     "InvalidToken": _EXPIRED,
     "TokenRefreshRequired": _EXPIRED,
-    "RequestTimeTooSkewed": _Meaning("the clock of this machine is wrong: set it, for example by NTP ({said})"),
+    "RequestTimeTooSkewed": Meaning("the clock of this machine is wrong: set it, for example by NTP ({said})"),
     "AuthorizationHeaderMalformed": _REGION,
     "PermanentRedirect": _REGION,
     "301": _REGION,
     "NoSuchKey": _NO_OBJECT,
     "NoSuchVersion": _NO_OBJECT,
     "404": _NO_OBJECT,
-    "NoSuchUpload": _Meaning("the upload of {object} is gone: somebody aborted it", kind=UploadGone),
+    "NoSuchUpload": Meaning("the upload of {object} is gone: somebody aborted it", kind=UploadGone),
     "PreconditionFailed": _TAKEN,
     "412": _TAKEN,
     "NotImplemented": _UNSUPPORTED,
     "501": _UNSUPPORTED,
-    "InvalidPart": _Meaning("{endpoint} refused the parts of {object}: try `equal_parts: true` ({said})"),
-    "InvalidObjectState": _Meaning("{object} is in an archive class: restore it from there first, then read it"),
+    "InvalidPart": Meaning("{endpoint} refused the parts of {object}: try `equal_parts: true` ({said})"),
+    "InvalidObjectState": Meaning("{object} is in an archive class: restore it from there first, then read it"),
     "BadDigest": _CHANGED,
     "XAmzContentSHA256Mismatch": _CHANGED,
     "XAmzContentChecksumMismatch": _CHANGED,
     "IncompleteBody": _CHANGED,
-    "SlowDown": _Meaning("{endpoint} asks for fewer requests: lower concurrency if that goes on", permanent=False),
+    "SlowDown": Meaning("{endpoint} asks for fewer requests: lower concurrency if that goes on", permanent=False),
     "RequestTimeout": _BUSY,
     "OperationAborted": _BUSY,
     "ConditionalRequestConflict": _BUSY,
 }
 
-_EXCEPTIONS: Mapping[str, _Meaning] = {
-    "SSLError": _Meaning("no TLS with {endpoint}: for a private certificate set ca_file ({said})", permanent=False),
-    "NoCredentialsError": _Meaning(
+_EXCEPTIONS: Mapping[str, Meaning] = {
+    "SSLError": Meaning("no TLS with {endpoint}: for a private certificate set ca_file ({said})", permanent=False),
+    "NoCredentialsError": Meaning(
         "there are no credentials: set access_key and secret_key, or give the machine a role"
     ),
-    "PartialCredentialsError": _Meaning("the credentials of the environment are incomplete ({said})"),
-    "ProfileNotFound": _Meaning("the profile that AWS_PROFILE names is not there ({said})"),
-    "ParamValidationError": _Meaning("the SDK refuses a setting: correct bucket, prefix or storage_class ({said})"),
-    "NoRegionError": _Meaning("no region is known: set region"),
+    "PartialCredentialsError": Meaning("the credentials of the environment are incomplete ({said})"),
+    "ProfileNotFound": Meaning("the profile that AWS_PROFILE names is not there ({said})"),
+    "ParamValidationError": Meaning("the SDK refuses a setting: correct bucket, prefix or storage_class ({said})"),
+    "NoRegionError": Meaning("no region is known: set region"),
     "HTTPClientError": _UNREACHABLE,
     "ConnectionError": _UNREACHABLE,
-    "BotoCoreError": _Meaning("the SDK gave up ({said})", permanent=False),
-    "OSError": _Meaning("the connection to {endpoint} broke ({said})", permanent=False),
+    "BotoCoreError": Meaning("the SDK gave up ({said})", permanent=False),
+    "OSError": Meaning("the connection to {endpoint} broke ({said})", permanent=False),
 }
 """By the name of the exception's class or of its nearest base."""
 
 
-class Door:
-    """Every call of the SDK goes through here: its errors become sentences, the temporary ones are tried again.
-
-    `place` is what sentences may name: label, bucket, endpoint and region.
-    """
+class Door(door.Door):
+    """The door of S3's SDK. `place` is what sentences may name: label, bucket, endpoint and region."""
 
     def __init__(self, place: Mapping[str, str], retry: RetryPolicy, redact: Callable[[str], str]) -> None:
-        self.retry = retry
-        self.label = place["label"]
-        self._place = place
+        super().__init__(place, retry)
         self._redact = redact
-
-    def call(self, function: Callable[[], Any], of: str = "the object") -> Any:
-        """What `function` returns, tried again as the policy says; `of` is the object that it is about.
-
-        Raises:
-            DriveError: it failed for good.
-        """
-
-        def attempt() -> Any:
-            with self.explained(of):
-                return function()
-
-        return self.retry.call(attempt)
-
-    @contextmanager
-    def explained(self, of: str = "the object") -> Iterator[None]:
-        """Turn an error of the SDK into a DriveError."""
-        try:
-            yield
-        except DriveError:
-            raise
-        except Exception as error:
-            if (found := self._explain(error, of)) is None:
-                raise
-            raise found from error
 
     def _explain(self, error: Exception, of: str) -> DriveError | None:
         response: Mapping[str, Any] = getattr(error, "response", None) or {}
@@ -160,7 +123,7 @@ class Door:
         return meaning.kind(f"{self.label}: {self._redact(sentence)}", permanent=meaning.permanent, retry_after=wait)
 
 
-def _of_answer(response: Mapping[str, Any]) -> tuple[_Meaning, str]:
+def _of_answer(response: Mapping[str, Any]) -> tuple[Meaning, str]:
     """The meaning of an error that the server answered, and its own words."""
     code = str(response["Error"].get("Code", ""))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
@@ -170,4 +133,4 @@ def _of_answer(response: Mapping[str, Any]) -> tuple[_Meaning, str]:
     if str(status) in _CODES:
         return _CODES[str(status)], said
     busy = status >= 500 or status in (408, 429)
-    return (_BUSY if busy else _Meaning("{endpoint} refused the call ({said})")), said
+    return (_BUSY if busy else Meaning("{endpoint} refused the call ({said})")), said
