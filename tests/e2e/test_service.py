@@ -101,8 +101,8 @@ def test_a_backup_is_cancelled_over_http(served: World) -> None:
     wait_for(lambda: answers(served))
     with api(served) as client:
         (backup_id,) = client.post("/api/backups").json()["Ids"]
+        wait_for(lambda: client.get(f"/api/backups/{backup_id}").json()["Live"]["Phase"] == "dumping")
         wait_for(lambda: served.litter(served.drive))
-        assert client.get(f"/api/backups/{backup_id}").json()["Live"]["Phase"] == "dumping"
         assert client.post(f"/api/backups/{backup_id}/cancel").status_code == 200
         wait_for(lambda: client.get(f"/api/backups/{backup_id}").json()["Status"] == "failed")
         assert "cancelled" in client.get(f"/api/backups/{backup_id}").json()["Error"]
