@@ -72,7 +72,7 @@ class Ours:
         while process.poll() is None:
             for pid in tree(process.pid)[1:]:
                 with contextlib.suppress(OSError):
-                    if b"backupman.engine.child" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    if b"backupman.data_plane.child" in Path(f"/proc/{pid}/cmdline").read_bytes():
                         self.peak = max(self.peak, peak_rss(pid))
             time.sleep(0.1)
 

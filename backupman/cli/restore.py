@@ -13,7 +13,7 @@ from backupman.cli.options import known
 from backupman.errors import ConfigError, Interrupted
 
 if TYPE_CHECKING:
-    from backupman.engine.protocol import Message
+    from backupman.data_plane.protocol import Message
     from backupman.records import Backup
 
 
@@ -93,7 +93,7 @@ class _Shown:
     def heard(self, message: "Message") -> None:
         """The data plane said something."""
         from backupman.cli.output import print_marked
-        from backupman.engine.protocol import CopyFailed, Restoring
+        from backupman.data_plane.protocol import CopyFailed, Restoring
 
         match message:
             case Restoring():

@@ -6,9 +6,9 @@ import os
 from contextlib import suppress
 from threading import Thread
 
+from backupman.data_plane import DataPlane
+from backupman.data_plane.protocol import DownloadTask, DriveTask
 from backupman.drives import Drive
-from backupman.engine.data_plane import DataPlane
-from backupman.engine.protocol import DownloadTask, DriveTask
 from backupman.errors import BackupmanError, DriveError, ObjectNotFound
 from backupman.retry import RetryPolicy
 

@@ -7,10 +7,10 @@ from functools import partial
 from threading import BoundedSemaphore, Event, Lock
 
 from backupman.config import Config, JobPlan
+from backupman.data_plane import DataPlane
+from backupman.data_plane.protocol import Databases, DatabasesTask, Message
 from backupman.engine.calls import Begun, Call, Result, Task
-from backupman.engine.data_plane import DataPlane
 from backupman.engine.locks import source_lock
-from backupman.engine.protocol import Databases, DatabasesTask, Message
 from backupman.engine.pruning import Pruner
 from backupman.engine.runner import Order, Runner
 from backupman.errors import BackupmanError, BusyError, Interrupted

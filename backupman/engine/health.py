@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from backupman import __version__
 from backupman.config import Config
-from backupman.engine.data_plane import DataPlane
-from backupman.engine.protocol import CheckTask
+from backupman.data_plane import DataPlane
+from backupman.data_plane.protocol import CheckTask
 from backupman.errors import BackupmanError
 from backupman.registry import Provider
 from backupman.store import Store

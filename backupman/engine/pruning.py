@@ -12,9 +12,9 @@ from itertools import groupby
 from pydantic import Field
 
 from backupman.config import Config, JobPlan
+from backupman.data_plane import DataPlane
+from backupman.data_plane.protocol import Deleted, DeleteTask, DriveTask, Message
 from backupman.drives import Drive
-from backupman.engine.data_plane import DataPlane
-from backupman.engine.protocol import Deleted, DeleteTask, DriveTask, Message
 from backupman.errors import BackupmanError, DriveError
 from backupman.events import EventKind, Time, View
 from backupman.records import Backup, DriveFile, Status, now

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from backupman.config import Config
+from backupman.data_plane import DataPlane
+from backupman.data_plane.protocol import Copy, DriveTask, Message, RestoreTask
 from backupman.drives import PART
 from backupman.drives._files import create, give_name, withdraw
-from backupman.engine.data_plane import DataPlane
-from backupman.engine.protocol import Copy, DriveTask, Message, RestoreTask
 from backupman.errors import ConfigError, NotFoundError, RestoreError
 from backupman.records import Backup, Status
 from backupman.store import Store

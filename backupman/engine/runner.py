@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Timer
 
 from backupman.config import Config, JobPlan
-from backupman.engine.data_plane import DataPlane
+from backupman.data_plane import DataPlane
 from backupman.engine.hooks import run_hooks
 from backupman.engine.keeping import OFF, Keeping
 from backupman.engine.outcome import Observer, Outcome

@@ -2,8 +2,8 @@
 
 import logging
 
+from backupman.data_plane.protocol import Dumped, Message, Uploaded, UploadFailed
 from backupman.engine.outcome import Observer
-from backupman.engine.protocol import Dumped, Message, Uploaded, UploadFailed
 from backupman.logs import about_backup
 from backupman.records import Backup, Status
 from backupman.text import listed, size, span

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from backupman.config import Config, JobPlan
+from backupman.data_plane.protocol import AbortTask, BackupTask, DriveTask, UploadTask
 from backupman.drives import Drive
-from backupman.engine.protocol import AbortTask, BackupTask, DriveTask, UploadTask
 from backupman.engine.spools import Spools
 from backupman.errors import BackupmanError
 from backupman.events import BackupExtended

@@ -30,7 +30,7 @@ def grown(api: Api, backup: Backup, size: int) -> bytes:
 def children() -> list[psutil.Process]:
     """The data plane's processes of this test."""
     found = psutil.Process().children(recursive=True)
-    return [child for child in found if "backupman.engine.child" in " ".join(_cmdline(child))]
+    return [child for child in found if "backupman.data_plane.child" in " ".join(_cmdline(child))]
 
 
 def _cmdline(process: psutil.Process) -> list[str]:

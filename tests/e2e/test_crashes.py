@@ -25,7 +25,7 @@ OUTCOME = "backupman.engine.outcome.Outcome.take"
 POINTS = {
     "nothing has begun": f"before:{STORE}.begin",
     "the record is there": f"after:{STORE}.begin",
-    "the child starts": "before:backupman.engine.data_plane.DataPlane.run",
+    "the child starts": "before:backupman.data_plane.DataPlane.run",
     "the dump is under way": f"after:{OUTCOME}:progress",
     "a session is open": f"before:{OUTCOME}:session_opened",
     "a session is recorded": f"after:{OUTCOME}:session_opened",

@@ -38,7 +38,7 @@ def data_plane_of(parent: int) -> psutil.Process:
         found[:] = [
             child
             for child in psutil.Process(parent).children()
-            if "backupman.engine.child" in " ".join(child.cmdline())
+            if "backupman.data_plane.child" in " ".join(child.cmdline())
         ]
         return bool(found)
 

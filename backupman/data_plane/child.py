@@ -18,9 +18,8 @@ from typing import Any, BinaryIO, NoReturn, TextIO
 
 from pydantic import BaseModel
 
-from backupman.drives import Drive
-from backupman.engine import dumping, restoring, uploading
-from backupman.engine.protocol import (
+from backupman.data_plane import dumping, restoring, uploading
+from backupman.data_plane.protocol import (
     TASK,
     AbortTask,
     BackupTask,
@@ -38,6 +37,7 @@ from backupman.engine.protocol import (
     Task,
     UploadTask,
 )
+from backupman.drives import Drive
 from backupman.errors import BackupmanError, Interrupted, ObjectNotFound, Retained
 from backupman.pipeline._sink import CHUNK
 from backupman.registry import provider_class

@@ -11,8 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from pydantic import BaseModel
 
-from backupman.drives import Drive, Stored
-from backupman.engine.protocol import (
+from backupman.data_plane.protocol import (
     AbortTask,
     DriveTask,
     Phase,
@@ -22,6 +21,7 @@ from backupman.engine.protocol import (
     UploadFailed,
     UploadTask,
 )
+from backupman.drives import Drive, Stored
 from backupman.errors import BackupmanError, DriveError, Retained
 from backupman.naming import sidecar_name
 from backupman.pipeline.spool import Spool

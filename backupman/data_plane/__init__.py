@@ -13,7 +13,7 @@ from typing import IO
 
 from pydantic import BaseModel
 
-from backupman.engine.protocol import MESSAGE, Done, Failed, Logged, Message, SessionOpened
+from backupman.data_plane.protocol import MESSAGE, Done, Failed, Logged, Message, SessionOpened
 from backupman.errors import BackupmanError, ObjectNotFound
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class DataPlane:
 
 def _start(stderr: IO[str], keep_fds: Sequence[int]) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "backupman.engine.child"],
+        [sys.executable, "-m", "backupman.data_plane.child"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,

@@ -11,8 +11,8 @@ from typing import BinaryIO, cast
 
 from pydantic import BaseModel
 
-from backupman.engine.protocol import Copy, CopyFailed, RestoreTask, Restoring
-from backupman.engine.uploading import drive_of
+from backupman.data_plane.protocol import Copy, CopyFailed, RestoreTask, Restoring
+from backupman.data_plane.uploading import drive_of
 from backupman.errors import DriveError, PipelineError, RestoreError
 from backupman.pipeline import unpacked
 from backupman.pipeline._sink import CHUNK

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from backupman.engine.protocol import BackupTask, Dumped, Phase, Progress
-from backupman.engine.uploading import Uploads, drive_of
+from backupman.data_plane.protocol import BackupTask, Dumped, Phase, Progress
+from backupman.data_plane.uploading import Uploads, drive_of
 from backupman.errors import BackupmanError, Interrupted, PipelineError
 from backupman.pipeline import Pipeline
 from backupman.pipeline._sink import CHUNK
