@@ -6,7 +6,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 MIN_PART, MAX_PART, MAX_PARTS = 5 * 2**20, 5 * 2**30, 10_000
 """S3's own limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html."""
@@ -107,18 +107,6 @@ class Parts:
     def at_once(self, size: int) -> int:
         """How many parts of that size may be in memory: fewer of the grown ones, but two if there may be two."""
         return min(self.concurrency, max(2, self.size * self.concurrency // size))
-
-
-def read_part(reader: BinaryIO, size: int) -> bytes:
-    """`size` bytes, fewer only at the end."""
-    data = reader.read(size)
-    if len(data) == size or not data:
-        return data
-    chunks, left = [data], size - len(data)
-    while left and (data := reader.read(left)):
-        chunks.append(data)
-        left -= len(data)
-    return b"".join(chunks)
 
 
 def stored_checksums(answer: Mapping[str, Any]) -> dict[str, str]:

@@ -7,15 +7,16 @@ compared once more. The ETag is never asked whether an object is whole: with SSE
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from backupman.drives import Opened, Stat
+from backupman.drives._parts import TooManyParts, read_part, send_parts, workers
 from backupman.drives._s3_errors import Door, NameTaken, Unsupported, UploadGone
-from backupman.drives._s3_parts import MAX_PARTS, Checksum, Held, Part, Parts, agree, read_part, stored_checksums
+from backupman.drives._s3_parts import MAX_PARTS, Checksum, Held, Part, Parts, agree, stored_checksums
 from backupman.errors import BackupmanError, DriveError, ObjectNotFound
 
 if TYPE_CHECKING:
@@ -85,14 +86,12 @@ class Sender:
     @contextmanager
     def _workers(self, upload_id: str, parts: Parts) -> Iterator[ThreadPoolExecutor]:
         """Threads for the parts of a multipart upload, which is aborted whatever goes wrong."""
-        with ThreadPoolExecutor(parts.concurrency, thread_name_prefix=f"s3-{self.door.label}") as pool:
-            try:
+        try:
+            with workers(parts.concurrency, f"s3-{self.door.label}", self._stop) as pool:
                 yield pool
-            except BaseException:
-                self._stop.set()
-                pool.shutdown(cancel_futures=True)  # a part that lands after the abort would stay
-                self._abort_after_failure(upload_id)
-                raise
+        except BaseException:
+            self._abort_after_failure(upload_id)
+            raise
 
     def _held(self, upload_id: str) -> dict[int, Held] | None:
         """The parts that the server holds, by number; None if the upload is gone, or is of no use and was aborted."""
@@ -120,30 +119,15 @@ class Sender:
         held: Mapping[int, Held],
     ) -> list[Part]:
         """Read the parts in order and send them side by side; what was sent, in order."""
-        under_way: set[Future[Part]] = set()
-        sent: list[Part] = []
 
-        def collect(room: bool) -> None:
-            nonlocal under_way
-            done, under_way = wait(under_way, 0 if room else None, FIRST_COMPLETED)
-            sent.extend(part.result() for part in done)
+        def send(number: int, data: bytes) -> Part:
+            return self._send_part(upload_id, number, data, held.get(number))
 
-        for number, size in enumerate(parts.sizes(), start=1):
-            collect(room=True)
-            while len(under_way) >= parts.at_once(size):
-                collect(room=False)
-            if not waiting:
-                waiting.append(read_part(reader, size))
-            if not waiting[0]:
-                break
-            under_way.add(pool.submit(self._send_part, upload_id, number, waiting.pop(), held.get(number)))
-        else:
-            if reader.read(1):
-                sentence = f"{self.door.label}: {self.key} needs more than {MAX_PARTS} parts: set a larger part_size"
-                raise DriveError(sentence, permanent=True)
-        while under_way:
-            collect(room=False)
-        return sorted(sent, key=lambda part: part.number)
+        try:
+            return send_parts(pool, reader, waiting, parts.sizes(), parts.at_once, send)
+        except TooManyParts:
+            sentence = f"{self.door.label}: {self.key} needs more than {MAX_PARTS} parts: set a larger part_size"
+            raise DriveError(sentence, permanent=True) from None
 
     def _send_part(self, upload_id: str, number: int, data: bytes, held: Held | None) -> Part:
         digest = self.checksum.digest(data)

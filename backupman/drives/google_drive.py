@@ -18,7 +18,7 @@ from backupman.drives._google_client import FILE_FIELDS, Client, Connection
 from backupman.drives._google_credentials import consent_command, service_credentials, user_credentials
 from backupman.drives._google_errors import Door, Forbidden
 from backupman.drives._google_folders import Folders
-from backupman.drives._google_read import FileReader
+from backupman.drives._google_read import file_reader
 from backupman.drives._google_upload import Sender, Sent, Session
 from backupman.errors import BackupmanError, DriveError, ObjectNotFound
 from backupman.registry import Size
@@ -127,7 +127,11 @@ class GoogleDrive(Drive):
 
     def open(self, ref: str) -> BinaryIO:
         size = self.stat(ref).size
-        return cast(BinaryIO, io.BufferedReader(FileReader(self._client, ref, size), _BUFFER))
+
+        def media(connection: Connection) -> Any:
+            return connection.files.get_media(fileId=ref, supportsAllDrives=True)
+
+        return cast(BinaryIO, io.BufferedReader(file_reader(self._client, media, f"file {ref}", size), _BUFFER))
 
     def delete(self, ref: str) -> None:
         with self._connected() as connection:
