@@ -100,20 +100,25 @@ class Copy(BaseModel):
     ref: str
 
 
-class RestoreTask(BaseModel):
-    """Write the dump in an object to the inherited descriptor `fd`, from the first copy that is good.
+class Packed(BaseModel):
+    """How a dump is packed in its copies.
 
     `ending` is what the pipeline has added to the object's name; `identities` are age secret keys.
     """
 
-    kind: Literal["restore"] = "restore"
-    label: str
-    copies: list[Copy]
     sha256: str
     ending: str
     identities: list[str]
-    fd: int
     retry: RetryPolicy
+
+
+class RestoreTask(Packed):
+    """Write the dump in an object to the inherited descriptor `fd`, from the first copy that is good."""
+
+    kind: Literal["restore"] = "restore"
+    label: str
+    copies: list[Copy]
+    fd: int
 
 
 Task = Annotated[

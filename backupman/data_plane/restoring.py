@@ -6,12 +6,13 @@ import io
 import os
 import stat
 import time
-from collections.abc import Callable
-from typing import BinaryIO, cast
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
 
 from pydantic import BaseModel
 
-from backupman.data_plane.protocol import Copy, CopyFailed, RestoreTask, Restoring
+from backupman.data_plane.protocol import Copy, CopyFailed, Packed, RestoreTask, Restoring
 from backupman.data_plane.uploading import drive_of
 from backupman.errors import DriveError, PipelineError, RestoreError
 from backupman.pipeline import unpacked
@@ -48,20 +49,60 @@ def restore(task: RestoreTask, tell: Tell) -> None:
 
 
 def _from(task: RestoreTask, copy: Copy, out: "_Out", tell: Tell) -> None:
-    with drive_of(copy.drive, task.retry).open(copy.ref) as raw:
-        source = _Checked(raw)
-        due = 0.0
-        with unpacked(cast(BinaryIO, source), task.ending, task.identities) as dump:
-            while chunk := dump.read(CHUNK):
-                out.write(chunk)
-                if time.monotonic() >= due:
-                    due = time.monotonic() + _TELL_EVERY
-                    tell(Restoring(label=copy.drive.label, read=source.size, written=out.written))
-            source.must_be(task.sha256)
-        tell(Restoring(label=copy.drive.label, read=source.size, written=out.written))
+    due = 0.0
+    with opened(copy, task) as dump:
+        while chunk := dump.read(CHUNK):
+            out.write(chunk)
+            if time.monotonic() >= due:
+                due = time.monotonic() + _TELL_EVERY
+                tell(Restoring(label=copy.drive.label, read=dump.taken, written=out.written))
+    tell(Restoring(label=copy.drive.label, read=dump.taken, written=out.written))
 
 
-class _Checked(io.RawIOBase):
+@contextmanager
+def opened(copy: Copy, packed: Packed) -> Iterator["Checked"]:
+    """The dump in a copy, unpacked; only who has read it up to its end knows that it is good.
+
+    Raises:
+        DriveError: the drive does not give it.
+        PipelineError: it is damaged, or not for these identities.
+    """
+    with drive_of(copy.drive, packed.retry).open(copy.ref) as raw:
+        stored = _Hashed(raw)
+        with unpacked(cast(BinaryIO, stored), packed.ending, packed.identities) as dump:
+            yield Checked(dump, stored, packed.sha256)
+
+
+class Checked(io.RawIOBase):
+    """A dump whose end is given out only when all stored bytes have the hash that was recorded."""
+
+    def __init__(self, dump: BinaryIO, stored: "_Hashed", sha256: str) -> None:
+        self._dump = dump
+        self._stored = stored
+        self._sha256 = sha256
+
+    @property
+    def taken(self) -> int:
+        """Stored bytes so far."""
+        return self._stored.size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes. Raises PipelineError at the end of a dump that is not what was stored."""
+        chunk = self._dump.read(size)
+        if not chunk:
+            self._stored.must_be(self._sha256)
+        return chunk
+
+
+class _Hashed(io.RawIOBase):
     """The stored bytes, hashed as they are read."""
 
     def __init__(self, source: BinaryIO) -> None:

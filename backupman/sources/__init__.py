@@ -8,18 +8,23 @@ A source's life in one backup, all of it in the data plane's child process:
    (a SQLite copy, a PostgreSQL directory), counts as spool, and is removed by the engine.
 3. `accept(dump)` is the gate: it raises DumpError unless the dump is known to be whole and not empty.
 
+And the way back, for sources that can (`restores`): `restore(...)` fills a database of the server with a dump,
+`scratch(...)` is a throwaway server for a drill, `count_rows` and `scalar` are what a drill asks it.
+
 Errors name the label, what happened and what to do, and hold no secret.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 from pydantic import Field
 
-from backupman.errors import DumpError
+from backupman.errors import DumpError, RestoreError
+from backupman.manifest import Manifest, TableRows
 from backupman.registry import Duration, Provider
 
 GLOBALS = "_globals"
@@ -34,13 +39,14 @@ class Dump:
     """One dump under way, and what is known of it.
 
     `stream` is read by the engine up to its end. While it reads, it keeps `size` (bytes so far) and `tail` (the last
-    TAIL bytes) up to date for the gate. The source fills `warnings` (sentences for the report; not failures) and
-    `facts` (versions and the like, for the manifest).
+    TAIL bytes) up to date for the gate. The source fills `warnings` (sentences for the report; not failures),
+    `facts` (versions and the like) and, before the `with` is left, `manifest`.
     """
 
     stream: BinaryIO
     warnings: list[str] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    manifest: Manifest | None = None
     size: int = 0
     tail: bytes = b""
 
@@ -50,8 +56,34 @@ class Dump:
         self.tail = (self.tail + chunk)[-TAIL:] if len(chunk) < TAIL else chunk[-TAIL:]
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The dump that a restore reads: how it was made then, whatever the settings say today."""
+
+    database: str
+    suffix: str
+    """How the tool wrote it, for example `.sql` or `.dump`; the object's name says so."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a restore goes."""
+
+    database: str
+    """A name on the server; GLOBALS for what belongs to the whole server; for SQLite the path of a file."""
+    overwrite: bool = False
+    """Whether what is there under that name is replaced."""
+    tables: Sequence[str] = ()
+    """Only these; empty: all."""
+    jobs: int = 1
+
+
 class Source(Provider, ABC):
     """A database, or a server of them, to dump."""
+
+    restores: ClassVar[bool] = False
+    """Whether its dumps can be brought back into a server of its kind."""
 
     provider: str = Field(description="The kind of source; the name of its page.")
     label: str = Field(min_length=1, max_length=200, description="The source's name in records and reports.")
@@ -107,3 +139,54 @@ class Source(Provider, ABC):
     @abstractmethod
     def check(self) -> None:
         """Whether the source can be reached and read now; raises SourceError, leaves nothing behind."""
+
+    def exists(self, database: str) -> bool:
+        """Whether the server has a database of that name. Raises RestoreError."""
+        raise self._cannot_restore()
+
+    def restore(self, dump: BinaryIO, origin: Origin, target: Target, folder: Path) -> list[str]:
+        """Fill a database with a dump, which is read once to its end; the warnings of it.
+
+        Without `overwrite` the target must not exist; it is made, and after any failure or interruption it is gone
+        again. An error that reading `dump` raises ends the restore and is passed on as it is: whoever gives the stream
+        says with it that the dump is not good. `folder` is the source's own for that time.
+
+        Raises:
+            RestoreError: the target exists, the server or its client refuses; the sentence holds the first error with
+                its statement.
+        """
+        raise self._cannot_restore()
+
+    def remove(self, database: str) -> None:
+        """Drop a database that a restore has made; one that is gone is fine. Raises RestoreError."""
+        raise self._cannot_restore()
+
+    def scratch(self, folder: Path, origin: Origin) -> "AbstractContextManager[Source]":
+        """A throwaway server of this kind while the `with` lasts, as the Source that reaches it.
+
+        Made of the local binaries in `folder`, on a Unix socket only, by an unprivileged account, fit for dumps of
+        `origin`. It knows nothing of this source's server, and nothing of it stays.
+
+        Raises:
+            RestoreError: its programs are missing, or it cannot be started.
+        """
+        raise self._cannot_restore()
+
+    def count_rows(self, database: str) -> list[TableRows]:
+        """Every table of a database with its rows counted, named as the manifest names them. Raises RestoreError."""
+        raise self._cannot_restore()
+
+    def scalar(self, database: str, sql: str, timeout: float) -> str | None:
+        """The first value of what one query answers, in a read-only session, as text; None is NULL or no row.
+
+        Raises:
+            RestoreError: it is no SQL, would write, or takes longer than `timeout` seconds.
+        """
+        raise self._cannot_restore()
+
+    def _cannot_restore(self) -> RestoreError:
+        return RestoreError(
+            f"{self.label}: backupman cannot restore into a source of provider {self.provider}: write the dump to a "
+            "file with --output, and restore it with its own program",
+            permanent=True,
+        )

@@ -18,6 +18,7 @@ from backupman.store.ingest import Ingest
 from backupman.store.jobs import Jobs
 from backupman.store.migrating import migrate
 from backupman.store.outbox import Announcement, Outbox
+from backupman.store.proofs import Proofs
 from backupman.store.run_logs import RunLogs
 from backupman.store.standing import Standing
 from backupman.store.statistics import Statistics
@@ -44,6 +45,7 @@ class Store:
         self.ingest = Ingest(self._session)
         self.jobs = Jobs(self._session)
         self.outbox = Outbox(self._session)
+        self.proofs = Proofs(self._session)
         self.run_logs = RunLogs(self._session)
         self.standing = Standing(self._session)
         self.statistics = Statistics(self._session)

@@ -1,0 +1,74 @@
+"""Manifests, verifications and restores on record."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from sqlmodel import Session, col, select
+
+from backupman.errors import NotFoundError
+from backupman.manifest import Manifest
+from backupman.records import DriveFile, ManifestRecord, Restore, Verification
+
+Sessions = Callable[[], AbstractContextManager[Session]]
+
+
+class Proofs:
+    """What shows that backups can be used."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def keep_manifest(self, backup_id: str, manifest: Manifest) -> None:
+        """Record what was known of a backup's content."""
+        with self._sessions() as session:
+            session.merge(ManifestRecord(backup_id=backup_id, document=manifest.model_dump(mode="json")))
+
+    def manifest(self, backup_id: str) -> Manifest | None:
+        """What was known of a backup's content; None where nothing was kept."""
+        with self._sessions() as session:
+            record = session.get(ManifestRecord, backup_id)
+            return Manifest.model_validate(record.document) if record else None
+
+    def verified(self, verification: Verification, drive_file_id: str) -> None:
+        """Record one check, and on the copy itself that it was checked."""
+        with self._sessions() as session:
+            session.add(verification)
+            file = session.get(DriveFile, drive_file_id)
+            if file is None:
+                return
+            file.verify_error = verification.error
+            if verification.good:
+                file.verified_at = verification.at
+                if verification.level == "restore":
+                    file.proved_at = verification.at
+            session.add(file)
+
+    def verifications(self, backup_id: str) -> Sequence[Verification]:
+        """The checks of a backup's copies, the newest first."""
+        with self._sessions() as session:
+            mine = select(Verification).where(col(Verification.backup_id) == backup_id)
+            return session.exec(mine.order_by(col(Verification.at).desc())).all()
+
+    def begin_restore(self, restore: Restore) -> None:
+        """Record a restore before its first statement."""
+        with self._sessions() as session:
+            session.add(restore)
+
+    def change_restore(self, restore_id: str, **values: object) -> Restore:
+        """Change a restore's record; the changed one. Raises NotFoundError."""
+        with self._sessions() as session:
+            restore = session.get(Restore, restore_id)
+            if restore is None:
+                raise NotFoundError(f"there is no restore {restore_id}")
+            for name, value in values.items():
+                setattr(restore, name, value)
+            session.add(restore)
+            return restore
+
+    def restores(self, backup_id: str | None = None, limit: int = 100) -> Sequence[Restore]:
+        """The newest restores, of a backup or of all."""
+        with self._sessions() as session:
+            wanted = select(Restore)
+            if backup_id:
+                wanted = wanted.where(col(Restore.backup_id) == backup_id)
+            return session.exec(wanted.order_by(col(Restore.created_at).desc()).limit(limit)).all()

@@ -1,0 +1,82 @@
+"""Manifests, verifications and restores are kept, and a copy knows what it has proved."""
+
+from datetime import timedelta
+
+import pytest
+
+from backupman.errors import NotFoundError
+from backupman.manifest import Manifest, TableRows
+from backupman.records import Backup, Restore, Status, Verification
+from backupman.store import Store
+from tests.store.conftest import START, a_backup, finish
+
+
+@pytest.fixture
+def backup(store: Store) -> Backup:
+    """A finished backup on one drive."""
+    return store.backups.settle(store.backups.begin(a_backup("disk"), []).id, finish, lambda _: [])
+
+
+def check(backup: Backup, level: str, error: str | None = None, hours: int = 0) -> Verification:
+    """One check of the copy."""
+    return Verification(
+        backup_id=backup.id,
+        instance="host1",
+        drive="disk",
+        level=level,
+        good=error is None,
+        error=error,
+        at=START + timedelta(hours=hours),
+        seconds=1.5,
+        details={"Seconds": 1.0},
+    )
+
+
+def test_a_manifest_comes_back_as_it_was(store: Store) -> None:
+    manifest = Manifest(provider="sqlite", facts={"tool": "sqlite"}, tables=[TableRows(name="été", rows=3)])
+    store.proofs.keep_manifest("one", manifest)
+    store.proofs.keep_manifest("one", manifest)
+    assert store.proofs.manifest("one") == manifest
+    assert store.proofs.manifest("two") is None
+
+
+def test_a_copy_knows_its_last_check_and_what_a_drill_has_proved(store: Store, backup: Backup) -> None:
+    [file] = backup.drive_files
+    store.proofs.verified(check(backup, "restore"), file.id)
+    store.proofs.verified(check(backup, "checksum", hours=1), file.id)
+    store.proofs.verified(check(backup, "checksum", "it is damaged", hours=2), file.id)
+    [file] = store.backups.get(backup.id).drive_files
+    assert (file.proved_at, file.verified_at) == (START, START + timedelta(hours=1))
+    assert (file.verify_error, file.status) == ("it is damaged", Status.FINISHED)
+    assert [(one.level, one.good) for one in store.proofs.verifications(backup.id)] == [
+        ("checksum", False),
+        ("checksum", True),
+        ("restore", True),
+    ]
+
+
+def test_a_check_of_a_copy_that_has_gone_meanwhile_is_kept(store: Store, backup: Backup) -> None:
+    store.proofs.verified(check(backup, "structure"), "gone")
+    assert len(store.proofs.verifications(backup.id)) == 1
+
+
+def test_restores_come_newest_first(store: Store, backup: Backup) -> None:
+    for hours in (0, 1):
+        restore = Restore(
+            id=f"restore-{hours}",
+            backup_id=backup.id,
+            instance="host1",
+            label="shop",
+            source="shop",
+            database="shop",
+            target="shop_new",
+            created_at=START + timedelta(hours=hours),
+        )
+        store.proofs.begin_restore(restore)
+    store.proofs.change_restore("restore-0", status=Status.FAILED, error="no", warnings=["one"])
+    newest, oldest = store.proofs.restores(backup.id)
+    assert (newest.status, oldest.status, oldest.error, oldest.warnings) == ("pending", "failed", "no", ["one"])
+    assert len(store.proofs.restores(limit=1)) == 1
+    assert store.proofs.restores("other") == []
+    with pytest.raises(NotFoundError, match="restore-9"):
+        store.proofs.change_restore("restore-9", error="x")
