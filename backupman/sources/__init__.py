@@ -8,7 +8,7 @@ A source's life in one backup, all of it in the data plane's child process:
    (a SQLite copy, a PostgreSQL directory), counts as spool, and is removed by the engine.
 3. `accept(dump)` is the gate: it raises DumpError unless the dump is known to be whole and not empty.
 
-And the way back, for sources that can (`restores`): `restore(...)` fills a database of the server with a dump,
+`inspect(...)` looks at a dump that was stored. And the way back, for sources that can (`restores`): `restore(...)` fills a database of the server with a dump,
 `scratch(...)` is a throwaway server for a drill, `count_rows` and `scalar` are what a drill asks it.
 
 Errors name the label, what happened and what to do, and hold no secret.
@@ -32,6 +32,8 @@ GLOBALS = "_globals"
 
 TAIL = 4096
 """How many of a dump's last bytes the gate looks at for the tool's trailer."""
+
+_CHUNK = 2**18
 
 
 @dataclass
@@ -135,6 +137,19 @@ class Source(Provider, ABC):
             raise DumpError(
                 f"{self.label}: the dump is cut off: {trailers[0].decode()!r} is not at its end", permanent=True
             )
+
+    def inspect(self, dump: BinaryIO, origin: Origin, folder: Path) -> None:
+        """Read a stored dump to its end and look at its structure: its end, its table of contents, its integrity.
+
+        `folder` is the source's own for that time. An error that reading `dump` raises is passed on as it is.
+
+        Raises:
+            DumpError: it is not whole.
+        """
+        seen = Dump(dump)
+        while chunk := dump.read(_CHUNK):
+            seen.saw(chunk)
+        self.accept(origin.database, seen)
 
     @abstractmethod
     def check(self) -> None:
