@@ -72,6 +72,9 @@ class Request:
         return self._body
 
 
+_OWN = ("connection", "date", "server", "transfer-encoding")
+"""Headers of an answer that the proxy makes itself."""
+
 Forward = Callable[[], Answer]
 Rule = Callable[[Request, Forward], Answer | None]
 """What becomes of a request; None drops the connection without an answer."""
@@ -134,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.close_connection = self.close_connection or answer.close
         self.send_response(answer.status)
-        kept = {name: value for name, value in answer.headers.items() if name not in ("connection", "date", "server")}
+        kept = {name: value for name, value in answer.headers.items() if name not in _OWN}
         if self.command != "HEAD" or "content-length" not in kept:
             kept["content-length"] = str(len(answer.body)) if "content-length" not in kept else kept["content-length"]
         for name, value in kept.items():

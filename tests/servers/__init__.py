@@ -12,6 +12,7 @@ SERVICES = frozenset(
         "mariadb",
         "mysql",
         "s3",
+        "azure",
         "smtp",
         "sftp",
         "webdav",
