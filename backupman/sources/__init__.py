@@ -8,8 +8,9 @@ A source's life in one backup, all of it in the data plane's child process:
    (a SQLite copy, a PostgreSQL directory), counts as spool, and is removed by the engine.
 3. `accept(dump)` is the gate: it raises DumpError unless the dump is known to be whole and not empty.
 
-`inspect(...)` looks at a dump that was stored. And the way back, for sources that can (`restores`): `restore(...)` fills a database of the server with a dump,
-`scratch(...)` is a throwaway server for a drill, `count_rows` and `scalar` are what a drill asks it.
+`inspect(...)` looks at a dump that was stored. And the way back, for sources that can (`restores`): `restore(...)`
+fills a database of the server with a dump, `scratch(...)` is a throwaway server for a drill, `count_rows` and `scalar`
+are what a drill asks it.
 
 Errors name the label, what happened and what to do, and hold no secret.
 """
