@@ -12,6 +12,7 @@ from threading import Event, Thread
 
 from backupman.app import App
 from backupman.config import JobPlan
+from backupman.engine.alarm_drills import LANE, AlarmDrills
 from backupman.engine.calls import Call
 from backupman.engine.deadlines import Deadlines
 from backupman.engine.health import Checkup, Health
@@ -28,6 +29,8 @@ _IDLE_POLL = 1.0
 _TICK = 0.2
 _RECOVER_EVERY = timedelta(seconds=10)
 _CHECK_EVERY = timedelta(minutes=1)
+_DRILL_EVERY = timedelta(seconds=20)
+"""How soon it is noticed that an alarm drill is due, or has failed."""
 _PURGE_EVERY = timedelta(days=1)
 _BEAT_EVERY = timedelta(seconds=10)
 _DEAD_AFTER = timedelta(minutes=5)
@@ -60,6 +63,7 @@ class Daemon:
         self._lock = _own(self.app.config.state_folder)
         config, store = self.app.config, self.app.store
         self.deadlines = Deadlines(store, config.instance, clock)
+        self.alarm_drills = AlarmDrills(store, config.instance, clock)
         self.scheduler = Scheduler(store, config.instance, config.state_folder, self.run, self.deadlines.missed, clock)
         self._dispatcher = Thread(target=self._dispatch, name="dispatcher", daemon=True)
 
@@ -70,9 +74,11 @@ class Daemon:
         self.app.spools.expire()
         self._dispatcher.start()
         self.deadlines.watch(self.app.config, self.app.plans)
+        self.alarm_drills.watch(self.app.config)
         self.scheduler.start(self.app.plans)
         self.scheduler.every(_RECOVER_EVERY, "recovery", self.recover)
         self.scheduler.every(_CHECK_EVERY, _DEADLINES, self.deadlines.check)
+        self.scheduler.every(_DRILL_EVERY, LANE, self.alarm_drills.check)
         self.scheduler.every(_PURGE_EVERY, "history", self._purge)
         self.scheduler.every(_BEAT_EVERY, "heartbeat", self._beat)
 
@@ -128,6 +134,7 @@ class Daemon:
             self.app = fresh  # before anything runs by its plans
             self.deadlines.watch(fresh.config, fresh.plans)
             self.scheduler.reschedule(fresh.plans)
+            self.alarm_drills.watch(fresh.config)
         except BackupmanError as error:
             self.app = before
             log.error("the config was not taken, the old one stays: %s", error.sentence)

@@ -28,6 +28,9 @@ class EventKind(StrEnum):
     VERIFY_SUCCESS = "verify_success"
     VERIFY_FAILURE = "verify_failure"
     NOTIFICATION = "notification"
+    ALARM_DRILL = "alarm_drill"
+    ALARM_DRILL_FAILURE = "alarm_drill_failure"
+    ALARM_DRILL_RECOVERED = "alarm_drill_recovered"
 
 
 def iso(time: datetime) -> str:
@@ -144,6 +147,18 @@ class NotificationReport(View):
     message: str | None
     time: Time
     instance: str
+
+
+class AlarmDrillReport(View):
+    """The payload of an alarm drill, of a failed one, and of its recovery: whether an endpoint is reached."""
+
+    label: str = Field(description="Of a drill the installation; of a failure and its recovery the endpoint.")
+    endpoint: str = Field(description="The endpoint that is tried, as records show it.")
+    job: str = Field(description="`alarm drill`; for a service with a check for each job or source, one of them.")
+    source: str | None = Field(description="Of such a service, the source whose check it is.")
+    instance: str
+    since: Time = Field(description="When the drill began.")
+    reason: str = Field(description="All this in a sentence.")
 
 
 def documented(payload: dict[str, Any]) -> dict[str, Any]:

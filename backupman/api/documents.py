@@ -6,6 +6,7 @@ from fastapi import Path
 from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_pascal
 
+from backupman.engine.reaching import MessagesShown
 from backupman.events import BackupExtended, EventKind, Time, View
 
 BackupId = Annotated[str, Path(description="The id of a backup, a unique beginning of it, or `latest`.")]
@@ -133,6 +134,9 @@ class DetailsShown(View):
     database: ComponentShown = Field(description="The records.")
     drives: GroupShown = Field(description="The drives of the config.")
     data_sources: GroupShown = Field(description="The sources of the config.")
+    messages: MessagesShown | None = Field(
+        default=None, description="Who gets what is sent; null when the records cannot be used."
+    )
 
 
 class HealthShown(View):

@@ -12,6 +12,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from backupman import __version__
 from backupman.app import endpoints
 from backupman.daemon import Daemon
+from backupman.engine.alarm_drills import Outcome
+from backupman.engine.reaching import reached
 from backupman.events import EventKind
 from backupman.records import DeliveryState, Event, Kind, now
 from backupman.store import Store
@@ -73,7 +75,7 @@ class _Ended:
             self._seq = events[-1].seq or self._seq
 
     def _take(self, event: Event) -> None:
-        if event.kind not in _OUTCOMES:
+        if event.kind not in _OUTCOMES or event.backup_id is None:  # a sample, of an alarm drill
             return
         payload = event.payload
         told = payload.get("Kind") == Kind.INGESTED
@@ -159,6 +161,22 @@ class _Collector:
         for endpoint, count in (nothing | self._app.store.statistics.deliveries(DeliveryState.FAILED)).items():
             lost.add_metric([endpoint], count)
         yield from (running, owed, lost)
+        yield from self._reached()
+
+    def _reached(self) -> Iterator[Metric]:
+        age = _gauge("last_delivery_age_seconds", "How long ago an endpoint took a message.", "endpoint")
+        at = _gauge("last_delivery_timestamp_seconds", "When an endpoint last took a message.", "endpoint")
+        drill = _gauge("alarm_drill_success", "1 when the last alarm drill got there, 0 when it failed.", "endpoint")
+        drill_at = _gauge("alarm_drill_timestamp_seconds", "When the last alarm drill began.", "endpoint")
+        time_now = now()
+        for each in reached(self._app.config, self._app.store, time_now):
+            if each.last_delivered:
+                age.add_metric([each.endpoint], max(0.0, (time_now - each.last_delivered).total_seconds()))
+                at.add_metric([each.endpoint], each.last_delivered.timestamp())
+            if each.result.at and each.result.outcome in (Outcome.PROVEN, Outcome.FAILED):
+                drill.add_metric([each.endpoint], each.result.outcome == Outcome.PROVEN)
+                drill_at.add_metric([each.endpoint], each.result.at.timestamp())
+        yield from (age, at, drill, drill_at)
 
     def _jobs(self) -> Iterator[Metric]:
         upcoming = _gauge("next_run_timestamp_seconds", "When a job runs next.", "job")

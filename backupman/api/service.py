@@ -14,7 +14,10 @@ from backupman.api.errors import refusals
 from backupman.api.keys import KEYED, Reader, Served, caller_of
 from backupman.api.metrics import CONTENT_TYPE, Metrics
 from backupman.config.http import Scope
+from backupman.daemon import Daemon
+from backupman.engine import reaching
 from backupman.errors import StoreError
+from backupman.records import now
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,16 @@ async def health(daemon: Served, request: Request) -> JSONResponse:
     document: dict[str, Any] = found.document()
     if caller is None or not caller.may(Scope.READ):
         del document["Details"]
+    else:
+        document["Details"]["Messages"] = await to_thread.run_sync(_messages, daemon)
     return JSONResponse(document, 200 if found.status == "UP" else 503)
+
+
+def _messages(daemon: Daemon) -> dict[str, Any] | None:
+    try:
+        return reaching.document(reaching.reached(daemon.app.config, daemon.app.store, now()))
+    except StoreError:  # which the status says
+        return None
 
 
 def health_threads() -> anyio.CapacityLimiter:

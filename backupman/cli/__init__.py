@@ -118,7 +118,7 @@ _GROUPS: dict[str, tuple[Callable[..., None], _Commands]] = {
             "drop": deliveries.drop,
         },
     ),
-    "notify": (_notifiers, {"test": notify.test, "preview": notify.preview}),
+    "notify": (_notifiers, {"test": notify.test, "preview": notify.preview, "drill": notify.drill}),
     "key": (_keys, {"new": keys.new}),
 }
 

@@ -133,6 +133,7 @@ def send(call: Call, app: "App", ids: Sequence[int], time: timedelta) -> None:
     """
     from backupman.cli.messages import delivery_table
     from backupman.cli.output import console
+    from backupman.notifiers import is_nothing
 
     out = console()
     if not ids:
@@ -144,7 +145,7 @@ def send(call: Call, app: "App", ids: Sequence[int], time: timedelta) -> None:
     with interruptible():
         app.dispatcher.drain(time)
     found = app.store.outbox.deliveries(ids=ids, limit=None)
-    late = [delivery for delivery in found if delivery.state != "delivered"]
+    late = [each for each in found if each.state != "delivered" and not is_nothing(each.answer)]
     if not call.quiet or late:
         out.print(delivery_table(late if call.quiet else found))
     raise typer.Exit(ExitCode.FAILED if late else ExitCode.OK)

@@ -1,12 +1,15 @@
 """`health`: can everything in the config be reached?"""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backupman.cli.call import Call
 from backupman.cli.options import Json, duration
 from backupman.errors import ExitCode
+
+if TYPE_CHECKING:
+    from backupman.engine.reaching import Reached
 
 
 def health(
@@ -18,7 +21,8 @@ def health(
 
     That is the records, every drive and every source; the exit code is 1 when one cannot.
 
-    A drive is checked by storing a small object and removing it again; nobody is sent a message.
+    A drive is checked by storing a small object and removing it again; nobody is sent a message. Whoever could not be
+    told something lately is named, and changes no exit code.
 
     \b
     Examples:
@@ -26,12 +30,16 @@ def health(
       backupman health --json | jq .Status
     """
     from backupman.cli.output import console, mark, paragraph, print_json
+    from backupman.engine import reaching
     from backupman.engine.health import check
 
     span = duration("--timeout", timeout)
     found = check(call.load().config, span)
+    told = _told(call)
     if as_json:
-        print_json(found.document())
+        document = found.document()
+        document["Details"]["Messages"] = None if told is None else reaching.document(told)
+        print_json(document)
     else:
         down = found.status == "DOWN"
         out = console(stderr=call.quiet)
@@ -42,22 +50,34 @@ def health(
                 out.print(mark(component.status, text=f"{component.status:6}").append(name, style="default"))
             if component.error:
                 out.print(paragraph(component.error, 6, out), soft_wrap=True)
-        _tell_of_lost_messages(call)
+        for each in told or []:
+            _warn(call, each)
     raise typer.Exit(ExitCode.OK if found.status == "UP" else ExitCode.FAILED)
 
 
-def _tell_of_lost_messages(call: Call) -> None:
-    """Warn where messages were given up; whether the records can be used has been said before."""
-    from backupman.cli.output import console, counted, print_marked
+def _told(call: Call) -> "list[Reached] | None":
+    """How messages get to everybody; None where the records cannot be used, which has been said before."""
+    from backupman.engine.reaching import reached
     from backupman.errors import StoreError
-    from backupman.records import DeliveryState
+    from backupman.records import now
 
     try:
-        with call.records() as (_, store):
-            lost = store.statistics.deliveries(DeliveryState.FAILED)
+        with call.records() as (config, store):
+            return reached(config, store, now())
     except StoreError:
-        return
-    again = call.again("deliveries", "list", "--state", "failed")
-    for endpoint, count in lost.items():
-        told = f"{counted(count, 'message')} to {endpoint} could not be delivered and {'was' if count == 1 else 'were'}"
-        print_marked("warning", f"{told} given up: {again}", console(stderr=True))
+        return None
+
+
+def _warn(call: Call, each: "Reached") -> None:
+    """Say that somebody was not told, or is not reached."""
+    from backupman.cli.output import console, counted, local, print_marked
+    from backupman.engine.alarm_drills import Outcome
+
+    err = console(stderr=True)
+    if each.given_up:
+        told = f"{counted(each.given_up, 'message')} to {each.endpoint} could not be delivered and"
+        told += f" {'was' if each.given_up == 1 else 'were'} given up, the oldest of {local(each.oldest)}"
+        print_marked("warning", f"{told}: {call.again('deliveries', 'list', '--state', 'failed')}", err)
+    if each.result.outcome == Outcome.FAILED:
+        told = f"{each.endpoint} was not reached by the alarm drill of {local(each.result.at)}: {each.result.said}"
+        print_marked("warning", told, err)

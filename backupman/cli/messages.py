@@ -14,6 +14,7 @@ from backupman.events import Time, View
 from backupman.records import Delivery, DeliveryState, Event
 
 if TYPE_CHECKING:
+    from backupman.engine.reaching import Reached
     from backupman.engine.samples import Trial
 
 
@@ -150,6 +151,33 @@ def print_trials(trials: Sequence["Trial"], out: Console) -> None:
         said = f"{trial.endpoint}: {trial.event} {'delivered' if trial.delivered else 'failed'}"
         told = one_line(unlabelled(trial.error or trial.answer or "", trial.endpoint), 1000)
         print_marked("delivered" if trial.delivered else "failed", f"{said} in {span(trial.seconds)}: {told}", out)
+
+
+_OUTCOME_MARKS = {
+    "proven": "delivered",
+    "failed": "failed",
+    "under way": "owed",
+    "untried": "dropped",
+    "never": "dropped",
+}
+_OUTCOME_WORDS = {
+    "untried": "not tried, because whatever it is sent changes the state that it shows",
+    "never": "not tried yet",
+    "under way": "under way",
+}
+
+
+def print_reached(found: Sequence["Reached"], out: Console) -> None:
+    """An endpoint a paragraph: what came of its last drill, when it last took a message, and what was given up."""
+    if not found:
+        out.print("Nobody takes part.")
+    for each in found:
+        result = each.result
+        said = f": {one_line(result.said, 1000)}" if result.said and result.outcome != "untried" else ""
+        what = _OUTCOME_WORDS.get(result.outcome, result.outcome) + (f" {local(result.at)}" if result.at else "")
+        print_marked(_OUTCOME_MARKS[result.outcome], f"{each.endpoint}: {what}{said}", out)
+        lost = f"{each.given_up}, the oldest of {local(each.oldest)}" if each.given_up else None
+        print_rows([("Last took a message", local(each.last_delivered)), ("Given up", lost)], out)
 
 
 def _when(delivery: Delivery) -> datetime:

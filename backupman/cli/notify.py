@@ -1,17 +1,23 @@
 """`notify`: does everybody still get what they are sent, and what would they get?"""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backupman.cli.call import Call
-from backupman.cli.options import Json, known
+from backupman.cli.interrupts import interruptible
+from backupman.cli.options import DrainTimeout, Json, duration, known
 from backupman.errors import ExitCode, NotifyError
 
 if TYPE_CHECKING:
+    from backupman.app import App
     from backupman.config import Config
+    from backupman.engine.reaching import Reached
     from backupman.engine.samples import Recipient
     from backupman.events import EventKind
+
+_POLL = 0.2
 
 Notifiers = Annotated[
     list[str] | None,
@@ -85,6 +91,65 @@ def preview(
             text, failed = f"Error: {error.sentence}", True
         typer.echo(("\n" if number else "") + f"# {each.endpoint.name}\n{text}")
     raise typer.Exit(ExitCode.FAILED if failed else ExitCode.OK)
+
+
+def drill(
+    call: Call,
+    status: Annotated[bool, typer.Option("--status", help="Send nothing; show what came of the last drill.")] = False,
+    notifier: Notifiers = None,
+    drain_timeout: DrainTimeout = "30s",
+    as_json: Json = False,
+) -> None:
+    """Prove that everybody is reached, as the planned `alarm_drill` does, and record what came of it.
+
+    A message that is marked as a drill takes the way of an alarm, and is tried again where it has to be. What each
+    service is sent stands in docs/alarm-drill.md; no state is changed and nobody is paged, unless `events` says so.
+
+    \b
+    Examples:
+      backupman notify drill
+      backupman notify drill --notifier ops-mail
+      backupman notify drill --status
+    """
+    from backupman.cli.messages import print_reached
+    from backupman.cli.output import console, print_json
+    from backupman.engine import reaching
+    from backupman.engine.alarm_drills import Outcome
+    from backupman.records import now
+
+    time = duration("--drain-timeout", drain_timeout)
+    if status:
+        with call.records() as (config, store):
+            found = reaching.reached(config, store, now(), _chosen(config, notifier) if notifier else None)
+    else:
+        with call.app() as app:
+            found = _held(app, _chosen(app.config, notifier) if notifier else None, time)
+    if as_json:
+        print_json({"Results": [each.shown().document() for each in found]})
+    else:
+        print_reached([each for each in found if not (call.quiet and each.is_right)], console())
+    wrong = {Outcome.FAILED} if status else {Outcome.FAILED, Outcome.UNDER_WAY}
+    raise typer.Exit(ExitCode.FAILED if any(each.result.outcome in wrong for each in found) else ExitCode.OK)
+
+
+def _held(app: "App", chosen: "list[Recipient] | None", time: timedelta) -> "list[Reached]":
+    """Hold a drill now: send, and wait for a daemon that is faster than we are."""
+    from time import monotonic, sleep
+
+    from backupman.engine.alarm_drills import Outcome, begin, drilled
+    from backupman.engine.reaching import reached
+    from backupman.records import now
+
+    taking_part = drilled(app.config) if chosen is None else chosen
+    end, at = monotonic() + time.total_seconds(), now()
+    begin(app.config, app.store, taking_part, at, at)
+    with interruptible():
+        while True:
+            app.dispatcher.drain(timedelta(seconds=max(end - monotonic(), 0.0)))
+            found = reached(app.config, app.store, now(), taking_part)
+            if monotonic() >= end or all(each.result.outcome != Outcome.UNDER_WAY for each in found):
+                return found
+            sleep(_POLL)
 
 
 def _kind(event: str | None) -> "EventKind | None":

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from backupman.config.alarm_drill import AlarmDrill
 from backupman.config.database import Database
 from backupman.config.http import Http
 from backupman.config.log import Log
@@ -223,6 +224,7 @@ class Config(Settings):
     retry: Retries = Field(default_factory=Retries, description="Failing uploads.")
     deliveries: Deliveries = Field(default_factory=Deliveries, description="Failing messages.")
     deadlines: Deadlines = Field(default_factory=Deadlines, description="Late, missed and odd backups.")
+    alarm_drill: AlarmDrill | None = Field(default=None, description="The planned proof that alarms arrive.")
     ingest: Ingest = Field(default_factory=Ingest, description="What other machines may report.")
     history: History = Field(default_factory=History, description="How long records are kept.")
     log: Log = Field(default_factory=Log, description="What the daemon logs, and how its lines look.")

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from backupman import registry
-from backupman.config._document import Problem
+from backupman.config._document import Location, Problem
 from backupman.config.model import Config
 from backupman.config.plans import plans
 from backupman.naming import slug
@@ -59,6 +59,8 @@ def endpoint_problems(data: Mapping[str, Any], notifiers: Mapping[str, Sequence[
     if all(block.enabled for block in blocks):  # else not every endpoint is known
         known = [name for block in blocks for endpoint in block.endpoints() for name in block.names_of(endpoint)]
         yield from _unknown(data, "notifiers", [*notifiers, *known])
+        asked = _mapping(data, "alarm_drill").get("notifiers")
+        yield from _unknown_of(asked, ("alarm_drill", "notifiers"), [*notifiers, *known])
 
 
 def warnings(config: Config) -> list[str]:
@@ -97,13 +99,16 @@ def _repeated(section: str, labels: Mapping[int, str]) -> Iterator[Problem]:
 
 
 def _unknown(data: Mapping[str, Any], field: str, known: Sequence[str]) -> Iterator[Problem]:
-    listed = ", ".join(repr(label) for label in dict.fromkeys(known)) or "none"
     for index, job in enumerate(_blocks(data, "jobs")):
-        used = job.get(field) if isinstance(job, Mapping) else None
-        for number, name in enumerate(used if isinstance(used, list) else []):
-            if isinstance(name, str) and name not in known:
-                sentence = f"there is no {name!r}{nearest(name, list(known))}; there is {listed}"
-                yield Problem(("jobs", index, field, number), sentence)
+        yield from _unknown_of(job.get(field) if isinstance(job, Mapping) else None, ("jobs", index, field), known)
+
+
+def _unknown_of(used: object, location: Location, known: Sequence[str]) -> Iterator[Problem]:
+    listed = ", ".join(repr(label) for label in dict.fromkeys(known)) or "none"
+    for number, name in enumerate(used if isinstance(used, list) else []):
+        if isinstance(name, str) and name not in known:
+            sentence = f"there is no {name!r}{nearest(name, list(known))}; there is {listed}"
+            yield Problem((*location, number), sentence)
 
 
 def _labels(data: Mapping[str, Any], section: str) -> dict[int, str]:

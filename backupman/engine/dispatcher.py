@@ -14,7 +14,7 @@ from backupman.engine.breaker import Breaker
 from backupman.errors import BackupmanError, NotifyError, StoreError
 from backupman.events import EventKind
 from backupman.logs import about
-from backupman.notifiers import Endpoint, Message
+from backupman.notifiers import Endpoint, Message, is_nothing
 from backupman.records import Delivery, DeliveryState, Event, now
 from backupman.retry import backoff
 from backupman.store import Store
@@ -159,7 +159,7 @@ class Dispatcher:
 
     def _log(self, delivery: Delivery, attempt: Attempt) -> None:
         event, name = delivery.event, delivery.endpoint
-        level, said = logging.INFO, "sent"
+        level, said = logging.INFO, "sent" if attempt.state == DeliveryState.DELIVERED else attempt.answer
         if attempt.error:
             came_too_late = attempt.state == DeliveryState.DROPPED and name in self._endpoints
             lasting = logging.INFO if came_too_late else logging.ERROR
@@ -183,7 +183,8 @@ class Dispatcher:
         message = Message(id=event.id, event=event.kind, time=event.time, payload=event.payload, log=lines)
         try:
             async with asyncio.timeout(longest):
-                return DeliveryState.DELIVERED, await endpoint.send(message), None
+                answer = await endpoint.send(message)
+            return DeliveryState.DROPPED if is_nothing(answer) else DeliveryState.DELIVERED, answer, None
         except NotifyError as error:
             return DeliveryState.OWED, error.answer or None, error
         except TimeoutError:
@@ -199,7 +200,7 @@ class Dispatcher:
     async def _too_late(self, event: Event) -> str | None:
         if event.kind == EventKind.BACKUP_START and await asyncio.to_thread(self._store.outbox.has_ended, event):
             return "its backup has ended already, so that the start would be taken for another one"
-        if now() - event.time > _NOW:
+        if now() - event.time > _NOW and event.kind != EventKind.ALARM_DRILL:  # which changes no state
             return "it is older than a day, and would be taken for what is now"
         return None
 

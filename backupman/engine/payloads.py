@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from backupman.engine.alarms import IncidentReport
 from backupman.engine.pruning import PruneReport
 from backupman.engine.verifying import VerifyReport
-from backupman.events import BackupExtended, EventKind, NotificationReport, View
+from backupman.events import AlarmDrillReport, BackupExtended, EventKind, NotificationReport, View
 
 PAYLOADS: Mapping[EventKind, type[View]] = {
     EventKind.BACKUP_START: BackupExtended,
@@ -21,4 +21,7 @@ PAYLOADS: Mapping[EventKind, type[View]] = {
     EventKind.VERIFY_SUCCESS: VerifyReport,
     EventKind.VERIFY_FAILURE: VerifyReport,
     EventKind.NOTIFICATION: NotificationReport,
+    EventKind.ALARM_DRILL: AlarmDrillReport,
+    EventKind.ALARM_DRILL_FAILURE: AlarmDrillReport,
+    EventKind.ALARM_DRILL_RECOVERED: AlarmDrillReport,
 }

@@ -11,7 +11,15 @@ from backupman.engine.alarms import IncidentReport
 from backupman.engine.pruning import PruneReport
 from backupman.engine.verifying import VerifyReport
 from backupman.errors import NotifyError
-from backupman.events import BackupExtended, DriveFileExtended, EventKind, NotificationReport, View, iso
+from backupman.events import (
+    AlarmDrillReport,
+    BackupExtended,
+    DriveFileExtended,
+    EventKind,
+    NotificationReport,
+    View,
+    iso,
+)
 from backupman.notifiers import Endpoint, Message, Notifier
 from backupman.records import new_id, now
 
@@ -230,6 +238,12 @@ def _verified(kind: EventKind, *, job: str, source: str, instance: str) -> View:
     )
 
 
+def _drill(_: EventKind, *, job: str, source: str, instance: str) -> View:
+    return AlarmDrillReport(
+        label=LABEL, endpoint=LABEL, job=job, source=source, instance=instance, since=now(), reason=SENTENCE
+    )
+
+
 def _other(names: Mapping[str, str]) -> dict[str, Any]:
     """What every payload has that is not about one backup."""
     known = {"Label": LABEL, **{name.title(): value for name, value in names.items()}}
@@ -250,4 +264,7 @@ _SHAPES = {
     EventKind.VERIFY_SUCCESS: _verified,
     EventKind.VERIFY_FAILURE: _verified,
     EventKind.NOTIFICATION: _notification,
+    EventKind.ALARM_DRILL: _drill,
+    EventKind.ALARM_DRILL_FAILURE: _drill,
+    EventKind.ALARM_DRILL_RECOVERED: _drill,
 }

@@ -46,12 +46,23 @@ _STATES_OF_WORDS = {
     "stuck": State.FAIL,
     "anomaly": State.FAIL,
 }
+_NOTHING = "nothing to send of "
 _STATES_OF_STATUS = {"pending": State.START, "finished": State.FINISH, "failed": State.FAIL}
 
 
 def events_of(*states: State) -> tuple[EventKind, ...]:
     """The kinds of events that these states stand for."""
     return tuple(kind for state in states for kind in STATES[state])
+
+
+def nothing_of(event: str) -> str:
+    """What `send` answers where the other side has no word for such an event, so that nothing was sent."""
+    return f"{_NOTHING}{event}"
+
+
+def is_nothing(answer: str | None) -> bool:
+    """Whether that is what was answered: nobody was told, and nothing was proven."""
+    return (answer or "").startswith(_NOTHING)
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,7 @@ class Endpoint(Protocol):
         """Whether what comes late would be taken for what is now: see `Notifier.only_now`."""
 
     async def send(self, message: Message) -> str:
-        """Make one attempt; the start of what the other side answered.
+        """Make one attempt; the start of what the other side answered, or `nothing_of` the event.
 
         Raises:
             NotifyError: it was not delivered; `permanent` says whether another attempt can help.
@@ -145,6 +156,8 @@ class Notifier(Selection, Provider, ABC):
 
     To such an endpoint a start whose backup has ended, and anything older than a day, is dropped and not sent late.
     """
+    shows_state: ClassVar[bool] = False
+    """Whether the other side shows a state, and not what is said: an alarm drill must not change it."""
     tried_by: ClassVar[tuple[EventKind, ...]] = ()
     """The kinds of events that `notify test` sends where the other side shows a state: what changes it least."""
 

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from backupman import __version__
 from backupman.errors import NotifyError
-from backupman.notifiers import Message, Notifier, Selection
+from backupman.notifiers import Message, Notifier, Selection, nothing_of
 from backupman.notifiers._network import (
     Clock,
     Timeout,
@@ -150,7 +150,7 @@ class HttpEndpoint(ABC):
         """
         request = self.request(message)
         if request is None:
-            return f"nothing to send of {message.event}"
+            return nothing_of(message.event)
         answer = await self.exchange(request)
         self.judge(answer)
         return answer.text
@@ -158,7 +158,7 @@ class HttpEndpoint(ABC):
     def preview(self, message: Message) -> str:
         """The request of an attempt, secrets masked."""
         request = self.request(message)
-        return shown(request, self.provider.secrets()) if request else f"nothing to send of {message.event}"
+        return shown(request, self.provider.secrets()) if request else nothing_of(message.event)
 
     async def exchange(self, request: httpx.Request) -> Answer:
         """One request and what came back, whatever it says. Raises NotifyError where nothing came back."""

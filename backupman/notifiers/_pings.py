@@ -30,7 +30,7 @@ class PingedNotifier(HttpNotifier):
     """A check that shows one state, the newest that it was told."""
 
     default_events = events_of(State.START, State.FINISH, State.FAIL)
-    only_now = True
+    only_now = shows_state = True
 
     @property
     def tells_apart(self) -> bool:

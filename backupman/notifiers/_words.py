@@ -27,6 +27,9 @@ _TITLES: Mapping[str, str] = {
     EventKind.SIZE_ANOMALY: "Backup of {label} has an odd size",
     EventKind.VERIFY_SUCCESS: "The copies of {label} are right",
     EventKind.VERIFY_FAILURE: "A copy of {label} is not right",
+    EventKind.ALARM_DRILL: "DRILL, no alarm: {label} proves that it reaches you",
+    EventKind.ALARM_DRILL_FAILURE: "Alarms do not reach {label}",
+    EventKind.ALARM_DRILL_RECOVERED: "Alarms reach {label} again",
     EventKind.NOTIFICATION: "{severity}: {label}",
 }
 

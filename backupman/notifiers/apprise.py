@@ -21,7 +21,8 @@ from urllib.parse import unquote
 from pydantic import Field, SecretStr, model_validator
 
 from backupman.errors import NotifyError
-from backupman.notifiers import Endpoint, Message, Notifier, PerState, State, events_of
+from backupman.events import EventKind
+from backupman.notifiers import Endpoint, Message, Notifier, PerState, State, events_of, nothing_of
 from backupman.notifiers._network import Timeout
 from backupman.notifiers._words import newest, text, text_with_log, title
 from backupman.registry import Settings, Size
@@ -103,7 +104,7 @@ class AppriseService:
         plugin = self._plugin()
         said = self._said(message, plugin)
         if said is None:
-            return f"nothing to send of {message.event}"
+            return nothing_of(message.event)
         try:
             taken, log = await asyncio.to_thread(_logged, lambda: plugin.notify(**said))
         except Exception as error:  # noqa: BLE001 - a hundred plugins of many authors; none may end the dispatcher
@@ -115,7 +116,7 @@ class AppriseService:
     def preview(self, message: Message) -> str:
         """Title and body."""
         said = self._said(message, self._plugin())
-        return self._redacted(f"{said['title']}\n\n{said['body']}") if said else f"nothing to send of {message.event}"
+        return self._redacted(f"{said['title']}\n\n{said['body']}") if said else nothing_of(message.event)
 
     def _said(self, message: Message, plugin: Any) -> dict[str, str] | None:
         """What the library is told to send; None where the state's tags leave this service out."""
@@ -126,7 +127,7 @@ class AppriseService:
         return {
             "title": one_line(own.title or title(message), plugin.title_maxlen or 250),
             "body": self._body(message, own, longest),
-            "notify_type": _TYPES[message.state],
+            "notify_type": "info" if message.event == EventKind.ALARM_DRILL else _TYPES[message.state],
             "body_format": "text",
         }
 

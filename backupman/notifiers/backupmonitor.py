@@ -19,6 +19,7 @@ from backupman.text import one_line
 _MESSAGE_LENGTH, _NAME_LENGTH = 10_000, 255
 _STATUSES = {State.FINISH: "Success", State.FAIL: "Error"}
 _RESULTS = frozenset({EventKind.BACKUP_REPORT, EventKind.BACKUP_SUCCESS, EventKind.BACKUP_FAILURE})
+_SEVERITIES_OF = {str(EventKind.SIZE_ANOMALY): "warning", str(EventKind.ALARM_DRILL): "info"}
 _SEVERITIES = {State.FAIL: "error", State.FINISH: "info", State.START: "info", State.LOG: "warning"}
 
 
@@ -56,7 +57,7 @@ class BackupMonitor(HttpNotifier):
         }
         if message.event in _RESULTS:
             return self._post("backup", about | {"status": self._status(message)})
-        severity = "warning" if message.event == EventKind.SIZE_ANOMALY else _SEVERITIES[message.state]
+        severity = _SEVERITIES_OF.get(message.event) or _SEVERITIES[message.state]
         return self._post("notification", about | {"severity": severity, "type": message.event})
 
     def _status(self, message: Message) -> str:

@@ -1,7 +1,8 @@
 """PagerDuty: an alert for what has failed, resolved by what succeeds, through the Events API v2.
 
-Fields and limits: https://developer.pagerduty.com/docs/send-alert-event. The dedup key names what has failed, so that
-attempts and further failures join one alert, and the next success resolves it. Resolving what is not open does nothing.
+Fields and limits: https://developer.pagerduty.com/docs/send-alert-event and …/send-change-event. The dedup key names
+what has failed, so that attempts and further failures join one alert, and the next success resolves it. Resolving what
+is not open does nothing. An alarm drill is a change event, which calls nobody.
 """
 
 import json
@@ -19,6 +20,7 @@ from backupman.notifiers._words import label_of, newest, text, title
 from backupman.text import clean, cut
 
 _SUMMARY_LENGTH, _KEY_LENGTH, _TEXT_LENGTH, _LOG_LENGTH, _DETAIL_LENGTH = 1_024, 255, 20_000, 10_000, 1_000
+_WARNINGS = frozenset({EventKind.SIZE_ANOMALY, EventKind.ALARM_DRILL_FAILURE})
 _TOLD_ALREADY = frozenset({"Error", "Warnings", "DriveFiles", "Message", "Reason"})
 
 Severity = Literal["critical", "error", "warning", "info"]
@@ -40,7 +42,9 @@ class PagerDuty(HttpNotifier):
     send_logs: bool = Field(default=True, description="Sends the newest lines of the log too.")
 
     def request(self, message: Message) -> httpx.Request | None:
-        event: dict[str, Any] = {"routing_key": self.integration_key.get_secret_value().strip()}
+        if message.event == EventKind.ALARM_DRILL:
+            return self._post("change", {"payload": self._change(message)})
+        event: dict[str, Any] = {}
         if message.state == State.FINISH:
             event |= {"event_action": "resolve", "dedup_key": dedup_key(message)}
         elif message.state == State.FAIL or message.event == EventKind.NOTIFICATION:
@@ -48,12 +52,25 @@ class PagerDuty(HttpNotifier):
             event["payload"] = self._payload(message)
         else:
             return None
+        return self._post("", event)
+
+    def _post(self, path: str, event: dict[str, Any]) -> httpx.Request:
+        whole = {"routing_key": self.integration_key.get_secret_value().strip()} | event
         return httpx.Request(
             "POST",
-            f"{self.server}/v2/enqueue",
+            "/".join(filter(None, [self.server, "v2", path, "enqueue"])),
             headers={"Content-Type": "application/json"},
-            content=json.dumps(clean(event), ensure_ascii=False, allow_nan=False).encode(),
+            content=json.dumps(clean(whole), ensure_ascii=False, allow_nan=False).encode(),
         )
+
+    def _change(self, message: Message) -> dict[str, Any]:
+        """A change event, which the service shows and which calls nobody."""
+        return {
+            "summary": cut(title(message), _SUMMARY_LENGTH),
+            "source": cut(str(message.payload.get("Instance") or "backupman"), _DETAIL_LENGTH),
+            "timestamp": iso(message.time),
+            "custom_details": {"text": text(message, _TEXT_LENGTH)},
+        }
 
     def check(self, answer: Answer) -> None:
         if answer.status != 202:
@@ -78,7 +95,7 @@ class PagerDuty(HttpNotifier):
     def _severity(self, message: Message) -> str:
         if message.event == EventKind.NOTIFICATION:
             return str(message.payload["Severity"])
-        return "warning" if message.event == EventKind.SIZE_ANOMALY else self.severity
+        return "warning" if message.event in _WARNINGS else self.severity
 
 
 def dedup_key(message: Message) -> str:
@@ -87,7 +104,8 @@ def dedup_key(message: Message) -> str:
     Incidents are kept apart by their kind alone, because their recovery may name other databases than they did.
     """
     known = message.payload
-    parts = [known.get("Instance"), known.get("Sender"), known.get("Job"), known.get("Source") or known.get("Device")]
+    parts = [known.get("Instance"), known.get("Sender"), known.get("Job")]
+    parts.append(known.get("Source") or known.get("Device") or known.get("Endpoint"))
     parts.append(known.get("Incident") or known.get("Type") or known.get("Database"))
     key = "backupman:" + "/".join(str(part) for part in parts if part)
     if len(key) <= _KEY_LENGTH:

@@ -15,6 +15,7 @@ import httpx
 from pydantic import Field, SecretStr, model_validator
 
 from backupman.errors import NotifyError
+from backupman.events import EventKind
 from backupman.notifiers import Message, PerState, State, events_of
 from backupman.notifiers._fitting import as_json
 from backupman.notifiers._http import Address, Answer, BlockEndpoint, HttpEndpoint, HttpNotifier
@@ -37,6 +38,7 @@ class Zabbix(PerState[Value], HttpNotifier):
 
     needs = ("server",)
     default_events = events_of(State.FAIL)
+    shows_state = True
 
     server: Address = Field(default=SecretStr(""), description="The API: `https://…/api_jsonrpc.php`.")
     username: str | None = Field(default=None, description="With `password`.")
@@ -58,7 +60,11 @@ class Zabbix(PerState[Value], HttpNotifier):
         return [ZabbixItem(self.named(), self, self)] if self.enabled else []
 
     def request(self, message: Message, token: str | None = None) -> httpx.Request:
-        """The push, with the API key or the token of a session."""
+        """The push, with the API key or the token of a session; a drill asks for the item and changes nothing."""
+        token = self.api_key.get_secret_value().strip() if self.api_key else token
+        if message.event == EventKind.ALARM_DRILL:
+            item = {"itemids": [self.itemid]} if self.itemid else {"host": self.host, "filter": {"key_": self.key}}
+            return self.call("item.get", item | {"output": ["itemid", "name"]}, token)
         block = self.block_of(message)
         pushed: dict[str, Any] = {
             "value": block.value if block and block.value is not None else message.state,
@@ -66,7 +72,6 @@ class Zabbix(PerState[Value], HttpNotifier):
             "ns": message.time.microsecond * 1_000,
         }
         pushed |= {"itemid": self.itemid} if self.itemid else {"host": self.host, "key": self.key}
-        token = self.api_key.get_secret_value().strip() if self.api_key else token
         return self.call("history.push", [pushed], token)
 
     def call(self, method: str, params: Any, token: str | None) -> httpx.Request:
@@ -80,7 +85,10 @@ class Zabbix(PerState[Value], HttpNotifier):
 
     def check(self, answer: Answer) -> None:
         result = self.result(answer)
-        pushed = result.get("data") if isinstance(result, dict) else None
+        if result == []:
+            hint = "check host, key or itemid, and what the account may see"
+            raise NotifyError(f"{self.named()}: the item is not to be seen: {hint}", permanent=True, answer=answer.text)
+        pushed = result.get("data") if isinstance(result, dict) else result
         if not isinstance(pushed, list) or not pushed:
             raise NotifyError(f"{self.named()}: the answer is not Zabbix's: check server", answer=answer.text)
         for item in pushed:

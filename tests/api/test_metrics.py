@@ -1,5 +1,6 @@
 """Metrics say what is so, come from the records, and a restart clears no alert."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
@@ -9,12 +10,13 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from backupman.engine.alarm_drills import begin, drilled
 from backupman.records import Incident, now
 from backupman.store.ingest import Recipient, Reported
 from tests.api.conftest import Api
 from tests.pages import ROOT, Page
 from tests.servers import program
-from tests.servers.receiver import Receiver
+from tests.servers.receiver import Answer, Receiver
 
 PAGE = Page(ROOT / "docs/metrics.md")
 
@@ -207,6 +209,8 @@ def full(api: Api, receiver: Receiver) -> Api:
     """A daemon with a sample of every metric."""
     api.run()
     app = api.daemon.app
+    assert begin(app.config, app.store, drilled(app.config), now(), now())
+    app.dispatcher.drain(timedelta(seconds=20))
     assert [checked.error for checked in app.verifier.verify(app.store.backups.list())] == [None]
     api.daemon.app.store.ingest.backup(
         Reported("web-1", "Nightly", now(), "Success", "m", seconds=1.0), Recipient("test-host")
@@ -262,3 +266,26 @@ def test_the_documented_alert_rules_are_rules_on_metrics_that_there_are(full: Ap
     known = {name for name, *_ in families(full)}
     named = {word.rstrip("{[") for word in rules.text.replace("(", " ").split() if word.startswith("backupman_")}
     assert {name.split("{")[0].split("[")[0] for name in named} <= known
+
+
+def test_how_long_ago_an_endpoint_was_reached_and_by_which_drill(api: Api, receiver: Receiver) -> None:
+    app, hook = api.daemon.app, {"endpoint": "webhook/Hook"}
+    assert value(api, "last_delivery_age_seconds", **hook) is None
+    for answer, success in ((200, 1), (404, 0)):
+        receiver.at["/hook"] = Answer(answer)
+        assert begin(app.config, app.store, drilled(app.config), now(), now())
+        app.dispatcher.drain(timedelta(seconds=20))
+        assert value(api, "alarm_drill_success", **hook) == success
+        assert value(api, "last_delivery_timestamp_seconds", **hook) is not None
+
+
+def test_a_sample_of_a_drill_is_no_backup(api: Api, receiver: Receiver) -> None:
+    api.config["alarm_drill"] = {"cron": "@weekly", "events": ["backup_failure"]}
+    api.config["notifiers"]["webhook"]["endpoints"][0]["events"] = ["backup_failure"]
+    api.write()
+    api.daemon.reload()
+    app = api.daemon.app
+    assert begin(app.config, app.store, drilled(app.config), now(), now())
+    app.dispatcher.drain(timedelta(seconds=20))
+    assert json.loads(receiver.requests[-1].body)["Event"] == "backup_failure"
+    assert not [name for name, labels in scraped(api) if ("source", "TEST") in labels]

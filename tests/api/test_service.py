@@ -13,10 +13,12 @@ import pytest
 
 from backupman import __version__
 from backupman.engine import health
+from backupman.engine.alarm_drills import begin, drilled
 from backupman.engine.health import Checkup
 from backupman.records import Incident, now
 from tests.api.conftest import Api
 from tests.e2e.world import World, wait_for
+from tests.servers.receiver import Answer, Receiver
 
 
 def test_ping_answers_as_the_original_does(api: Api) -> None:
@@ -30,6 +32,8 @@ def test_health_has_the_documented_shape_with_a_key_and_hardly_any_without(api: 
         answer = client.get("/health")
     assert answer.status_code == 200
     up = {"Status": "UP", "Components": None}
+    quiet = {"Endpoint": "webhook/Hook", "GivenUp": 0, "Oldest": None, "LastDelivered": None}
+    quiet |= {"Drill": "never", "DrillAt": None, "Said": None}
     assert answer.json() == {
         "Version": __version__,
         "CommitSHA": None,
@@ -39,12 +43,28 @@ def test_health_has_the_documented_shape_with_a_key_and_hardly_any_without(api: 
             "Database": up,
             "Drives": {"Status": "UP", "Components": {"Disk": up}},
             "DataSources": {"Status": "UP", "Components": {"App": up}},
+            "Messages": {"GivenUp": 0, "Oldest": None, "Endpoints": [quiet]},
         },
     }
     for key in (None, "ingest", "run"):
         with api.client(key) as client:
             body = client.get("/health").json()
         assert list(body) == ["Version", "CommitSHA", "BuildDate", "Status"]
+
+
+def test_health_tells_who_was_not_told_without_an_address(api: Api, client: httpx.Client, receiver: Receiver) -> None:
+    app = api.daemon.app
+    receiver.at["/hook"] = Answer(404)
+    assert begin(app.config, app.store, drilled(app.config), now(), now())
+    app.dispatcher.drain(timedelta(seconds=20))
+    answer = client.get("/health")
+    assert answer.status_code == 200, "it is about what can be reached"
+    messages = answer.json()["Details"]["Messages"]
+    [hook] = messages["Endpoints"]
+    assert (messages["GivenUp"], hook["GivenUp"], hook["Drill"]) == (1, 1, "failed")
+    assert messages["Oldest"] == hook["Oldest"] is not None
+    assert hook["Said"] == "the receiver answered 404 Not Found: check the url"
+    assert receiver.url not in answer.text
 
 
 def test_health_is_503_when_something_is_down_and_says_what(api: Api, client: httpx.Client) -> None:

@@ -12,6 +12,15 @@ from tests.cli.conftest import Inside
 from tests.e2e.world import World
 
 UP = {"Status": "UP", "Components": None}
+QUIET = {
+    "Endpoint": "webhook/Hook",
+    "GivenUp": 0,
+    "Oldest": None,
+    "LastDelivered": None,
+    "Drill": "never",
+    "DrillAt": None,
+    "Said": None,
+}
 
 
 def change(world: World, **sections: Any) -> None:
@@ -33,6 +42,7 @@ def test_all_up_in_the_documented_shape(world: World, inside: Inside) -> None:
             "Database": UP,
             "Drives": {"Status": "UP", "Components": {"Disk": UP}},
             "DataSources": {"Status": "UP", "Components": {"App": UP}},
+            "Messages": {"GivenUp": 0, "Oldest": None, "Endpoints": [QUIET]},
         },
     }
     assert world.litter(world.drive) == []
@@ -72,6 +82,7 @@ def test_records_that_cannot_be_reached_are_down_and_hide_nothing(world: World, 
     assert ended.code == 1
     details = json.loads(ended.out)["Details"]
     assert details["Database"]["Status"] == "DOWN"
+    assert details["Messages"] is None
     assert details["DataSources"]["Status"] == "UP"
 
 

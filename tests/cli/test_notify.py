@@ -90,3 +90,34 @@ def test_names_that_are_not_there_are_refused(told: World, inside: Inside) -> No
     assert wrong.code == 2 and "did you mean 'on duty'?" in wrong.err
     wrong = inside("notify", "preview", "backup_fail")
     assert wrong.code == 2 and "backup_failure" in wrong.err
+
+
+def test_a_drill_by_hand_is_recorded_and_its_outcome_shown(told: World, inside: Inside) -> None:
+    told.receiver.usual = Answer(202)
+    told.start("version").communicate()
+    before = inside("notify", "drill", "--status")
+    assert (before.code, before.out.count("not tried yet")) == (0, 3)
+    assert told.receiver.requests == []
+    ended = inside("notify", "drill", "--json")
+    assert ended.code == 0, ended.err
+    found = {each["Endpoint"]: each for each in json.loads(ended.out)["Results"]}
+    assert {name: each["Drill"] for name, each in found.items()} == dict.fromkeys(
+        ("webhook/Hook", "healthchecks", "pagerduty/on duty"), "proven"
+    )
+    assert all(each["LastDelivered"] for each in found.values())
+    told.receiver.at["/hook"] = Answer(404)
+    failed = inside("notify", "drill", "--notifier", "Hook")
+    assert failed.code == 1
+    assert "✗ webhook/Hook: failed" in failed.out and "the receiver answered 404" in failed.out
+    shown = inside("notify", "drill", "--status")
+    assert shown.code == 1
+    assert shown.out.count("✓ ") == 2 and shown.out.count("✗ ") == 1
+    assert inside("notify", "drill", "--status", "-q").out.count("Last took") == 1
+    health = inside("health")
+    assert health.code == 0, "whatever cannot be told can still be backed up"
+    assert "! webhook/Hook was not reached by the alarm drill of" in health.err
+    assert "! 1 message to webhook/Hook could not be delivered and was given up, the oldest of" in health.err
+    messages = json.loads(inside("health", "--json").out)["Details"]["Messages"]
+    assert messages["GivenUp"] == 1 and messages["Oldest"]
+    for secret in ("t0ken", "integration-key", "addffa72", told.receiver.url):
+        assert secret not in json.dumps(messages) + shown.out + health.err

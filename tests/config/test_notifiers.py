@@ -3,6 +3,7 @@
 import pytest
 
 from backupman.config import plans
+from backupman.engine.alarm_drills import drilled
 from tests.config.conftest import WHOLE, Load, Mistakes
 
 NOTIFIERS = """
@@ -55,3 +56,17 @@ def test_a_failure_that_a_success_would_hide_is_a_warning(loaded: Load, notifier
     drives = "drives: [{provider: local, label: disk, folder: a}]"
     said = loaded(f"{sources}\n{drives}\nnotifiers: {{{notifier}}}\n{jobs}\n").warnings
     assert ["shows one state for 2 sources" in warning for warning in said] == [True] * warns
+
+
+def test_an_alarm_drill_names_who_takes_part_as_jobs_do(loaded: Load, mistakes: Mistakes) -> None:
+    config = loaded(f"{WHOLE}{NOTIFIERS}alarm_drill: {{cron: '@weekly', notifiers: [ops-mail, Other]}}\n").config
+    assert [each.endpoint.name for each in drilled(config)] == ["mail/ops-mail/a@example.org", "webhook/Other"]
+    wrong = "alarm_drill: {cron: 61 * * * *, notifiers: [ops-male], within: 0s, events: [backup_fail]}"
+    found = mistakes(f"{WHOLE}{NOTIFIERS}{wrong}\n")
+    assert [line.split(": ")[1] for line in found] == [
+        "alarm_drill.cron",
+        "alarm_drill.events[0]",
+        "alarm_drill.within",
+        "alarm_drill.notifiers[0]",
+    ]
+    assert "did you mean 'ops-mail'?" in found[-1]

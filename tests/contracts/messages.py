@@ -37,6 +37,10 @@ def message(kind: str = EventKind.BACKUP_REPORT, text: str = "", **changed: Any)
         payload = _notification(text)
     elif kind in (EventKind.VERIFY_SUCCESS, EventKind.VERIFY_FAILURE):
         payload = _verified(kind, text)
+    elif kind == EventKind.PRUNE_REPORT:
+        payload = _pruned(text)
+    elif kind.startswith(EventKind.ALARM_DRILL):
+        payload = _drill(text)
     else:
         payload = _backup(kind, text)
     time = datetime(2025, 7, 2, 10, 5, tzinfo=UTC)
@@ -95,6 +99,48 @@ def _verified(kind: str, text: str) -> dict[str, Any]:
         "Bad": bad,
         "Copies": [],
         "Reason": f"Mysql 1: copies read back: 4 good (5.6 GiB){' and 1 bad' if bad else ''}{text}",
+    }
+
+
+def _pruned(text: str) -> dict[str, Any]:
+    """A `PruneReport`."""
+    copy = {
+        "BackupId": "b4c3f1a0-1b1e-4b0e-8b4a-0e1b0e1b0e1b",
+        "Database": f"shop{text}",
+        "Drive": f"My Google Drive{text}",
+        "Path": f"backups/backup-20250702100000.sql.gz{text}",
+        "CreatedAt": "2025-06-02T10:00:00Z",
+        "Size": 45_000_000,
+        "Action": "delete",
+        "Reason": f"older than 30 days{text}",
+        "Error": None,
+    }
+    return {
+        "Label": f"Mysql 1{text}",
+        "Job": f"nightly{text}",
+        "Source": f"Mysql 1{text}",
+        "Instance": f"db1{text}",
+        "Deleted": 1,
+        "Marked": 0,
+        "Failed": 0,
+        "Kept": 7,
+        "Freed": 45_000_000,
+        "Copies": [copy],
+        "Warnings": [],
+        "Reason": f"Mysql 1: 1 copy deleted (42.9 MiB){text}",
+    }
+
+
+def _drill(text: str) -> dict[str, Any]:
+    """An `AlarmDrillReport`."""
+    return {
+        "Label": f"Mysql 1{text}",
+        "Endpoint": f"webhook/Ops{text}",
+        "Job": "alarm drill",
+        "Source": None,
+        "Instance": f"db1{text}",
+        "Since": "2025-07-02T10:05:00Z",
+        "Reason": f"This is a drill: nothing has happened, and nothing is to be done{text}",
     }
 
 

@@ -48,7 +48,7 @@ class TestPagerDuty(HttpNotifierContract):
     good = Answer(202, body=b'{"status":"success","message":"Event processed","dedup_key":"k"}')
     delivered = frozenset({202})
     silent = frozenset({"backup_start", "prune_report"})
-    wordless = frozenset({"backup_report", "backup_success", "backup_recovered"})
+    wordless = frozenset({"backup_report", "backup_success", "backup_recovered", "alarm_drill_recovered"})
 
     @pytest.fixture
     def settings(self, receiver: Receiver, timeout: str) -> dict[str, Any]:
@@ -100,9 +100,30 @@ def test_a_severity_is_what_the_config_or_the_event_says() -> None:
 
 
 @pytest.mark.parametrize("odd", ODD_TEXTS)
-@pytest.mark.parametrize("kind", [kind for kind in EVENTS if kind not in TestPagerDuty.silent])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in EVENTS if kind not in TestPagerDuty.silent and kind != "alarm_drill"]
+)
 def test_any_text_is_within_the_limits(kind: str, odd: str) -> None:
     sent(replace(message(kind, ODD_TEXTS[odd]), log=[ODD_TEXTS[odd]] * 100))
+
+
+@pytest.mark.parametrize("odd", ODD_TEXTS)
+def test_a_drill_is_a_change_event_which_calls_nobody(odd: str) -> None:
+    request = PagerDuty.model_validate({"integration_key": KEY}).request(message("alarm_drill", ODD_TEXTS[odd]))
+    assert request and str(request.url) == "https://events.pagerduty.com/v2/change/enqueue"
+    event = json.loads(request.content)
+    assert event.keys() == {"routing_key", "payload"}
+    payload = event["payload"]
+    assert payload.keys() == {"summary", "source", "timestamp", "custom_details"}
+    assert payload["summary"].startswith("DRILL, no alarm: Mysql 1")
+    assert len(payload["summary"]) <= 1024
+
+
+def test_a_channel_that_was_not_reached_is_a_warning_until_it_is() -> None:
+    told, over = sent(message("alarm_drill_failure")), sent(message("alarm_drill_recovered"))
+    assert (told["payload"]["severity"], over["event_action"]) == ("warning", "resolve")
+    assert told["dedup_key"] == over["dedup_key"] == "backupman:db1/alarm drill/webhook/Ops"
+    assert told["dedup_key"] != sent(message("alarm_drill_failure", Endpoint="mail"))["dedup_key"]
 
 
 def test_the_log_goes_along_unless_it_shall_not() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from backupman.errors import NotifyError
 from backupman.notifiers import Endpoint
 from backupman.notifiers.zabbix import Zabbix
 from tests.contracts.notifier import EVENTS, HttpNotifierContract, deliver, message, refusal
@@ -103,6 +104,24 @@ def test_the_itemid_goes_before_host_and_key_and_the_time_is_that_of_the_event()
     assert pushed("backup_failure") == {"itemid": "55105", "value": "ERROR", "clock": 1_751_450_700, "ns": 0}
     found = pushed("backup_failure", itemid=None)
     assert (found["host"], found["key"], "itemid" in found) == ("borg-server", "borg.status", False)
+
+
+def test_a_drill_asks_for_the_item_and_changes_nothing(receiver: Receiver) -> None:
+    asked = [
+        json.loads(Zabbix.model_validate(SEED | changed).request(message("alarm_drill")).content)
+        for changed in ({}, {"itemid": None})
+    ]
+    assert [each["method"] for each in asked] == ["item.get"] * 2
+    assert asked[0]["params"] == {"itemids": ["55105"], "output": ["itemid", "name"]}
+    assert asked[1]["params"]["host"] == "borg-server"
+    assert asked[1]["params"]["filter"] == {"key_": "borg.status"}
+    [endpoint] = Zabbix.model_validate(SEED | {"server": f"{receiver.url}/api"}).endpoints()
+    receiver.answer(200, body=b'{"jsonrpc":"2.0","result":[{"itemid":"55105","name":"Backup"}],"id":1}')
+    assert deliver(endpoint, "alarm_drill").startswith("200")
+    receiver.answer(200, body=b'{"jsonrpc":"2.0","result":[],"id":1}')
+    with pytest.raises(NotifyError, match="the item is not to be seen") as raised:
+        deliver(endpoint, "alarm_drill")
+    assert raised.value.permanent
 
 
 def test_the_key_goes_before_the_password() -> None:

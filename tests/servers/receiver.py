@@ -41,6 +41,8 @@ class Receiver:
         self.requests: list[Request] = []
         self.answers: deque[Answer] = deque()
         self.usual = Answer()
+        self.at: dict[str, Answer] = {}
+        """What is always answered at a path, which no queued answer is for."""
         self._closing = threading.Event()
         self._server = _Server(self)
         if context:
@@ -66,8 +68,9 @@ class Receiver:
     def next_answer(self, request: Request) -> Answer:
         """Record a request, and give its answer once its delay is over or the server closes."""
         self.requests.append(request)
+        answer = self.at.get(request.path)
         try:
-            answer = self.answers.popleft()
+            answer = answer or self.answers.popleft()
         except IndexError:
             answer = self.usual
         self._closing.wait(answer.delay)
