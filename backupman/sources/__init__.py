@@ -19,14 +19,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from pydantic import Field
 
 from backupman.errors import DumpError, RestoreError
-from backupman.manifest import Manifest, TableRows
-from backupman.registry import Duration, Provider
+from backupman.manifest import Counting, Manifest, TableRows
+from backupman.registry import Duration, Provider, Settings
 
 GLOBALS = "_globals"
 """The name of the part that holds what belongs to the whole server: roles, tablespaces, users."""
@@ -82,6 +83,17 @@ class Target:
     jobs: int = 1
 
 
+class ManifestSettings(Settings):
+    """What is noted of a dump's content, for restores and drills to be compared with."""
+
+    rows: Counting = Field(
+        default="exact", description="How the rows of each table are counted: `exact`, `estimate` or `none`."
+    )
+    timeout: Duration = Field(
+        default=timedelta(seconds=60), description="How long exact counting may take; then come estimates."
+    )
+
+
 class Source(Provider, ABC):
     """A database, or a server of them, to dump."""
 
@@ -92,6 +104,9 @@ class Source(Provider, ABC):
     label: str = Field(min_length=1, max_length=200, description="The source's name in records and reports.")
     tmp_folder: Path | None = Field(default=None, description="Where dumps are spooled; default `spool.folder`.")
     timeout: Duration | None = Field(default=None, description="A dump that takes longer is ended and has failed.")
+    manifest: ManifestSettings = Field(
+        default=ManifestSettings(), description="What is noted of a dump's content: the rows of each table."
+    )
 
     def folders(self) -> dict[Path, bool]:
         return super().folders() | ({self.tmp_folder: True} if self.tmp_folder else {})
