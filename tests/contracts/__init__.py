@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contracts.drive", "tests.contracts.source")
+pytest.register_assert_rewrite("tests.contracts.drive", "tests.contracts.source", "tests.contracts.restore")
