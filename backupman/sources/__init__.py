@@ -171,9 +171,13 @@ class Source(Provider, ABC):
     def check(self) -> None:
         """Whether the source can be reached and read now; raises SourceError, leaves nothing behind."""
 
+    def target_of(self, name: str) -> str:
+        """What `Target.database` is for a database that people call `name`."""
+        return name
+
     def exists(self, database: str) -> bool:
         """Whether the server has a database of that name. Raises RestoreError."""
-        raise self._cannot_restore()
+        raise self.cannot_restore()
 
     def restore(self, dump: BinaryIO, origin: Origin, target: Target, folder: Path) -> list[str]:
         """Fill a database with a dump, which is read once to its end; the warnings of it.
@@ -186,11 +190,11 @@ class Source(Provider, ABC):
             RestoreError: the target exists, the server or its client refuses; the sentence holds the first error with
                 its statement.
         """
-        raise self._cannot_restore()
+        raise self.cannot_restore()
 
     def remove(self, database: str) -> None:
         """Drop a database that a restore has made; one that is gone is fine. Raises RestoreError."""
-        raise self._cannot_restore()
+        raise self.cannot_restore()
 
     def scratch(self, folder: Path, origin: Origin) -> "AbstractContextManager[Source]":
         """A throwaway server of this kind while the `with` lasts, as the Source that reaches it.
@@ -201,11 +205,11 @@ class Source(Provider, ABC):
         Raises:
             RestoreError: its programs are missing, or it cannot be started.
         """
-        raise self._cannot_restore()
+        raise self.cannot_restore()
 
     def count_rows(self, database: str) -> list[TableRows]:
         """Every table of a database with its rows counted, named as the manifest names them. Raises RestoreError."""
-        raise self._cannot_restore()
+        raise self.cannot_restore()
 
     def scalar(self, database: str, sql: str, timeout: float) -> str | None:
         """The first value of what one query answers, in a read-only session, as text; None is NULL or no row.
@@ -213,7 +217,7 @@ class Source(Provider, ABC):
         Raises:
             RestoreError: it is no SQL, would write, or takes longer than `timeout` seconds.
         """
-        raise self._cannot_restore()
+        raise self.cannot_restore()
 
     def _cannot_restore(self) -> RestoreError:
         return RestoreError(

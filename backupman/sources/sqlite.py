@@ -61,6 +61,13 @@ class Sqlite(Source):
     def list_databases(self) -> list[str]:
         return [self.db_path.stem]
 
+    def target_of(self, name: str) -> str:
+        """A path as it is; a bare name is a file beside the database's own, with the same ending."""
+        if "/" in name:
+            return str(Path(name).absolute())
+        ending = self.db_path.suffix
+        return str(self.db_path.absolute().with_name(name if ending and name.endswith(ending) else name + ending))
+
     @contextmanager
     def dump(self, database: str, folder: Path) -> Iterator[Dump]:
         copy = folder / "copy.sqlite"
