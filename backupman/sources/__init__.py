@@ -219,7 +219,8 @@ class Source(Provider, ABC):
         """
         raise self.cannot_restore()
 
-    def _cannot_restore(self) -> RestoreError:
+    def cannot_restore(self) -> RestoreError:
+        """What is said where it does not `restores`."""
         return RestoreError(
             f"{self.label}: backupman cannot restore into a source of provider {self.provider}: write the dump to a "
             "file with --output, and restore it with its own program",
