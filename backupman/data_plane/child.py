@@ -32,6 +32,7 @@ from backupman.data_plane.protocol import (
     DownloadTask,
     Failed,
     Logged,
+    Remarks,
     RestoreTask,
     SessionOpened,
     Task,
@@ -134,9 +135,7 @@ def _do(task: Task, channel: Channel) -> None:
         case DatabasesTask():
             channel.tell(Databases(names=dumping.source_of(task.source).list_databases()))
         case CheckTask():
-            provider_class(task.family, _CONTRACTS[task.family], task.settings["provider"]).model_validate(
-                task.settings
-            ).check()
+            _check(task, channel)
         case DeleteTask():
             _delete(task, channel)
         case AbortTask():
@@ -145,6 +144,15 @@ def _do(task: Task, channel: Channel) -> None:
             _download(task)
         case RestoreTask():
             restoring.restore(task, channel.tell)
+
+
+def _check(task: CheckTask, channel: Channel) -> None:
+    contract = _CONTRACTS[task.family]
+    provider = provider_class(task.family, contract, task.settings["provider"]).model_validate(task.settings)
+    if task.thorough and isinstance(provider, Source):
+        channel.tell(Remarks(sentences=provider.examine()))
+    else:
+        provider.check()
 
 
 def _opener(channel: Channel) -> Callable[[str, str], None]:

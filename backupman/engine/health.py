@@ -1,25 +1,17 @@
-"""Whether everything in a config can be reached now: the store here, sources and drives each in a child, side by side.
-
-Every check is bounded in time: what has not answered by then is down, whatever it hangs on.
-"""
+"""Whether everything in a config can be reached now: the store here, sources and drives each in a child."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from queue import SimpleQueue
-from threading import BoundedSemaphore, Lock, Thread, Timer
-from typing import Any, Literal
+from threading import Lock
+from typing import Any
 
 from backupman import __version__
 from backupman.config import Config
-from backupman.data_plane import DataPlane
-from backupman.data_plane.protocol import CheckTask
-from backupman.errors import BackupmanError
-from backupman.registry import Provider
+from backupman.engine.side_by_side import Look, look_at, look_at_all
 from backupman.store import Store
 
-_SIDE_BY_SIDE = 6
 _STORE = "Database"
 
 
@@ -100,66 +92,20 @@ class Checkup:
 
 def check(config: Config, timeout: timedelta) -> Health:
     """Check everything, each thing for `timeout` at most."""
-    checks = [_Check(_STORE, _STORE, lambda: _check_store(config), lambda reason: None)]
-    checks += [_in_child("Drives", "drives", drive.label, drive) for drive in config.drives]
-    checks += [_in_child("DataSources", "sources", source.label, source) for source in config.data_sources]
-    found: SimpleQueue[tuple[int, str | None]] = SimpleQueue()
-    slots = BoundedSemaphore(_SIDE_BY_SIDE)
-    for index, one in enumerate(checks):
-        # Daemon threads: one that hangs in a connect without an end must not keep the process.
-        Thread(target=one.run, args=(index, timeout, slots, found), name=f"check-{one.label}", daemon=True).start()
-    errors: dict[int, str | None] = {}
-    while len(errors) < len(checks):
-        index, error = found.get()
-        errors.setdefault(index, error)  # what comes after the time was up does not count
-    return Health([Component(one.group, one.label, errors[index]) for index, one in enumerate(checks)])
+    looks = [(_STORE, Look(_STORE, lambda: _check_store(config)))]
+    looks += [("Drives", look_at("drives", drive.label, drive)) for drive in config.drives]
+    looks += [("DataSources", look_at("sources", source.label, source)) for source in config.data_sources]
+    seen = look_at_all([look for _, look in looks], timeout)
+    return Health([Component(group, look.label, one.error) for (group, look), one in zip(looks, seen, strict=True)])
 
 
-@dataclass(frozen=True)
-class _Check:
-    group: str
-    label: str
-    look: Callable[[], None]
-    cancel: Callable[[BackupmanError], None]
-
-    def run(
-        self, index: int, timeout: timedelta, slots: BoundedSemaphore, found: "SimpleQueue[tuple[int, str | None]]"
-    ) -> None:
-        late = BackupmanError(f"{self.label}: no answer within {timeout.total_seconds():g} s")
-
-        def give_up() -> None:
-            found.put((index, late.sentence))
-            self.cancel(late)
-
-        with slots:
-            timer = Timer(timeout.total_seconds(), give_up)
-            timer.daemon = True
-            timer.start()
-            found.put((index, self._error()))
-            timer.cancel()
-
-    def _error(self) -> str | None:
-        try:
-            self.look()
-        except BackupmanError as error:
-            return error.sentence
-        except Exception as error:  # noqa: BLE001 - a check that breaks is down, and hides no other
-            return f"{self.label}: unexpected {type(error).__name__}: {error}"
-        return None
-
-
-def _in_child(group: str, family: Literal["sources", "drives"], label: str, provider: Provider) -> _Check:
-    data_plane = DataPlane()
-    task = CheckTask(family=family, settings=provider.revealed())
-    return _Check(group, label, lambda: data_plane.run(task), data_plane.cancel)
-
-
-def _check_store(config: Config) -> None:
+def _check_store(config: Config) -> list[str]:
     store = Store.open(config.database.address(config.state_folder))
     try:
         store.check()
     finally:
         store.close()
+    return []
 
 
 def _document(component: Component) -> dict[str, Any]:

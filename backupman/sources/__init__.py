@@ -175,6 +175,15 @@ class Source(Provider, ABC):
         """What `Target.database` is for a database that people call `name`."""
         return name
 
+    def examine(self) -> list[str]:
+        """Everything that a dump would need, looked at without one; what is worth a word although a dump would do.
+
+        Raises:
+            SourceError: a dump would fail, or would leave something out; the sentence says what to do.
+        """
+        self.check()
+        return []
+
     def exists(self, database: str) -> bool:
         """Whether the server has a database of that name. Raises RestoreError."""
         raise self.cannot_restore()
