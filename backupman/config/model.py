@@ -136,6 +136,9 @@ class Job(Settings):
     )
     data_sources: Labels | None = Field(default=None, description="Labels of sources; default all.")
     drives: Labels | None = Field(default=None, description="Labels of drives; default all.")
+    max_parallel_uploads: int | None = Field(
+        default=None, ge=1, description="Instead of the top-level `max_parallel_uploads`."
+    )
     notifiers: list[str] | None = Field(
         default=None, description="Labels, providers or endpoint names; default all, `[]` nobody."
     )
@@ -238,6 +241,11 @@ class Config(Settings):
         default=timedelta(minutes=1), description="How long running backups may go on when the daemon is stopped."
     )
     max_parallel: int = Field(default=2, ge=1, description="How many backups are under way at once.")
+    max_parallel_uploads: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many drives a backup is written to at once, in the order of `drives`; default all.",
+    )
     _hidden: tuple[str, ...] = PrivateAttr(default=())
 
     def source(self, label: str) -> Source | None:

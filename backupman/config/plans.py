@@ -33,6 +33,7 @@ class JobPlan:
     pipeline: Pipeline
     retention: Retention | None
     hooks: Hooks
+    max_parallel_uploads: int | None = None
 
     @property
     def schedule_text(self) -> str:
@@ -80,6 +81,7 @@ def _plan(config: Config, job: Job) -> JobPlan:
         ),
         retention=job.retention or config.retention,
         hooks=job.hooks or config.hooks,
+        max_parallel_uploads=job.max_parallel_uploads or config.max_parallel_uploads,
     )
 
 

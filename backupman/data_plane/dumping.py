@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from backupman.data_plane.protocol import BackupTask, Dumped, Phase, Progress
-from backupman.data_plane.uploading import Uploads, drive_of
+from backupman.data_plane.uploading import Uploads, drive_of, paces_of
 from backupman.errors import BackupmanError, Interrupted, PipelineError
 from backupman.pipeline import Pipeline
 from backupman.pipeline._sink import CHUNK
@@ -44,7 +44,17 @@ def back_up(task: BackupTask, tell: Tell, opened: Callable[[str, str], None]) ->
     drives = [drive_of(drive, task.retry) for drive in task.drives]
     spool = Spool(task.spool, keep_free=task.keep_free, max_size=task.max_size)
     progress = _Progress(tell, spool)
-    uploads = Uploads(drives, spool, task.object_name, task.retry, tell, opened, progress.sent)
+    uploads = Uploads(
+        drives,
+        spool,
+        task.object_name,
+        task.retry,
+        tell,
+        opened,
+        progress.sent,
+        paces=paces_of(task.drives),
+        parallel=task.parallel,
+    )
     try:
         tell(Phase(phase="dumping"))  # first, so that the parent knows of uploads that it may have to abort
         uploads.start()

@@ -65,10 +65,11 @@ __all__ = [
 
 
 class DriveTask(BaseModel):
-    """A drive as its settings, and what an earlier, dead upload left there."""
+    """A drive as its settings, what an earlier, dead upload left there, and the file that keeps its pace."""
 
     label: str
     settings: dict[str, Any]
+    pace: Path | None = None
     leftover_session: str | None = None
 
 
@@ -81,6 +82,7 @@ class UploadTask(BaseModel):
     sidecar: dict[str, Any]
     sha256: str
     drives: list[DriveTask]
+    parallel: int | None
     retry: RetryPolicy
 
 
@@ -97,6 +99,7 @@ class BackupTask(BaseModel):
     object_name: str
     sidecar: dict[str, Any]
     drives: list[DriveTask]
+    parallel: int | None
     retry: RetryPolicy
 
 

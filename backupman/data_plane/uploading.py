@@ -1,16 +1,19 @@
-"""In the child: one thread a drive follows the spool; a failed upload is tried again from the spool's start."""
+"""In the child: uploads follow the spool, side by side; a failed one is tried again from the spool's start."""
 
 import io
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any, BinaryIO, cast
 
 from pydantic import BaseModel
 
+from backupman.data_plane.pacing import Pace
 from backupman.data_plane.protocol import (
     AbortTask,
     DriveTask,
@@ -37,8 +40,17 @@ def drive_of(task: DriveTask, retry: RetryPolicy) -> Drive:
     return cls.model_validate(task.settings).with_retry(retry)
 
 
+def paces_of(drives: Sequence[DriveTask]) -> dict[str, Path | None]:
+    """The files that keep the drives' pace, by their labels."""
+    return {about.label: about.pace for about in drives}
+
+
 class Uploads:
-    """The uploads of one spool onto its drives; one drive's failure never stops another."""
+    """The uploads of one spool onto its drives; one drive's failure never stops another.
+
+    `parallel` drives are written to at once, all of them by default; the others wait in their order. `paces` are the
+    files that keep the pace of drives with a bandwidth, by their labels.
+    """
 
     def __init__(
         self,
@@ -50,6 +62,9 @@ class Uploads:
         opened: Callable[[str, str], None],
         sent: Callable[[str, int], None],
         sessions: Mapping[str, str] | None = None,
+        *,
+        paces: Mapping[str, Path | None] | None = None,
+        parallel: int | None = None,
     ) -> None:
         self._spool = spool
         self._name = name
@@ -60,8 +75,11 @@ class Uploads:
         self._sessions = dict(sessions or {})
         self._sidecar: bytes = b""
         self._accepted = Event()
+        self._paces = dict(paces or {})
+        self._waiting = deque(drives)
         self._threads = [
-            Thread(target=self._upload, args=(drive,), name=f"upload-{drive.label}", daemon=True) for drive in drives
+            Thread(target=self._work, name=f"upload-{number}", daemon=True)
+            for number in range(min(len(drives), parallel or len(drives)))
         ]
 
     def start(self) -> None:
@@ -81,13 +99,21 @@ class Uploads:
             if thread.ident is not None:
                 thread.join()
 
+    def _work(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._upload(self._waiting.popleft())
+
     def _upload(self, drive: Drive) -> None:
         started, attempts = time.monotonic(), 0
+
+        file = self._paces.get(drive.label)
+        pace = Pace(drive.bandwidth, file, sleep=self._spool.pause) if drive.bandwidth and file else None
 
         def attempt() -> Stored:
             nonlocal attempts
             attempts += 1
-            reader = self._spool.reader(lambda position: self._sent(drive.label, position))
+            reader = self._spool.reader(lambda position: self._sent(drive.label, position), pace)
             try:
                 if not drive.capabilities.follows:
                     reader.wait_for_the_end()
@@ -156,7 +182,18 @@ def upload_kept(task: UploadTask, tell: Tell, opened: Callable[[str, str], None]
             for drive, about in zip(drives, task.drives, strict=True)
             if about.leftover_session and drive.capabilities.resumes
         }
-        uploads = Uploads(open_still, spool, task.object_name, task.retry, tell, opened, progress, sessions)
+        uploads = Uploads(
+            open_still,
+            spool,
+            task.object_name,
+            task.retry,
+            tell,
+            opened,
+            progress,
+            sessions,
+            paces=paces_of(task.drives),
+            parallel=task.parallel,
+        )
         uploads.may_complete(task.sidecar)
         uploads.start()
         try:

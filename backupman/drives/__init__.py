@@ -17,7 +17,7 @@ from typing import BinaryIO, ClassVar
 from pydantic import Field, PrivateAttr
 
 from backupman.errors import DriveError
-from backupman.registry import Provider
+from backupman.registry import Provider, Size
 from backupman.retention import Retention
 from backupman.retry import NO_RETRY, RetryPolicy
 
@@ -94,6 +94,9 @@ class Drive(Provider, ABC):
     label: str = Field(min_length=1, max_length=200, description="The drive's name in records and reports.")
     required: bool = Field(default=True, description="Whether a failure on this drive fails the backup.")
     retention: Retention | None = Field(default=None, description="Instead of the job's `retention`.")
+    bandwidth: Size | None = Field(
+        default=None, ge=1024, description="Bytes a second that all uploads onto the drive may take together."
+    )
 
     capabilities: ClassVar[Capabilities] = Capabilities()
     _retry: RetryPolicy = PrivateAttr(default=NO_RETRY)

@@ -9,7 +9,8 @@ from backupman.drives import Drive
 from backupman.engine.spools import Spools
 from backupman.errors import BackupmanError
 from backupman.events import BackupExtended
-from backupman.records import Backup, DriveFile, Status
+from backupman.naming import slug
+from backupman.records import Backup, Status
 from backupman.sources import Source
 
 
@@ -25,7 +26,8 @@ def backup_task(config: Config, spools: Spools, plan: JobPlan, source: Source, b
         max_size=config.spool.max_size,
         object_name=backup.object_name,
         sidecar=_sidecar(plan, backup),
-        drives=[DriveTask(label=drive.label, settings=drive.revealed()) for drive in plan.drives],
+        drives=[_drive_task(config, drive) for drive in plan.drives],
+        parallel=plan.max_parallel_uploads,
         retry=config.retry.policy(),
     )
 
@@ -55,7 +57,8 @@ def upload_task(config: Config, plan: JobPlan, backup: Backup) -> UploadTask:
         object_name=backup.object_name,
         sidecar=_sidecar(plan, backup) | stored | content,
         sha256=backup.sha256 or "",
-        drives=[_resumed(drive, failed[label]) for label, drive in drives.items()],
+        drives=[_drive_task(config, drive, failed[label].session) for label, drive in drives.items()],
+        parallel=plan.max_parallel_uploads,
         retry=config.retry.policy(),
     )
 
@@ -63,12 +66,13 @@ def upload_task(config: Config, plan: JobPlan, backup: Backup) -> UploadTask:
 def abort_task(config: Config, plan: JobPlan, backup: Backup, labels: set[str]) -> AbortTask:
     """Remove what the backup's uploads left on the drives of those labels."""
     files = {file.label: file for file in backup.drive_files}
-    drives = [_resumed(drive, files[drive.label]) for drive in plan.drives if drive.label in labels]
+    drives = [_drive_task(config, drive, files[drive.label].session) for drive in plan.drives if drive.label in labels]
     return AbortTask(object_name=backup.object_name, drives=drives, retry=config.retry.policy())
 
 
-def _resumed(drive: Drive, file: DriveFile) -> DriveTask:
-    return DriveTask(label=drive.label, settings=drive.revealed(), leftover_session=file.session)
+def _drive_task(config: Config, drive: Drive, session: str | None = None) -> DriveTask:
+    pace = config.state_folder.absolute() / "bandwidth" / slug(drive.label)
+    return DriveTask(label=drive.label, settings=drive.revealed(), leftover_session=session, pace=pace)
 
 
 def _sidecar(plan: JobPlan, backup: Backup) -> dict[str, Any]:

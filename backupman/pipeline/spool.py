@@ -126,9 +126,22 @@ class Spool:
         if not self.committed:
             self.part.unlink(missing_ok=True)
 
-    def reader(self, progress: Callable[[int], None] | None = None) -> "SpoolReader":
-        """A new reader from the start; `progress` is told the position after each read."""
-        return SpoolReader(self, progress)
+    def reader(
+        self, progress: Callable[[int], None] | None = None, pace: Callable[[int], None] | None = None
+    ) -> "SpoolReader":
+        """A new reader from the start.
+
+        `progress` is told the position after each read. `pace` is told how many bytes are about to be given out, and
+        may take its time.
+        """
+        return SpoolReader(self, progress, pace)
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long; raises the dump's error as soon as the dump has failed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.error, seconds)
+            if self.error:
+                raise self.error
 
     def close(self) -> None:
         """Let go of the file; an uncommitted one is removed."""
@@ -186,10 +199,16 @@ class SpoolReader(io.RawIOBase):
     Seekable, so that a part can be sent again. Raises the dump's error once the dump has failed.
     """
 
-    def __init__(self, spool: Spool, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        progress: Callable[[int], None] | None = None,
+        pace: Callable[[int], None] | None = None,
+    ) -> None:
         self._spool = spool
         self._position = 0
         self._progress = progress
+        self._pace = pace
 
     @property
     def committed(self) -> bool:
@@ -227,6 +246,8 @@ class SpoolReader(io.RawIOBase):
         if size is None or size < 0:
             return self.readall()
         data = self._spool._read(size, self._position)
+        if self._pace:
+            self._pace(len(data))
         self._position += len(data)
         if self._progress:
             self._progress(self._position)
