@@ -58,7 +58,16 @@ def test_what_real_runs_tell_fits(world: World) -> None:
     for _ in range(2):
         world.run("run", "--source", "App")
     assert world.run("run", "--source", "Broken").code == 1
+    assert world.run("verify", "--all").code == 0
+    [stored] = [file for file in (world.folder / "drive").rglob("*.gz") if file.is_file()]
+    stored.write_bytes(b"something else")
+    assert world.run("verify", "--all").code == 1
     events = world.run("events", "list", "-n", "100", "--json").json["Results"]
-    assert {event["Event"] for event in events} >= {"backup_start", "backup_report", "backup_success", "backup_failure"}
+    assert {event["Event"] for event in events} == {
+        *("backup_start", "backup_report", "backup_success", "backup_failure"),
+        *("prune_report", "verify_success", "verify_failure"),
+    }
     for event in events:
         must_fit(event["Event"], event["Payload"])
+    [pruned] = [event["Payload"] for event in events if event["Event"] == "prune_report"]
+    assert [copy["Action"] for copy in pruned["Copies"]] == ["delete"]
