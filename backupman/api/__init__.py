@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from backupman import __version__
 from backupman.api import backups, downloads, errors, ingest, jobs, notifiers, reference, service
+from backupman.api.below import Below
 from backupman.api.limits import Guesses, Rate
 from backupman.api.metrics import Metrics
 from backupman.daemon import Daemon
@@ -35,4 +36,5 @@ def create_api(daemon: Daemon) -> FastAPI:
     for module in (service, backups, downloads, jobs, notifiers, ingest, reference):
         api.include_router(module.router)
     errors.register(api)
+    api.add_middleware(Below, path=daemon.app.config.http.path())
     return api

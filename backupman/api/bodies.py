@@ -24,7 +24,7 @@ async def document(request: Request) -> Any:
     Raises:
         HTTPException: 413 when it is too large, 408 when it does not come, 400 when it is no JSON.
     """
-    body = await _read(request)
+    body = await content(request)
     if not body.strip():
         return None
     try:
@@ -51,7 +51,12 @@ def body_of(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
 
 
-async def _read(request: Request) -> bytes:
+async def content(request: Request) -> bytes:
+    """The bytes of a body.
+
+    Raises:
+        HTTPException: 413 when they are too many, 408 when they do not come.
+    """
     claimed = request.headers.get("Content-Length", "")
     if claimed.isdecimal() and int(claimed[:20]) > LIMIT:
         raise _too_large()

@@ -71,6 +71,11 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem, "description": _REFUSALS[status]} for status in statuses}
 
 
+def status_of(failure: BackupmanError) -> int:
+    """The status that an error is answered with."""
+    return next(status for kind, status in _STATUS if isinstance(failure, kind))
+
+
 def error(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """The answer with that sentence."""
     body = {"Error": sentence} | ({"error": sentence} if status == 401 else {})
@@ -92,8 +97,7 @@ def register(api: FastAPI) -> None:
 
 async def _failed(_: Request, failure: Exception) -> JSONResponse:
     assert isinstance(failure, BackupmanError)  # noqa: S101 - registered for these only
-    status = next(status for kind, status in _STATUS if isinstance(failure, kind))
-    return error(status, failure.sentence)
+    return error(status_of(failure), failure.sentence)
 
 
 async def _invalid(_: Request, failure: Exception) -> JSONResponse:

@@ -82,6 +82,7 @@ def _serve(call: Call, host: str | None, port: int | None, set_up_log: "Callable
     from backupman.api import create_api
     from backupman.api.server import Server
     from backupman.daemon import Daemon
+    from backupman.dashboard import add_dashboard
     from backupman.engine.systemd import notify
 
     signals: _Signals = SimpleQueue()
@@ -95,7 +96,10 @@ def _serve(call: Call, host: str | None, port: int | None, set_up_log: "Callable
     set_up_log(daemon.app.config.log)
     http = daemon.app.config.http
     server = Server(
-        create_api(daemon), host or http.address(), http.port if port is None else port, http.trusted_proxies
+        add_dashboard(create_api(daemon)),
+        host or http.address(),
+        http.port if port is None else port,
+        http.trusted_proxies,
     )
 
     def tell(*first: str) -> None:

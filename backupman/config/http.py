@@ -2,8 +2,10 @@
 
 import hashlib
 import ipaddress
+import re
 from enum import StrEnum
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 
@@ -60,6 +62,13 @@ def _network(value: str) -> str:
     return value
 
 
+def _path(value: str) -> str:
+    path = "/" + value.strip("/")
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path.rstrip("/")):
+        raise ValueError("should be a path such as /backups, of letters, digits and . _ ~ -")
+    return path.rstrip("/")
+
+
 class BackupJob(Settings):
     """The original program's one schedule for everything."""
 
@@ -86,6 +95,11 @@ class Http(Settings):
     api_keys: list[Annotated[ApiKey, BeforeValidator(_plain_key, json_schema_input_type=str | ApiKey)]] = Field(
         default=[], description="Keys for `X-Api-Key`."
     )
+    dashboard: bool = Field(default=True, description="Whether people can look at it with a browser.")
+    base_path: Annotated[str, AfterValidator(_path)] | None = Field(
+        default=None,
+        description="The path that a proxy shows it below, `/backups`; default that of `app_url`; read at the start.",
+    )
     trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = Field(
         default=[], description="Addresses or networks whose `X-Forwarded-For` is believed; read at the start."
     )
@@ -103,6 +117,10 @@ class Http(Settings):
     def url(self) -> str:
         """What the links of the API begin with."""
         return self.app_url or f"http://localhost:{self.port}"
+
+    def path(self) -> str:
+        """Below which path everything is, without a slash at its end; nothing if it is the root."""
+        return urlsplit(self.app_url or "").path.rstrip("/") if self.base_path is None else self.base_path
 
     def address(self) -> str:
         """Where to listen: without any key nobody but this machine may talk to the API."""

@@ -60,6 +60,11 @@ class Deadlines:
             }
             self._again_at.clear()
 
+    def promises(self) -> list[Promise]:
+        """What is promised now."""
+        with self._lock:
+            return list(self._promises.values())
+
     def check(self) -> None:
         """Look at everything that may have changed since the last time, and tell what there is to tell."""
         with self._lock:

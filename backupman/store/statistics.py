@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,30 @@ class Copy:
     created_at: datetime
     stored_size: int | None
     seconds: float | None
+
+
+@dataclass(frozen=True)
+class Held:
+    """A copy of a run on a drive."""
+
+    drive: str
+    status: str
+    verified_at: datetime | None
+    verify_error: str | None
+
+
+@dataclass(frozen=True)
+class Past:
+    """One of the last backups of a series: sizes in bytes, times in seconds."""
+
+    id: str
+    status: str
+    warning: bool
+    created_at: datetime
+    stored_size: int | None
+    seconds: float | None
+    timed_out: bool
+    copies: tuple[Held, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +114,16 @@ class Statistics:
         """How the last backup of each series ended; one that is under way does not count."""
         with self._sessions() as session:
             return [outcome for each in series if (outcome := _last(session, each))]
+
+    def recent(self, series: Collection[Series], limit: int) -> dict[Series, list[Past]]:
+        """The newest backups of each series with their copies, the newest first, also those that are under way."""
+        with self._sessions() as session:
+            return {each: _recent(session, each, limit) for each in series}
+
+    def errors(self, backup_ids: Collection[str]) -> dict[str, str]:
+        """What went wrong with these backups."""
+        query = columns(col(Backup.id), col(Backup.error)).where(col(Backup.id).in_(backup_ids))
+        return {backup_id: error for backup_id, error in self._rows(query) if error}
 
     def _rows(self, query: Any) -> Sequence[Any]:
         with self._sessions() as session:
@@ -153,6 +187,25 @@ def _of(series: Series, *wanted: Any) -> Any:
     if series.sender is not None:
         query = query.where(col(Backup.sender) == series.sender)
     return query.order_by(col(Backup.created_at).desc()).limit(1)
+
+
+def _recent(session: Session, series: Series, limit: int) -> list[Past]:
+    wanted = (Backup.id, Backup.status, Backup.warning, Backup.created_at, Backup.stored_size, Backup.seconds)
+    query = _of(series, *map(_column, (*wanted, Backup.timed_out))).limit(limit)
+    found = [Past(*row) for row in session.connection().execute(query).all()]
+    held = columns(
+        *map(_column, (DriveFile.backup_id, DriveFile.label, DriveFile.status)),
+        *map(_column, (DriveFile.verified_at, DriveFile.verify_error)),
+    ).where(col(DriveFile.backup_id).in_([past.id for past in found]))
+    copies: dict[str, list[Held]] = {}
+    if series.kind == Kind.OWN:
+        for backup_id, *about in session.connection().execute(held.order_by(col(DriveFile.position))).all():
+            copies.setdefault(backup_id, []).append(Held(*about))
+    return [replace(past, copies=tuple(copies.get(past.id, ()))) for past in found]
+
+
+def _column(attribute: Any) -> Any:
+    return col(attribute)
 
 
 def _newest(session: Session, series: Series, drive: str | None, *, verified: bool = False) -> Copy | None:

@@ -1,0 +1,41 @@
+"""The first page: one true sentence, what is under way, and a line for everything that is backed up."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from backupman.api.keys import Served
+from backupman.dashboard.doors import PageRoute, Reader
+from backupman.dashboard.figures import strip, trend
+from backupman.dashboard.pages import render
+from backupman.dashboard.standing import groups, rows, sentence
+from backupman.records import now
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+SHOWN = 20
+"""Lines of a page, so that it stays small: the alarming ones stand first where there are more."""
+
+
+@router.get("/")
+def overview(
+    daemon: Served, visit: Reader, request: Request, page: Annotated[int, Query(ge=1, le=10_000)] = 1
+) -> Response:
+    """How everything stands."""
+    found = rows(daemon)
+    ordered = sorted(found, key=lambda row: not row.alarming) if len(found) > SHOWN else found
+    shown = ordered[(page - 1) * SHOWN : page * SHOWN]
+    return render(
+        request,
+        "overview",
+        visit,
+        sentence=sentence(found, now()),
+        groups=groups(shown, daemon.app.config.instance),
+        running=daemon.live.running(),
+        strip=strip,
+        trend=trend,
+        page=page,
+        pages=-(-len(found) // SHOWN),
+        sources=len(daemon.app.config.data_sources),
+    )

@@ -1,0 +1,164 @@
+"""How pages are made: templates, the words and pictures in them, and the headers that keep everything else out."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from importlib import resources
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from backupman import __version__
+from backupman.api.keys import daemon_of
+from backupman.dashboard.figures import outcome
+from backupman.dashboard.sessions import Visit
+from backupman.dashboard.words import age, ahead, plain
+from backupman.records import now
+from backupman.text import one_line, size, span
+
+static = APIRouter(include_in_schema=False)
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+_FOR_GOOD = "public, max-age=31536000, immutable"
+_NAV = [("Overview", "/", "read")]
+"""The pages of the menu, each with the scope that shows it."""
+_TONES = {403: "You may not do this", 404: "There is no such page", 409: "Not now", 429: "Too often"}
+
+
+def render(request: Request, template: str, visit: Visit | None, status: int = 200, **words: Any) -> Response:
+    """A page; `words` are what its template speaks of."""
+    daemon = daemon_of(request)
+    page = _environment().get_template(f"{template}.html.j2")
+    text = page.render(
+        request=request,
+        visit=visit,
+        at=now(),
+        instance=daemon.app.config.instance,
+        version=__version__,
+        page_path=request.url.path.removeprefix(request.scope.get("root_path", "")),
+        nav=_NAV,
+        done=_DONE.get(request.query_params.get("done", "")),
+        url=lambda path, **query: address(request, path, **query),
+        asset=lambda name: f"{address(request, '/static/' + name)}?v={_assets()[name][1]}",
+        **words,
+    )
+    return Response(text.encode("utf-8", "replace"), status, _HEADERS, "text/html; charset=utf-8")
+
+
+def refuse(
+    request: Request, visit: Visit | None, status: int, sentence: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The page that says what is wrong, and what to do."""
+    title = _TONES.get(status, "That did not work")
+    answer = render(request, "problem", visit, status, title=title, sentence=sentence)
+    answer.headers.update(headers or {})
+    return answer
+
+
+def address(request: Request, path: str, **query: Any) -> str:
+    """The address of a page of ours, below the path of a proxy's; what is None or empty in its query is left out."""
+    asked = urlencode({name: value for name, value in query.items() if value not in (None, "")})
+    root: str = request.scope.get("root_path", "")
+    return root + quote(path, safe="/?&=%+-._~:") + (f"?{asked}" if asked else "")
+
+
+@static.get("/static/{name}")
+def asset(request: Request, name: str) -> Response:
+    """A file of ours; its address holds its hash, so that a browser asks for it once."""
+    if name not in _assets() or not daemon_of(request).app.config.http.dashboard:
+        raise HTTPException(404, "there is no such file")
+    content, _ = _assets()[name]
+    return Response(content, 200, {"Cache-Control": _FOR_GOOD, **_HEADERS}, _TYPES[name.rpartition(".")[2]])
+
+
+@cache
+def _assets() -> dict[str, tuple[bytes, str]]:
+    """Every file below static, with the beginning of its hash."""
+    found = {}
+    for file in (resources.files("backupman.dashboard") / "static").iterdir():
+        content = file.read_bytes()
+        found[file.name] = content, hashlib.sha256(content).hexdigest()[:12]
+    return found
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("backupman.dashboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "age": age,
+        "ahead": ahead,
+        "line": one_line_of,
+        "outcome": outcome,
+        "plain": plain,
+        "size": size,
+        "span": span,
+        "when": when,
+        "since": since,
+        "old": old,
+        "until": until,
+    }
+    return environment
+
+
+def one_line_of(text: object, longest: int = 120) -> str:
+    """A text from anywhere in one short line."""
+    return one_line(str(text if text is not None else ""), longest)
+
+
+def when(time: datetime | None) -> Markup:
+    """A time as `21 Nov 08:00`, in UTC until the browser knows better; all of it in UTC on hover."""
+    return _time(time, f"{time:%d %b %H:%M}" if time else "", "when")
+
+
+def since(time: datetime | None) -> Markup:
+    """How long ago a time was, kept up by the browser."""
+    return _time(time, age(now() - time) + " ago" if time else "", "since")
+
+
+def old(time: datetime | None) -> Markup:
+    """How old something of that time is, kept up by the browser."""
+    return _time(time, age(now() - time) if time else "", "age")
+
+
+def until(time: datetime | None) -> Markup:
+    """How long it is until a time, kept up by the browser."""
+    return _time(time, ahead(time - now()) if time else "", "until")
+
+
+def _time(time: datetime | None, text: str, kind: str) -> Markup:
+    if time is None:
+        return Markup("")
+    iso, full = f"{time:%Y-%m-%dT%H:%M:%SZ}", f"{time:%Y-%m-%d %H:%M:%S} UTC"
+    return Markup('<time datetime="{}" title="{}" data-{}>{}</time>').format(iso, full, kind, text)
+
+
+_DONE = {
+    "started": "The backup was started.",
+    "queued": "It was started; its records appear here in a moment.",
+    "retried": "The retry was started.",
+    "cancelled": "The backup is being ended.",
+    "pinned": "Its copies are kept until then, whatever the retention says.",
+    "unpinned": "The retention decides about its copies again.",
+    "verifying": "Its copies are being read back; what comes of it appears here.",
+    "sent": "The delivery is owed again and goes out now.",
+    "replayed": "The event is owed again.",
+}
+"""What a page says after a form was taken; the address holds the key, so that no other words can be put there."""

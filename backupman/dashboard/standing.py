@@ -1,0 +1,247 @@
+"""Where every series of backups stands: its last runs, its copies, its deadline, and one true sentence of all."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from backupman.config.plans import JobPlan
+from backupman.daemon import Daemon
+from backupman.dashboard.figures import RUNS
+from backupman.dashboard.words import age
+from backupman.engine.promises import Deadline, Promise, Target, deadline
+from backupman.events import EventKind
+from backupman.records import Incident, Status, now
+from backupman.store.standing import Made
+from backupman.store.statistics import Past, Series
+
+_HOURS_TOLD = 48
+
+
+@dataclass(frozen=True)
+class Drive:
+    """The copies of the last runs on one drive."""
+
+    label: str
+    count: int
+    newest: datetime | None
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One series and everything that its line of the overview tells."""
+
+    series: Series
+    label: str
+    jobs: tuple[str, ...]
+    runs: Sequence[Past]
+    last: Past | None
+    good: Past | None
+    proven: datetime | None
+    """When the newest copy was made that was read back and was right."""
+    drives: Sequence[Drive]
+    due: Deadline | None
+    next_run: datetime | None
+    incidents: Sequence[Incident]
+    error: str = ""
+
+    @property
+    def alarming(self) -> bool:
+        """Whether somebody should look at it."""
+        late = any(incident.kind != EventKind.SIZE_ANOMALY for incident in self.incidents)
+        return late or (self.last is not None and self.last.status == Status.FAILED)
+
+    @property
+    def state(self) -> str:
+        """`bad`, `warn`, `ok`, or `none` when nothing is known yet."""
+        if self.alarming:
+            return "bad"
+        if self.last is None:
+            return "none"
+        return "warn" if self.incidents or self.last.warning or any(drive.problem for drive in self.drives) else "ok"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The series of this installation, or those of another device."""
+
+    name: str
+    own: bool
+    rows: Sequence[Row]
+
+
+def rows(daemon: Daemon) -> list[Row]:
+    """Every series: those of the config's sources in its order, then those that others told of."""
+    app = daemon.app
+    statistics, sources = app.store.statistics, [source.label for source in app.config.data_sources]
+    own = sorted(statistics.own_series(sources), key=lambda each: (sources.index(each.source), each.database))
+    begun = {series.source for series in own}
+    own += [Series(label, "") for label in sources if label not in begun]
+    series = [*own, *sorted(statistics.ingested_series(), key=lambda each: (each.source, each.database))]
+    recent = statistics.recent(series, RUNS)
+    promises: dict[tuple[str, str, str | None], list[Promise]] = defaultdict(list)
+    for promise in daemon.deadlines.promises():
+        database = promise.of.job if promise.ingested else ""
+        promises[promise.of.source, database, promise.of.sender].append(promise)
+    incidents = app.store.jobs.open_incidents(app.config.instance)
+    upcoming = {plan.label: next(iter(daemon.upcoming(plan, 1)), None) for plan in app.plans}
+    many = {series.source for series in own if sum(each.source == series.source for each in own) > 1}
+    found = [
+        _row(
+            each,
+            recent[each],
+            promises[each.source, each.database if each.sender is not None else "", each.sender],
+            [incident for incident in incidents if _about(incident, each)],
+            _jobs(app.plans, each),
+            upcoming,
+            named=each.source in many,
+        )
+        for each in series
+    ]
+    return _explained(daemon, found)
+
+
+def groups(found: Sequence[Row], instance: str) -> list[Group]:
+    """The rows by where they are made: here first, then each device."""
+    own = [row for row in found if row.series.sender is None]
+    devices: dict[str, list[Row]] = defaultdict(list)
+    for row in found:
+        if row.series.sender is not None:
+            devices[row.series.source].append(row)
+    here = [Group(instance, True, own)] if own else []
+    return here + [Group(device, False, told) for device, told in devices.items()]
+
+
+def _row(
+    series: Series,
+    runs: Sequence[Past],
+    promises: Sequence[Promise],
+    incidents: Sequence[Incident],
+    jobs: Sequence[str],
+    upcoming: dict[str, datetime | None],
+    *,
+    named: bool,
+) -> Row:
+    settled = [past for past in runs if past.status != Status.PENDING]
+    good = next((past for past in settled if past.status == Status.FINISHED), None)
+    proven = next(
+        (past.created_at for past in runs if any(c.verified_at and not c.verify_error for c in past.copies)), None
+    )
+    due = [found for promise in promises if (found := _due(promise, series, good))]
+    label = series.database if series.sender is not None else series.source
+    runs_next = [time for job in jobs if (time := upcoming.get(job))]
+    return Row(
+        series=series,
+        label=f"{label}/{series.database}" if named and series.database else label,
+        jobs=tuple(jobs),
+        runs=runs,
+        last=settled[0] if settled else None,
+        good=good,
+        proven=proven,
+        drives=_drives(settled),
+        due=min(due, key=lambda each: each.until) if due else None,
+        next_run=min(runs_next) if runs_next else None,
+        incidents=incidents,
+    )
+
+
+def _due(promise: Promise, series: Series, good: Past | None) -> Deadline | None:
+    made = Made(series.source, good.status, good.created_at, None, None, good.timed_out) if good else None
+    return deadline(promise, Target(series.database, good=made))
+
+
+def _drives(settled: Sequence[Past]) -> list[Drive]:
+    labels = dict.fromkeys(copy.drive for past in settled for copy in past.copies)
+    found = []
+    for label in labels:
+        held = [(past, copy) for past in settled for copy in past.copies if copy.drive == label]
+        there = [past.created_at for past, copy in held if copy.status == Status.FINISHED]
+        past, newest = held[0]
+        elsewhere = any(copy.status == Status.FINISHED for copy in past.copies)  # else the dump itself may have failed
+        problem = "the newest upload failed" if newest.status == Status.FAILED and elsewhere else None
+        damaged = any(copy.verify_error for _, copy in held)
+        found.append(Drive(label, len(there), there[0] if there else None, "a copy is damaged" if damaged else problem))
+    return found
+
+
+def _about(incident: Incident, series: Series) -> bool:
+    if series.sender is not None:
+        return (incident.job, incident.source, incident.database) == (series.database, series.source, series.sender)
+    return incident.source == series.source and incident.database in ("", series.database)
+
+
+def _jobs(plans: Iterable[JobPlan], series: Series) -> list[str]:
+    if series.sender is not None:
+        return []
+    return [plan.label for plan in plans if any(source.label == series.source for source in plan.sources)]
+
+
+def _explained(daemon: Daemon, found: Sequence[Row]) -> list[Row]:
+    """The same, with why the last run of each failed."""
+    failed = [row.last.id for row in found if row.last and row.last.status == Status.FAILED]
+    errors = daemon.app.store.statistics.errors(failed) if failed else {}
+    return [replace(row, error=errors.get(row.last.id, "") if row.last else "") for row in found]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """How everything stands, in a sentence that is true: `tone` is ok, warn, bad or none."""
+
+    tone: str
+    text: str
+    more: str = ""
+
+
+def sentence(found: Sequence[Row], at: datetime | None = None) -> Sentence:
+    """The sentence on top."""
+    at = at or now()
+    bad = [row for row in found if row.alarming]
+    silent = [row for row in found if not row.last]
+    if len(bad) > 1:
+        return Sentence("bad", f"{len(bad)} of {len(found)} need attention", _few([row.label for row in bad]))
+    if bad:
+        return _bad(bad[0], at)
+    if len(silent) == len(found):
+        return Sentence("none", "No backup has been made yet")
+    if silent:
+        return Sentence(
+            "warn", f"{len(silent)} of {len(found)} have no backup yet", _few([row.label for row in silent])
+        )
+    own = [row for row in found if row.series.sender is None]
+    others = f"{_jobs_told(len(found) - len(own))} good, too" if len(found) > len(own) else ""
+    if own and all(row.proven for row in own):
+        oldest = max(at - row.proven for row in own if row.proven)
+        return Sentence("ok", f"{_all(own)} a proven copy younger than {_bound(oldest)}", others)
+    unread = sum(row.proven is None for row in own)
+    oldest = max(at - row.good.created_at for row in found if row.good)
+    never = f"{unread} of {len(own)} never read back" if unread else ""
+    return Sentence("ok", f"{_all(found)} a good backup younger than {_bound(oldest)}", never)
+
+
+def _bad(row: Row, at: datetime) -> Sentence:
+    old = age(at - row.good.created_at) if row.good else ""
+    if any(incident.kind != EventKind.SIZE_ANOMALY for incident in row.incidents):
+        return Sentence("bad", f"{row.label} has had no good backup {f'for {old}' if old else 'yet'}")
+    newest = f"its newest good one is {old} old" if old else "it has no good one"
+    return Sentence("bad", f"The last backup of {row.label} failed; {newest}")
+
+
+def _all(found: Sequence[Row]) -> str:
+    what = "databases" if all(row.series.sender is None for row in found) else "databases and jobs"
+    return f"{found[0].label} has" if len(found) == 1 else f"All {len(found)} {what} have"
+
+
+def _jobs_told(count: int) -> str:
+    return "the job of another machine is" if count == 1 else f"the {count} jobs of other machines are"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _bound(past: timedelta) -> str:
+    """A round span that is longer: `1 h`, `24 h`, `3 days`."""
+    hours = max(1, math.ceil(past / timedelta(hours=1)))
+    return f"{hours} h" if hours <= _HOURS_TOLD else f"{math.ceil(hours / 24)} days"

@@ -1,0 +1,123 @@
+// What moves in a page: times in the reader's zone, what is under way, and forms that ask first.
+"use strict";
+(() => {
+  const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+  const two = (number) => String(number).padStart(2, "0");
+  const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+  const span = (seconds) => {
+    if (seconds < 60) return `${Math.max(0, Math.floor(seconds))} s`;
+    const minutes = Math.floor(seconds / 60);
+    if (minutes < 60) return `${minutes} min`;
+    const hours = Math.floor(minutes / 60);
+    if (hours < 10) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
+    return hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} days`;
+  };
+  const bytes = (count) => {
+    let number = count;
+    for (const unit of ["bytes", "KiB", "MiB", "GiB"]) {
+      if (number < 1024) return `${unit === "bytes" || number >= 100 ? number.toFixed(0) : number.toFixed(1)} ${unit}`;
+      number /= 1024;
+    }
+    return `${number.toFixed(1)} TiB`;
+  };
+  const say = (element, words) => { if (element && element.textContent !== words) element.textContent = words; };
+
+  const times = () => {
+    const now = Date.now();
+    for (const element of all("time")) {
+      const at = new Date(element.dateTime);
+      const past = (now - at) / 1000;
+      if ("when" in element.dataset) say(element, `${two(at.getDate())} ${months[at.getMonth()]} ${two(at.getHours())}:${two(at.getMinutes())}`);
+      if ("since" in element.dataset) say(element, `${span(past)} ago`);
+      if ("age" in element.dataset) say(element, span(past));
+      if ("until" in element.dataset) say(element, past < 0 ? `in ${span(-past)}` : "now");
+    }
+  };
+  times();
+  setInterval(times, 1000);
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.dataset.confirm && !confirm(form.dataset.confirm)) return event.preventDefault();
+    for (const button of all("button", form)) setTimeout(() => { button.disabled = true; });
+  });
+  addEventListener("pageshow", () => { for (const button of all("button[disabled]")) button.disabled = false; });
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    say(button, "Copied");
+  });
+
+  // The parts of the page that change with every backup are fetched again, the rest stays as the reader left it.
+  const fresh = async () => {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (!answer.ok || answer.redirected) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of all("[data-fresh]")) {
+      const next = page.querySelector(`[data-fresh="${part.dataset.fresh}"]`);
+      if (next && !part.contains(document.activeElement)) part.replaceWith(next);
+    }
+    times();
+  };
+
+  const list = document.querySelector("[data-live-list]");
+  const sizes = new Map();
+  const rate = (now) => {
+    const [at, read] = [performance.now() / 1000, now.Read + Object.values(now.Sent).reduce((a, b) => a + b, 0)];
+    const before = sizes.get(now.Id) ?? { at, read, rate: null };
+    if (at - before.at < 1) return before.rate;
+    const found = { at, read, rate: (read - before.read) / (at - before.at) };
+    sizes.set(now.Id, found);
+    return found.rate;
+  };
+  const drive = (card, label, now) => {
+    const line = all("[data-drive]", card).find((each) => each.dataset.drive === label);
+    if (!line) return;
+    const [sent, state] = [now.Sent[label] ?? 0, now.Drives[label]];
+    const bar = line.querySelector("progress");
+    bar.max = Math.max(now.Stored, sent, 1);
+    bar.value = state === "finished" ? bar.max : sent;
+    say(line.querySelector("[data-sent]"), bytes(sent));
+    say(line.querySelector("[data-state]"), state);
+  };
+  const progress = (now) => {
+    const card = all("[data-id]", list).find((each) => each.dataset.id === now.Id);
+    if (!card) return fresh_list();
+    if (!sizes.has(now.Id)) sizes.set(now.Id, { at: performance.now() / 1000, read: now.Read, rate: null });
+    const fast = rate(now);
+    say(card.querySelector("[data-phase]"), now.Phase ?? "ending");
+    say(card.querySelector("[data-read]"), bytes(now.Read));
+    say(card.querySelector("[data-stored]"), bytes(now.Stored));
+    say(card.querySelector("[data-seconds]"), span(now.Seconds));
+    if (fast !== null) say(card.querySelector("[data-rate]"), `${bytes(fast)}/s`);
+    for (const label of Object.keys(now.Drives)) drive(card, label, now);
+  };
+  let asked = false;
+  const fresh_list = async () => {
+    if (asked) return;
+    asked = true;
+    try {
+      const answer = await fetch(location.href);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const card of all("[data-live-list] [data-id]", page)) {
+        if (!all("[data-id]", list).some((each) => each.dataset.id === card.dataset.id)) list.append(card);
+      }
+    } finally { asked = false; }
+  };
+  const ended = (now) => {
+    const card = all("[data-id]", list).find((each) => each.dataset.id === now.Id);
+    if (card) card.remove();
+    return fresh();
+  };
+  if (document.body.dataset.live && list) {
+    const stream = new EventSource(document.body.dataset.live);
+    const told = (event) => JSON.parse(event.data);
+    stream.addEventListener("began", (event) => fresh_list(told(event)));
+    stream.addEventListener("progress", (event) => progress(told(event)));
+    stream.addEventListener("ended", (event) => ended(told(event)));
+    addEventListener("pagehide", () => stream.close());
+  }
+})();

@@ -1,0 +1,147 @@
+"""The first page: its sentence is true, and its lines tell what is known."""
+
+import re
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from backupman.dashboard.figures import strip, trend
+from backupman.dashboard.standing import Sentence, rows, sentence
+from backupman.events import EventKind
+from backupman.records import Incident, Status, now
+from backupman.store.ingest import Recipient, Reported
+from backupman.store.jobs import Changes
+from backupman.store.statistics import Past
+from tests.dashboard.conftest import Served
+from tests.dashboard.world import INSTANCE, configuration, past, two_months
+
+HOUR = timedelta(hours=1)
+
+
+def said(served: Served) -> Sentence:
+    return sentence(rows(served.daemon))
+
+
+@pytest.fixture
+def two(configured: Served) -> Served:
+    """A daemon with the sources `orders` and `shop`."""
+    configured.config = configuration(configured.folder, "http://127.0.0.1:9", "orders", "shop")
+    return configured.start()
+
+
+def test_before_the_first_backup_it_says_so(two: Served) -> None:
+    assert said(two) == Sentence("none", "No backup has been made yet")
+    past(two.store, "shop", now() - HOUR)
+    assert said(two) == Sentence("warn", "1 of 2 have no backup yet", "orders")
+
+
+def test_before_the_first_backup_it_tells_what_to_do(root: httpx.Client) -> None:
+    page = root.get("/").text
+    assert "No backup has been made yet" in page
+    assert "backupman config check" in page
+
+
+def test_all_good_is_said_with_the_age_of_the_oldest(two: Served) -> None:
+    past(two.store, "shop", now() - HOUR * 3.5)
+    past(two.store, "orders", now() - HOUR * 20.5)
+    assert said(two) == Sentence("ok", "All 2 databases have a good backup younger than 21 h", "2 of 2 never read back")
+
+
+def test_a_copy_is_proven_only_when_it_was_read_back_and_was_right(two: Served) -> None:
+    past(two.store, "shop", now() - HOUR, verified=True)
+    made = past(two.store, "orders", now() - HOUR * 5.5, verified=True)
+    assert said(two) == Sentence("ok", "All 2 databases have a proven copy younger than 6 h")
+    for file in made.drive_files:
+        two.store.copies.verified(file.id, now(), "other bytes")
+    assert said(two).text == "All 2 databases have a good backup younger than 6 h"
+    assert {row.label: row.state for row in rows(two.daemon)} == {"orders": "warn", "shop": "ok"}
+
+
+def test_a_failure_is_said_with_what_is_left(two: Served) -> None:
+    past(two.store, "shop", now() - HOUR)
+    past(two.store, "orders", now() - HOUR * 50)
+    past(two.store, "orders", now() - HOUR, status=Status.FAILED, error="orders: no")
+    assert said(two) == Sentence("bad", "The last backup of orders failed; its newest good one is 2 days old")
+
+
+def test_a_failure_without_any_good_one_says_that(two: Served) -> None:
+    past(two.store, "orders", now() - HOUR, status=Status.FAILED, error="orders: no")
+    assert said(two) == Sentence("bad", "The last backup of orders failed; it has no good one")
+
+
+def test_a_deadline_that_does_not_hold_is_said(two: Served) -> None:
+    past(two.store, "shop", now() - HOUR)
+    past(two.store, "orders", now() - HOUR * 73)
+    late = Incident(
+        instance=INSTANCE, kind=EventKind.BACKUP_LATE, job="nightly", source="orders", database="orders",
+        due_at=now(), opened_at=now(), reminded_at=now(),
+    )  # fmt: skip
+    two.store.jobs.change_incidents(Changes(opened=[late]), now())
+    assert said(two) == Sentence("bad", "orders has had no good backup for 3 days")
+
+
+def test_several_that_need_somebody_are_named(two: Served) -> None:
+    for source in ("shop", "orders"):
+        past(two.store, source, now() - HOUR, status=Status.FAILED, error=f"{source}: no")
+    assert said(two) == Sentence("bad", "2 of 2 need attention", "orders, shop")
+
+
+def test_jobs_of_other_machines_stand_by_their_device(served: Served, root: httpx.Client) -> None:
+    past(served.store, "app", now() - HOUR, verified=True)
+    for device, job in (("web-1", "rsync"), ("nas", "snapshots"), ("nas", "smart")):
+        served.store.ingest.backup(Reported(device, job, now() - HOUR, "success", "fine"), Recipient(INSTANCE))
+    page = root.get("/").text
+    assert re.findall(r"(?:This installation|Told by) <bdi>([^<]+)", page) == [INSTANCE, "nas", "web-1"]
+    assert "app has a proven copy younger than 2 h" in page
+    assert "the 3 jobs of other machines are good, too" in page
+
+
+def test_a_line_tells_what_is_known(configured: Served) -> None:
+    configured.start(scheduling=True)
+    two_months(configured.store)
+    for night in range(3):
+        past(configured.store, "app", now() - timedelta(days=night, hours=1), size=2**20, verified=night == 2)
+    line = configured.visitor().get("/").text.split('class="row ')[1]
+    text = " ".join(re.sub(r"<[^>]+>", " ", line).split())
+    for words in (
+        "app",
+        "nightly",
+        "Finished 1 h ago",
+        "took 12 s",
+        "due again by",
+        "1.0 MiB",
+        "disk 3",
+        "offsite 3",
+        "in ",
+    ):
+        assert words in text
+    assert "the last 3 runs: 3 good" in line
+    assert "read back" in text
+
+
+def test_an_unread_key_sees_nothing_that_it_may_not_do(served: Served) -> None:
+    page = served.visitor("read").get("/").text
+    assert "Config" not in page
+    assert "Cancel" not in page
+
+
+def test_the_bar_of_runs_tells_by_shape_as_well() -> None:
+    runs = [run("finished"), run("failed"), run("pending"), run("finished", warning=True), run("finished")]
+    found = strip(runs)
+    assert set(found.paths) == {"ok", "bad", "pending", "warn", "none"}
+    heights = {kind: re.findall(r"\d+[VHv]\d+", path)[-3:] for kind, path in found.paths.items()}
+    assert len({tuple(shape) for shape in heights.values()}) == 5
+    assert found.words == "the last 5 runs: 2 good, 1 with a warning, 1 failed, 1 under way"
+    assert strip([]).words == "no run yet"
+
+
+def test_a_trend_needs_two_sizes_and_starts_with_the_oldest() -> None:
+    assert trend([run("finished", stored=5)]) is None
+    found = trend([run("finished", stored=100), run("failed"), run("finished", stored=50)])
+    assert found
+    assert found.line == "M2 15.0 118 4.0"
+
+
+def run(status: str, *, warning: bool = False, stored: int | None = None) -> Past:
+    return Past("id", status, warning, now(), stored, 1.0, timed_out=False)

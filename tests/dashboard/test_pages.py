@@ -1,0 +1,104 @@
+"""What every page keeps: headers, no address but our own, harmless words from anywhere, and a small size."""
+
+import re
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from backupman.records import Status, now
+from backupman.store.ingest import Recipient, Reported
+from tests.dashboard.conftest import Served
+from tests.dashboard.world import INSTANCE, configuration, past, two_months
+from tests.dashboard.world import pages as all_pages
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202egnp.exe\u2066\u200f{{ 7 * 7 }}" + "A" * 10_000
+FIRST_VIEW = 60_000
+
+
+@pytest.fixture
+def hostile(configured: Served) -> Served:
+    """A daemon all of whose names and errors are meant to do harm."""
+    name = HOSTILE[:200]
+    configured.config["data_sources"][0]["label"] = name
+    configured.start()
+    past(configured.store, name, now(), status=Status.FAILED, error=HOSTILE, drives=(name, "disk"), comment=HOSTILE)
+    past(configured.store, name, now() - timedelta(days=1), drives=(name, "disk"))
+    told = Reported(name, name, now(), HOSTILE[:250], HOSTILE, name)
+    configured.store.ingest.backup(told, Recipient(INSTANCE))
+    configured.store.run_logs.append(configured.store.backups.get("latest").id, INSTANCE, [HOSTILE])
+    return configured
+
+
+def test_words_from_anywhere_are_shown_harmlessly(hostile: Served) -> None:
+    visitor = hostile.visitor()
+    for name, path in all_pages(hostile.store).items():
+        page = visitor.get(path)
+        assert page.status_code == 200, (name, page.text[:300])
+        assert "<script>alert" not in page.text
+        assert "<img" not in page.text
+        assert not re.search(
+            r"[\u202a-\u202e\u2066-\u2069]", re.sub(r'(value|href|action|data-drive)="[^"]*"', "", page.text)
+        ), name
+        assert "49A" not in page.text
+        assert re.findall(r"\son\w+=", re.sub(r">[^<]*<|\"[^\"]*\"", "", page.text)) == [], name
+
+
+def test_every_page_forbids_what_it_does_not_need_and_asks_nobody_else(served: Served) -> None:
+    past(served.store, "app", now())
+    visitor = served.visitor()
+    for name, path in {**all_pages(served.store), "wrong": "/?page=0"}.items():
+        page = visitor.get(path)
+        policy = page.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; "), name
+        assert "unsafe" not in policy
+        assert "*" not in policy
+        assert page.headers["X-Frame-Options"] == "DENY"
+        assert page.headers["X-Content-Type-Options"] == "nosniff"
+        assert page.headers["Cache-Control"] == "no-store"
+        links = re.findall(r'(?:href|src|action|data-live)="([^"]*)"', page.text)
+        assert [link for link in links if not link.startswith(("/", "#")) or link.startswith("//")] == [], name
+        assert not re.search(r"<style|<script>|\sstyle=|\son[a-z]+=", page.text), name
+
+
+def test_the_files_are_kept_by_browsers_and_are_the_only_ones(served: Served, root: httpx.Client) -> None:
+    page = root.get("/").text
+    files = re.findall(r'"(/static/[^"]+)"', page)
+    assert len(set(files)) == 3
+    for file in set(files):
+        answer = root.get(file)
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "public, max-age=31536000, immutable")
+    for path in ("/static/nothing.css", "/static/..%2fpages.py", "/static/"):
+        assert root.get(path).status_code == 404
+
+
+def test_the_first_view_is_small(configured: Served) -> None:
+    configured.config = configuration(configured.folder, "http://127.0.0.1:9", *(f"source-{n}" for n in range(40)))
+    configured.start()
+    for number in range(40):
+        nights = 60 if number < 20 else 1
+        for night in range(nights):
+            past(configured.store, f"source-{number}", now() - timedelta(days=night, seconds=60))
+    visitor = configured.visitor()
+    first = visitor.get("/")
+    weight = len(first.content) + sum(
+        len(visitor.get(file).content) for file in set(re.findall(r'"(/static/[^"]+)"', first.text))
+    )
+    assert len(first.content) < FIRST_VIEW
+    assert weight < 1.5 * FIRST_VIEW  # the files come once, and are kept
+    assert "Page 1 of 2" in first.text
+    assert "source-39" in visitor.get("/?page=2").text
+
+
+def test_every_page_takes_a_past(served: Served) -> None:
+    two_months(served.store)
+    visitor = served.visitor()
+    for path in all_pages(served.store).values():
+        assert visitor.get(path).status_code == 200
+
+
+def test_what_is_wrong_is_a_page_too(served: Served, root: httpx.Client) -> None:
+    answer = root.get("/?page=0")
+    assert answer.status_code == 422
+    assert "page: " in answer.text
+    assert answer.headers["Content-Type"].startswith("text/html")

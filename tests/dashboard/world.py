@@ -1,0 +1,189 @@
+"""A daemon with a past: sources, drives, two months of backups, results of other machines, and what went wrong."""
+
+import random
+import sqlite3
+from contextlib import closing
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from backupman.config.http import Scope
+from backupman.events import EventKind
+from backupman.records import Backup, DeliveryState, DriveFile, Event, Incident, Status, new_id, now
+from backupman.store import Store
+from backupman.store.ingest import Noted, Recipient, Reported
+from backupman.store.jobs import Changes
+from backupman.store.outbox import Announcement, Attempt
+
+KEYS = {"root": "bm_root-of-the-dashboard", **{scope.value: f"bm_{scope.value}-only" for scope in Scope}}
+INSTANCE = "backup-host-1"
+SLOW = ["sh", "-c", "i=0; while [ $i -lt 600 ]; do head -c 200000 /dev/zero; sleep 0.1; i=$((i+1)); done"]
+MIB = 2**20
+SOURCES = {"orders": 820 * MIB, "shop": 64 * MIB, "blog": 12 * MIB, "analytics": 3100 * MIB, "wiki": 41 * MIB}
+
+
+def configuration(folder: Path, hook: str, *names: str) -> dict[str, Any]:
+    """A config with SQLite sources of these names, two drives, a webhook, and a key for each scope."""
+    sources = [{"provider": "sqlite", "label": name, "db_path": str(database(folder / f"{name}.db"))} for name in names]
+    return {
+        "state_folder": str(folder / "state"),
+        "instance": INSTANCE,
+        "data_sources": sources,
+        "drives": [
+            {"provider": "local", "label": "disk", "folder": str(folder / "disk")},
+            {"provider": "local", "label": "offsite", "folder": str(folder / "offsite")},
+        ],
+        "jobs": [{"label": "nightly", "cron": "30 2 * * *", "timezone": "UTC"}],
+        "notifiers": {
+            "webhook": {"endpoints": [{"name": "Operations", "url": f"{hook}/hook", "token": "t0ken-of-hook"}]}
+        },
+        "retry": {"attempts": 2, "first_wait": "20ms", "max_wait": "50ms"},
+        "spool": {"min_free": "1MiB"},
+        "http": {
+            "api_keys": [
+                KEYS["root"],
+                *({"name": scope.value, "key": KEYS[scope.value], "scopes": [scope.value]} for scope in Scope),
+                {"name": "operator", "key": "bm_operator", "scopes": ["read", "run", "download"]},
+            ]
+        },
+    }
+
+
+def database(path: Path) -> Path:
+    """A small SQLite file."""
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("create table if not exists users (name text)")
+        file.executemany("insert into users values (?)", [("Ada",), ("Grace",)])
+    return path
+
+
+def past(
+    store: Store,
+    source: str,
+    at: datetime,
+    *,
+    size: int = MIB,
+    status: Status = Status.FINISHED,
+    error: str | None = None,
+    drives: tuple[str, ...] = ("disk", "offsite"),
+    verified: bool = False,
+    endpoints: tuple[str, ...] = (),
+    **fields: Any,
+) -> Backup:
+    """A backup that has ended at some time, with its copies, its events and what is owed for them."""
+    backup_id = new_id()
+    digest = sha256(backup_id.encode()).hexdigest()
+    name = f"{source}/backup-{at:%Y%m%d%H%M%S}-{backup_id[:8]}.sqlite.gz"
+    good = status == Status.FINISHED
+    files = [
+        DriveFile(
+            backup_id=backup_id,
+            position=place,
+            provider="local",
+            label=label,
+            status=status,
+            path=f"/srv/{label}/{name}",
+            ref=f"/srv/{label}/{name}" if good else None,
+            size=size if good else None,
+            sha256=digest if good else None,
+            attempts=1,
+            seconds=1.7 if good else None,
+            created_at=at,
+            verified_at=at + timedelta(hours=3) if verified and good else None,
+        )
+        for place, label in enumerate(drives)
+    ]
+    backup = Backup(
+        id=backup_id,
+        status=status,
+        dump_status=status,
+        label=source,
+        job="nightly",
+        source=source,
+        database=source,
+        source_provider="sqlite",
+        instance=INSTANCE,
+        trigger="schedule",
+        object_name=name,
+        size=size * 3 if good else None,
+        stored_size=size if good else None,
+        sha256=digest if good else None,
+        error=error,
+        dump_seconds=9.1,
+        seconds=12.4,
+        created_at=at,
+        updated_at=at + timedelta(seconds=12),
+        finished_at=at + timedelta(seconds=12),
+        drive_files=files,
+        **fields,
+    )
+    return store.backups.begin(backup, [Announcement(EventKind.BACKUP_REPORT, endpoints)])
+
+
+def two_months(store: Store) -> None:
+    """Sixty nights of every source, some of them bad, and three other machines."""
+    chance, tonight = random.Random(7), now().replace(hour=2, minute=30, second=0, microsecond=0)  # noqa: S311 - no secret
+    if tonight > now() - timedelta(minutes=30):
+        tonight -= timedelta(days=1)
+    for source, size in SOURCES.items():
+        for night in range(59, -1, -1):
+            at = tonight - timedelta(days=night) + timedelta(seconds=chance.randrange(90))
+            grown = int(size * (1 - night / 190) * chance.uniform(0.985, 1.015))
+            bad = (source == "orders" and night < 3) or (source == "blog" and night in (17, 18, 41))
+            why = f"{source}: the server closed the connection unexpectedly: look at its log" if bad else None
+            status = Status.FAILED if bad else Status.FINISHED
+            past(store, source, at, size=grown, status=status, error=why, verified=night % 7 == 2 and source != "wiki")
+    store.run_logs.append(store.backups.get("latest").id, INSTANCE, LINES)
+    incident = Incident(
+        instance=INSTANCE, kind=EventKind.BACKUP_LATE, job="nightly", source="orders", database="orders",
+        due_at=tonight - timedelta(days=2), opened_at=tonight - timedelta(days=2), reminded_at=tonight,
+    )  # fmt: skip
+    store.jobs.change_incidents(Changes(opened=[incident]), now())
+    elsewhere(store, tonight)
+
+
+LINES = [
+    "2026-11-21 02:30:00 INFO the dump begins",
+    "2026-11-21 02:30:09 INFO dumped 123 MiB, 41.0 MiB after gzip",
+    "2026-11-21 02:30:11 INFO disk: uploaded 41.0 MiB",
+    "2026-11-21 02:30:12 WARNING offsite: the connection was reset; trying again in 1 s",
+    "2026-11-21 02:30:12 INFO finished in 12 s",
+]
+
+
+def elsewhere(store: Store, tonight: datetime) -> None:
+    """What two other machines told."""
+    us = Recipient(INSTANCE, "scripts")
+    for night in range(30):
+        at = tonight - timedelta(days=night)
+        for device, job, status in (
+            ("web-1", "Nightly rsync", "warning" if night == 4 else "success"),
+            ("web-1", "Configuration", "success"),
+            ("nas", "Snapshots", "failed" if night == 9 else "success"),
+        ):
+            store.ingest.backup(Reported(device, job, at, status, "done", "scripts@office", 43.0), us)
+    for severity, kind in (("info", "update"), ("warning", "disk"), ("critical", "raid"), ("error", "smart")):
+        told = Noted("nas", now() - timedelta(hours=3), severity, kind, "Snapshots", f"{kind} of the nas needs a look")
+        store.ingest.notification(told, us)
+
+
+def deliveries(store: Store) -> None:
+    """Some that arrived, one that is tried again and one that was given up."""
+    due = store.outbox.claim(INSTANCE, 100, timedelta(minutes=1))
+    for number, delivery in enumerate(due):
+        assert delivery.id is not None
+        state = [DeliveryState.DELIVERED, DeliveryState.DELIVERED, DeliveryState.FAILED][number % 3]
+        answer = "200 OK" if state == DeliveryState.DELIVERED else None
+        error = None if answer else "webhook/Operations: 500 Internal Server Error: out of paper"
+        store.outbox.record(delivery.id, Attempt(1, state, now(), 0.21, answer, error))
+
+
+def pages(store: Store) -> dict[str, str]:
+    """Every page by a short name, of a store with `two_months`."""
+    return {"overview": "/"}
+
+
+def an_event(store: Store) -> Event:
+    """The newest event."""
+    return store.outbox.events(limit=1)[0]
