@@ -21,10 +21,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from pydantic import Field
 
+from backupman.drills import Assertion
 from backupman.errors import DumpError, RestoreError
 from backupman.manifest import Counting, Manifest, TableRows
 from backupman.registry import Duration, Provider, Settings
@@ -36,6 +37,10 @@ TAIL = 4096
 """How many of a dump's last bytes the gate looks at for the tool's trailer."""
 
 _CHUNK = 2**18
+_FOR_DRILLS = (
+    "provider", "label", "tool_path", "db_name", "databases", "format", "suffix", "trailer", "min_size"
+)  # fmt: skip
+"""Settings that say how a source's dumps are made, and nothing of where."""
 
 
 @dataclass
@@ -99,6 +104,8 @@ class Source(Provider, ABC):
 
     restores: ClassVar[bool] = False
     """Whether its dumps can be brought back into a server of its kind."""
+    stand_ins: ClassVar[Mapping[str, Any]] = {}
+    """What a drill has in place of settings that must be there and lead to the server."""
 
     provider: str = Field(description="The kind of source; the name of its page.")
     label: str = Field(min_length=1, max_length=200, description="The source's name in records and reports.")
@@ -106,6 +113,13 @@ class Source(Provider, ABC):
     timeout: Duration | None = Field(default=None, description="A dump that takes longer is ended and has failed.")
     manifest: ManifestSettings = Field(
         default=ManifestSettings(), description="What is noted of a dump's content: the rows of each table."
+    )
+    assertions: list[Assertion] = Field(default=[], description="What a drill asks the restored database.")
+    freshness: str | None = Field(
+        default=None, min_length=1, description="The query for the time of the newest row; a drill tells its age."
+    )
+    scratch_server: str | None = Field(
+        default=None, description="The label in `scratch_servers` where drills restore; default one made for each."
     )
 
     def folders(self) -> dict[Path, bool]:
@@ -215,6 +229,11 @@ class Source(Provider, ABC):
             RestoreError: its programs are missing, or it cannot be started.
         """
         raise self.cannot_restore()
+
+    def for_drill(self) -> dict[str, Any]:
+        """Its settings as `revealed`, without all that reaches its server: enough to read and restore its dumps."""
+        kept = {name: value for name, value in self.revealed().items() if name in _FOR_DRILLS}
+        return {**kept, **self.stand_ins}
 
     def count_rows(self, database: str) -> list[TableRows]:
         """Every table of a database with its rows counted, named as the manifest names them. Raises RestoreError."""

@@ -72,6 +72,8 @@ def _text(value: object) -> str:
 class MysqlServer(Source, ABC):
     """The login of a source on a MySQL or MariaDB server."""
 
+    stand_ins = {"user": "nobody"}  # noqa: RUF012 - a ClassVar by the contract
+
     host: str = Field(default="127.0.0.1", min_length=1, description="The server's name or address, reached over TCP.")
     port: int = Field(default=3306, ge=1, le=65535, description="The server's TCP port.")
     socket: Path | None = Field(default=None, description="The server's socket file; host, port and tls then rest.")

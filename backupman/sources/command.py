@@ -17,6 +17,8 @@ from backupman.sources._process import environment, running
 class Command(Source):
     """A program of the user's, started without a shell in a cleared environment."""
 
+    stand_ins = {"argv": ["false"]}  # noqa: RUF012 - a ClassVar by the contract
+
     argv: list[str] = Field(min_length=1, description="The program and its arguments; no shell reads them.")
     database: str | None = Field(default=None, min_length=1, description="What is dumped, for records; default: label.")
     suffix: str = Field(

@@ -39,6 +39,8 @@ _PERMANENT = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_READONLY")
 class Sqlite(Source):
     """One SQLite file; its dump is a SQLite file too."""
 
+    stand_ins = {"db_path": "/dev/null"}  # noqa: RUF012 - a ClassVar by the contract
+
     db_path: Path = Field(description="The database's file. It is opened for reading only, and never created.")
     lock_timeout: Duration = Field(
         default=timedelta(seconds=60), description="How long to wait while another program locks the file."
