@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NoReturn, TextIO
 
 from pydantic import BaseModel
 
-from backupman.data_plane import dumping, restoring, uploading
+from backupman.data_plane import dumping, filling, restoring, uploading
 from backupman.data_plane.protocol import (
     TASK,
     AbortTask,
@@ -31,6 +31,7 @@ from backupman.data_plane.protocol import (
     Done,
     DownloadTask,
     Failed,
+    FillTask,
     Logged,
     Remarks,
     RestoreTask,
@@ -144,6 +145,8 @@ def _do(task: Task, channel: Channel) -> None:
             _download(task)
         case RestoreTask():
             restoring.restore(task, channel.tell)
+        case FillTask():
+            filling.fill(task, channel.tell)
 
 
 def _check(task: CheckTask, channel: Channel) -> None:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 
 class Phase(BaseModel):
-    """What the child does now: `dumping`, `checking` or `uploading`."""
+    """What the child does now: `dumping`, `checking` or `uploading`; of a restore `verifying` or `restoring`."""
 
     type: Literal["phase"] = "phase"
     phase: str
@@ -93,6 +93,15 @@ class CopyFailed(BaseModel):
 class Databases(BaseModel):
     """The databases of a source."""
 
+class Restored(BaseModel):
+    """The target is filled from a drive's copy; `size` is the bytes of the dump."""
+
+    type: Literal["restored"] = "restored"
+    label: str
+    size: int
+    warnings: list[str]
+
+
     type: Literal["databases"] = "databases"
     names: list[str]
 
@@ -150,6 +159,7 @@ Message = Annotated[
     | Databases
     | Deleted
     | Remarks
+    | Restored
     | Logged
     | Failed
     | Done,

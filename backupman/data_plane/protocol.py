@@ -22,6 +22,7 @@ from backupman.data_plane.messages import (
     Phase,
     Progress,
     Remarks,
+    Restored,
     Restoring,
     Retrying,
     SessionOpened,
@@ -29,6 +30,7 @@ from backupman.data_plane.messages import (
     UploadFailed,
 )
 from backupman.retry import RetryPolicy
+from backupman.sources import Origin, Target
 
 __all__ = [
     "MESSAGE",
@@ -47,6 +49,7 @@ __all__ = [
     "DriveTask",
     "Dumped",
     "Failed",
+    "FillTask",
     "Logged",
     "Message",
     "Packed",
@@ -54,6 +57,7 @@ __all__ = [
     "Progress",
     "Remarks",
     "RestoreTask",
+    "Restored",
     "Restoring",
     "Retrying",
     "SessionOpened",
@@ -177,8 +181,31 @@ class RestoreTask(Packed):
     fd: int
 
 
+class FillTask(Packed):
+    """Bring the dump in an object back into a database, from the first copy that is good.
+
+    `folder` is made for the source's own use, and removed.
+    """
+
+    kind: Literal["fill"] = "fill"
+    label: str
+    copies: list[Copy]
+    source: dict[str, Any]
+    origin: Origin
+    target: Target
+    folder: Path
+
+
 Task = Annotated[
-    BackupTask | UploadTask | DatabasesTask | CheckTask | DeleteTask | AbortTask | DownloadTask | RestoreTask,
+    BackupTask
+    | UploadTask
+    | DatabasesTask
+    | CheckTask
+    | DeleteTask
+    | AbortTask
+    | DownloadTask
+    | RestoreTask
+    | FillTask,
     Field(discriminator="kind"),
 ]
 TASK: TypeAdapter[Task] = TypeAdapter(Task)
