@@ -9,7 +9,7 @@ from pathlib import Path
 
 from backupman.config import Config
 from backupman.data_plane import DataPlane
-from backupman.data_plane.protocol import Copy, DriveTask, Message, RestoreTask
+from backupman.data_plane.protocol import Copy, DriveTask, Message, Packed, RestoreTask
 from backupman.drives import PART
 from backupman.drives._files import create, give_name, withdraw
 from backupman.errors import ConfigError, NotFoundError, RestoreError
@@ -58,26 +58,24 @@ def write_dump(
         ConfigError: a name is taken, a drive does not hold it, or an identity is missing.
         BackupmanError: no copy is good; no file is left.
     """
+    how = packed(config, backup, identities)
+    copies = copies_of(config, backup, from_drive)
+    with _output(backup, output) as fd:
+        task = RestoreTask(label=backup.label, copies=copies, fd=fd, **dict(how))
+        DataPlane().run(task, handle, keep_fds=(fd,))
+
+
+def packed(config: Config, backup: Backup, identities: Sequence[str]) -> Packed:
+    """How the dump is packed in its copies. Raises ConfigError where it is encrypted and there is no identity."""
     ending = ending_of(config, backup)
     if ending.endswith(".age") and not identities:
         raise ConfigError(
             f"{backup.label}: the backup is encrypted; name the file of its age identity: --identity FILE"
         )
-    copies = _copies(config, backup, from_drive)
-    with _output(backup, output) as fd:
-        task = RestoreTask(
-            label=backup.label,
-            copies=copies,
-            sha256=backup.sha256 or "",
-            ending=ending,
-            identities=list(identities),
-            fd=fd,
-            retry=config.retry.policy(),
-        )
-        DataPlane().run(task, handle, keep_fds=(fd,))
+    return Packed(sha256=backup.sha256 or "", ending=ending, identities=list(identities), retry=config.retry.policy())
 
 
-def _copies(config: Config, backup: Backup, only: str | None) -> list[Copy]:
+def copies_of(config: Config, backup: Backup, only: str | None) -> list[Copy]:
     """The copies on the drives of the config, in its order. Raises NotFoundError where there is none."""
     held = {file.label: file for file in backup.drive_files if file.status == Status.FINISHED and file.ref}
     drives = [drive for drive in config.drives if drive.label in held and only in (None, drive.label)]
