@@ -47,6 +47,8 @@ _UNSUPPORTED = Meaning(
     "{endpoint} does not know all that was asked for: try `checksum: md5` ({said})", kind=Unsupported
 )
 
+_NO_LOCKS = Meaning("bucket {bucket} has no Object Lock: make it anew with one, or leave object_lock out ({said})")
+
 _CODES: Mapping[str, Meaning] = {
     "NoSuchBucket": _NO_BUCKET,
     "InvalidBucketName": _NO_BUCKET,
@@ -128,6 +130,8 @@ def _of_answer(response: Mapping[str, Any]) -> tuple[Meaning, str]:
     code = str(response["Error"].get("Code", ""))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     said = f"{code} {response['Error'].get('Message', '')}".strip()
+    if code == "InvalidRequest" and "Object Lock" in said:
+        return _NO_LOCKS, said
     if code in _CODES:
         return _CODES[code], said
     if str(status) in _CODES:

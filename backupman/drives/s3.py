@@ -19,13 +19,23 @@ from backupman.drives._s3_parts import CHECKSUMS, MAX_PART, MIN_PART, Parts, sto
 from backupman.drives._s3_read import ObjectReader
 from backupman.drives._s3_upload import Sender
 from backupman.errors import DriveError, ObjectNotFound, Retained
-from backupman.registry import Duration, Size
+from backupman.registry import Duration, Settings, Size
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _BUFFER = 2**20
 _METADATA_BYTES = 2000
+
+
+class ObjectLock(Settings):
+    """How long each object is locked from its upload on."""
+
+    mode: Literal["governance", "compliance"] = Field(
+        description="`compliance`: nobody can end it, not even the owner."
+    )
+    retain: Duration = Field(gt=timedelta(0), description="How long an object can be neither changed nor removed.")
+
 
 TagName = Annotated[str, Field(min_length=1, max_length=128)]
 TagValue = Annotated[str, Field(max_length=256)]
@@ -65,6 +75,9 @@ class S3(Drive):
     sse_kms_key_id: str | None = Field(default=None, description="The key for aws:kms; default the account's.")
     tags: dict[TagName, TagValue] = Field(
         default={}, max_length=10, description="Tags of every object, for lifecycle rules, policies and bills."
+    )
+    object_lock: ObjectLock | None = Field(
+        default=None, description="Locks every object, in a bucket that was made with Object Lock."
     )
     deletion: Literal["never"] | None = Field(
         default=None, alias="delete", description="`never` leaves it to the bucket's lifecycle rules to remove objects."
@@ -185,13 +198,16 @@ class S3(Drive):
         return Door(place, self.retry, self.redact)
 
     def _sender(self, key: str, metadata: Mapping[str, str]) -> Sender:
-        settings = {
+        settings: dict[str, Any] = {
             "Metadata": _ascii(metadata),
             "StorageClass": self.storage_class,
             "ServerSideEncryption": self.sse,
             "SSEKMSKeyId": self.sse_kms_key_id,
             "Tagging": urlencode(self.tags, quote_via=quote),
         }
+        if self.object_lock:
+            settings["ObjectLockMode"] = self.object_lock.mode.upper()
+            settings["ObjectLockRetainUntilDate"] = datetime.now(UTC) + self.object_lock.retain
         return Sender(
             client=self._client,
             door=self._door,

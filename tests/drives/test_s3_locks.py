@@ -5,6 +5,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from backupman.drives.s3 import S3
 from backupman.errors import DriveError, Retained
@@ -85,6 +86,54 @@ def test_a_bucket_that_locks_everything_takes_backups(s3: Server, locking: str, 
     drive.check()
     ref = put(drive, NAME, bytes(size)).ref
     assert content(drive, ref) == bytes(size)
+
+
+@pytest.mark.parametrize("mode", ["governance", "compliance"])
+def test_every_object_may_be_locked_on_its_way(s3: Server, locking: str, drive: S3, mode: str) -> None:
+    drive = s3_of(drive, object_lock={"mode": mode, "retain": "30d"})
+    drive.check()
+    before = datetime.now(UTC).replace(microsecond=0)
+    ref = put(drive, NAME, b"body").ref
+    after = datetime.now(UTC) + timedelta(seconds=1)
+    with closing(s3.client()) as client:
+        about = client.head_object(Bucket=locking, Key=ref)
+    assert about["ObjectLockMode"] == mode.upper()
+    assert before <= about["ObjectLockRetainUntilDate"] - timedelta(days=30) <= after
+    with pytest.raises(Retained, match="is locked until"):
+        drive.delete(ref)
+    assert content(drive, ref) == b"body"
+
+
+def test_an_object_in_parts_is_locked_too(drive: S3, in_front: Proxy) -> None:
+    """Moto forgets the lock of a multipart upload, so that it is looked at what was asked for."""
+    drive = s3_of(drive, object_lock={"mode": "compliance", "retain": "30d"})
+    before = datetime.now(UTC).replace(microsecond=0)
+    put(drive, NAME, bytes(PART + 1))
+    [begun] = [request.headers for request in in_front.seen if request.kind == "CreateMultipartUpload"]
+    assert begun["x-amz-object-lock-mode"] == "COMPLIANCE"
+    until = datetime.fromisoformat(begun["x-amz-object-lock-retain-until-date"])
+    assert before <= until - timedelta(days=30) <= datetime.now(UTC)
+
+
+def test_a_bucket_without_locks_is_said(drive: S3, in_front: Proxy) -> None:
+    said = "Bucket is missing Object Lock Configuration"  # in Amazon's words; moto takes it
+    in_front.rule = lambda request, forward: (
+        error(400, "InvalidRequest", said) if request.kind == "CreateMultipartUpload" else forward()
+    )
+    with pytest.raises(DriveError, match="has no Object Lock: make it anew with one") as raised:
+        s3_of(drive, object_lock={"mode": "governance", "retain": "1d"}).check()
+    assert raised.value.permanent
+
+
+@pytest.mark.parametrize("lock", [{"mode": "governance"}, {"retain": "1d"}, {"mode": "forever", "retain": "1d"}])
+def test_half_a_lock_is_refused(drive: S3, lock: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="object_lock"):
+        s3_of(drive, object_lock=lock)
+
+
+def test_a_lock_of_no_time_is_refused(drive: S3) -> None:
+    with pytest.raises(ValidationError, match="object_lock"):
+        s3_of(drive, object_lock={"mode": "governance", "retain": "0s"})
 
 
 def test_a_key_that_may_not_ask_for_locks_may_remove(s3: Server, locking: str, drive: S3, in_front: Proxy) -> None:
