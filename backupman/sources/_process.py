@@ -6,7 +6,7 @@ A tool stays in the session of the process that starts it, so that ending the se
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -69,7 +69,10 @@ def descriptor(path: str) -> int:
 
 
 class Tool:
-    """A running tool: `stdout` is its stream, `stderr()` the end of what it said on standard error."""
+    """A running tool: `stdout` is its stream, `stderr()` the end of what it said on standard error.
+
+    With `fed` it reads what `feed` writes. `heard` is given what it says on standard error, in a thread.
+    """
 
     def __init__(
         self,
@@ -79,13 +82,15 @@ class Tool:
         env: Mapping[str, str],
         pass_fds: Sequence[int] = (),
         cwd: Path | None = None,
+        fed: bool = False,
+        heard: Callable[[bytes], None] | None = None,
     ) -> None:
         self.label = label
         self.name = Path(argv[0]).name
         try:
             self._process = subprocess.Popen(
                 argv,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=dict(env),
@@ -98,6 +103,7 @@ class Tool:
             raise DumpError(f"{label}: {argv[0]} cannot be started: {error.strerror}", permanent=True) from error
         self.stdout = cast(BinaryIO, self._process.stdout)
         self._said = b""
+        self._heard = heard
         self._listener = Thread(target=self._listen, name=f"{self.name}-stderr", daemon=True)
         self._listener.start()
 
@@ -105,6 +111,24 @@ class Tool:
         assert self._process.stderr is not None  # noqa: S101 - asked for above
         while chunk := self._process.stderr.read(4096):
             self._said = (self._said + chunk)[-_STDERR_KEPT:]
+            if self._heard:
+                self._heard(chunk)
+
+    def feed(self, data: bytes) -> bool:
+        """Write all of it to the tool's standard input; False when the tool reads no more."""
+        assert self._process.stdin is not None  # noqa: S101 - `fed` was asked for
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._process.stdin.write(view) :]
+        except BrokenPipeError:
+            return False
+        return True
+
+    def end_of_input(self) -> None:
+        """Tell the tool that this was all."""
+        assert self._process.stdin is not None  # noqa: S101 - `fed` was asked for
+        self._process.stdin.close()
 
     def stderr(self) -> str:
         """The end of what the tool said on standard error, stripped."""
@@ -126,12 +150,15 @@ class Tool:
         """End the tool if it still runs: SIGTERM, and SIGKILL after a while."""
         self.stdout.close()
         if self._process.poll() is None:
+            # Before its standard input ends, which a tool would take for the end of what it is to do.
             self._process.terminate()
             try:
                 self._process.wait(_END_GRACE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
         self._listener.join(timeout=_LAST_WORDS)
         if not self._listener.is_alive():
             cast(BinaryIO, self._process.stderr).close()
@@ -145,13 +172,17 @@ def running(
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
     cwd: Path | None = None,
+    fed: bool = False,
+    heard: Callable[[bytes], None] | None = None,
 ) -> Iterator[Tool]:
     """A tool while the `with` lasts: a clean exit waits for it, an exception ends it.
 
     Raises:
         DumpError: the tool cannot be started, or its exit code is not 0.
     """
-    tool = Tool(label, argv, env=environment() if env is None else env, pass_fds=pass_fds, cwd=cwd)
+    tool = Tool(
+        label, argv, env=environment() if env is None else env, pass_fds=pass_fds, cwd=cwd, fed=fed, heard=heard
+    )
     try:
         yield tool
         tool.stdout.close()  # or a tool whose output was not read to the end would never end
