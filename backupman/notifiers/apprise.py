@@ -132,10 +132,11 @@ class AppriseService:
         }
 
     def _body(self, message: Message, own: Words, longest: int) -> str:
+        logs = self.provider.send_logs and message.state != State.START  # as borgmatic: there is nothing to tell yet
         if own.body is None:
-            return (text_with_log if self.provider.send_logs else text)(message, longest) or title(message)
+            return (text_with_log if logs else text)(message, longest) or title(message)
         room = longest - len(own.body.encode()) - 2
-        log = newest(message.log, room) if self.provider.send_logs and message.log and room > 0 else ""
+        log = newest(message.log, room) if logs and message.log and room > 0 else ""
         return cut("\n\n".join(part for part in (own.body, log) if part), longest)
 
     def _plugin(self) -> Any:

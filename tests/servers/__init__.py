@@ -21,6 +21,7 @@ SERVICES = frozenset(
         "gzip",
         "sqlite3",
         "webhook",
+        "borgmatic",
         "promtool",
         "curl",
         "jq",
