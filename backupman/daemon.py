@@ -60,7 +60,7 @@ class Daemon:
         self._checkup = Checkup()
         self.live = Live(lambda: self.scheduler.soon(_DEADLINES))
         self.app = App.from_config(config_file, self.live)
-        self._lock = _own(self.app.config.state_folder)
+        self._lock = own(self.app.config.state_folder)
         config, store = self.app.config, self.app.store
         self.deadlines = Deadlines(store, config.instance, clock)
         self.alarm_drills = AlarmDrills(store, config.instance, clock)
@@ -192,7 +192,7 @@ def _busy(apps: Sequence[App]) -> bool:
     return any(app.executor.busy for app in apps)
 
 
-def _own(state_folder: Path) -> int:
+def own(state_folder: Path) -> int:
     """The held lock of a state folder; one daemon works in it at a time."""
     try:
         state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from backupman import __version__
 from backupman.cli import (
     config,
     deliveries,
+    doctor,
     events,
     health,
     init,
@@ -47,7 +48,7 @@ def _everything(call: Call) -> None:
     \b
     Begin with:
       backupman init               write a config by answering a few questions
-      backupman health             can everything in it be reached?
+      backupman doctor             would everything be backed up and kept?
       backupman run                make a backup of everything now
       backupman list               what was made, the newest first
       backupman show latest        everything that is known of one backup
@@ -93,6 +94,7 @@ _COMMANDS: _Commands = {
     "pin": prune.pin,
     "unpin": prune.unpin,
     "health": health.health,
+    "doctor": doctor.doctor,
     "init": init.init,
     "auth-google": auth_google,
     "version": version,

@@ -110,10 +110,23 @@ class MysqlSource(MysqlServer):
                 dump.facts |= {"server": session.flavour, "server_version": session.version}
                 yield dump
 
+    def examine(self) -> list[str]:
+        remarks: list[str] = []
+        for database in self.list_databases():
+            with self.session(database) as session:
+                client = find_client(self, self.tool_path, session)
+                if database == GLOBALS:
+                    session.rows("SELECT 1 FROM mysql.user LIMIT 1")
+                else:
+                    remarks += self._look(session, client, database).warnings()
+        return remarks
+
+    def _look(self, session: Session, client: Client, database: str) -> Preflight:
+        return Preflight(self.label, session, client, database, self.tables, self.exclude_tables, self.options)
+
     def _database(self, session: Session, database: str) -> AbstractContextManager[Dump]:
         client = find_client(self, self.tool_path, session)
-        look = Preflight(self.label, session, client, database, self.tables, self.exclude_tables, self.options)
-        warnings = look.warnings()
+        warnings = self._look(session, client, database).warnings()
         arguments = dump_arguments(client, database, self.tables, self.exclude_tables, self.options)
         return self._streamed(session, client, database, arguments, warnings)
 

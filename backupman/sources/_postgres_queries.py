@@ -11,6 +11,8 @@ SERVER_VERSION = "SHOW server_version"
 DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datconnlimit <> -2"
 """The databases that can be dumped; -2 marks one whose DROP DATABASE was interrupted."""
 
+MAY_READ_PASSWORDS = "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
+
 _RELATIONS = r"""
     SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'

@@ -17,7 +17,14 @@ from backupman.sources._postgres_client import Login, find_program, logged_in, m
 from backupman.sources._postgres_directory import TAR_END, Packed
 from backupman.sources._postgres_errors import explained
 from backupman.sources._postgres_options import must_be_harmless
-from backupman.sources._postgres_queries import DATABASES, LEFT_OUT_ON_A_STANDBY, SERVER_VERSION, UNREADABLE, ask
+from backupman.sources._postgres_queries import (
+    DATABASES,
+    LEFT_OUT_ON_A_STANDBY,
+    MAY_READ_PASSWORDS,
+    SERVER_VERSION,
+    UNREADABLE,
+    ask,
+)
 from backupman.sources._process import Tool, running
 
 _SUFFIXES = {"plain": ".sql", "custom": ".dump", "directory": ".tar"}
@@ -154,6 +161,22 @@ class Postgres(Source):
             whole = self.db_name and not self.tables and not self.exclude_tables
             if whole and (unreadable := ask(self.label, login, UNREADABLE, self.tool_path)):
                 raise DumpError(f"permission denied for table {_some(unreadable)}")
+
+    def examine(self) -> list[str]:
+        self.check()
+        return [remark for database in self.list_databases() for remark in self._examined(database)]
+
+    def _examined(self, database: str) -> list[str]:
+        everywhere = database == GLOBALS
+        with self._explained(), self._logged_in(self.maintenance_db if everywhere else database) as login:
+            if everywhere:
+                if self.role_passwords and ask(self.label, login, MAY_READ_PASSWORDS, self.tool_path) == ["f"]:
+                    raise DumpError("permission denied for table pg_authid")
+                return []
+            whole = not self.tables and not self.exclude_tables
+            if whole and (unreadable := ask(self.label, login, UNREADABLE, self.tool_path)):
+                raise DumpError(f"permission denied for table {_some(unreadable)}")
+            return self._left_out(login)
 
     @contextmanager
     def _streamed(self, argv: list[str], login: Login, plain: bool) -> Iterator[Dump]:

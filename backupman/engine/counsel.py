@@ -1,0 +1,159 @@
+"""What the doctor says of the config and the records alone: nothing is connected to here."""
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from backupman.config import Config, JobPlan
+from backupman.engine.alarm_drills import Outcome
+from backupman.engine.findings import Finding, advice, good, problem
+from backupman.engine.reaching import reached
+from backupman.events import EventKind
+from backupman.store import Store
+from backupman.store.statistics import Series
+from backupman.text import listed
+
+_TOLD = {
+    EventKind.BACKUP_LATE: "has had no good backup in time",
+    EventKind.BACKUP_MISSED: "was not backed up when it was due",
+    EventKind.BACKUP_STUCK: "has a backup that does not end",
+    EventKind.SIZE_ANOMALY: "had a backup of an unusual size",
+}
+
+
+_OLD = timedelta(days=30)
+"""A proof that is older does not say much of the backups of today."""
+
+
+def of_jobs(config: Config, jobs: Sequence[JobPlan], store: Store, at: datetime) -> Iterator[Finding]:
+    """Whether everything is in a job, and whether somebody runs it."""
+    scheduled = [job for job in jobs if job.schedule]
+    for job in scheduled:
+        assert job.schedule is not None  # noqa: S101 - they were chosen by it
+        anchor = store.jobs.since(config.instance).get(job.label, at)
+        due = next(iter(job.schedule.due(at, anchor)), None)
+        if due is None:
+            yield problem("jobs", job.label, f"{job.schedule_text} never comes: correct its cron")
+        else:
+            shown = due.astimezone(job.schedule.zone).strftime("%a %Y-%m-%d %H:%M %Z")
+            yield good("jobs", job.label, f"runs next on {shown}")
+    if not scheduled:
+        yield advice(
+            "jobs",
+            "",
+            "no job has a cron or an interval: backups are made only when somebody calls `backupman run`, for example "
+            "by cron; nobody is told when that does not happen",
+        )
+    elif not _is_served(config.state_folder):
+        yield problem(
+            "jobs",
+            "",
+            f"no daemon serves from {config.state_folder}, so no job runs by itself: start it, for example with "
+            "`systemctl start backupman`",
+        )
+    in_a_job = {source.label for job in jobs for source in job.sources}
+    for source in config.data_sources:
+        if source.label not in in_a_job:
+            yield problem("jobs", source.label, "it is in no job, so it is never backed up: name it in one")
+    for incident in store.jobs.open_incidents(config.instance):
+        whose = "/".join(filter(None, (incident.source, incident.database)))
+        said = _TOLD.get(EventKind(incident.kind), incident.kind)
+        yield problem("jobs", whose, f"it {said} since {incident.due_at:%Y-%m-%d %H:%M} UTC: see `backupman list`")
+
+
+def of_alarms(config: Config, jobs: Sequence[JobPlan], store: Store, at: datetime) -> Iterator[Finding]:
+    """Whether somebody is told of failures, and is reached."""
+    if not any(block.enabled for block in config.all_notifiers()):
+        yield problem("alarms", "", "nobody is told of anything: add a notifier, for example mail")
+        return
+    failures = {EventKind.BACKUP_REPORT, EventKind.BACKUP_FAILURE}
+    for job in jobs:
+        if not any(failures & set(endpoint.events) for endpoint in job.endpoints):
+            yield problem("alarms", job.label, "nobody is told when its backups fail: name a notifier in the job")
+    for each in reached(config, store, at):
+        if each.given_up:
+            yield problem(
+                "alarms",
+                each.endpoint,
+                f"{each.given_up} of its messages could not be delivered and were given up: see `backupman deliveries "
+                "list --state failed`",
+            )
+        if each.result.outcome == Outcome.FAILED:
+            yield problem("alarms", each.endpoint, f"the last alarm drill did not arrive: {each.result.said}")
+        elif each.last_delivered is None:
+            yield advice("alarms", each.endpoint, "it has never taken a message: try it with `backupman notify test`")
+        elif not each.given_up:
+            yield good("alarms", each.endpoint, f"took a message on {each.last_delivered:%Y-%m-%d %H:%M} UTC")
+
+
+def of_keeping(jobs: Sequence[JobPlan]) -> Iterator[Finding]:
+    """Whether one fire, one thief or one full disk takes everything."""
+    for job in jobs:
+        places = [drive.label for drive in job.drives]
+        if not places:
+            yield problem("keeping", job.label, "it has no drive, so its backups are kept nowhere: name one in the job")
+        elif all(drive.provider == "local" for drive in job.drives):
+            yield advice(
+                "keeping",
+                job.label,
+                f"its backups are on this machine alone ({listed(places)}): what takes the machine takes them too; "
+                "add a drive elsewhere",
+            )
+        elif len(places) == 1:
+            yield advice("keeping", job.label, f"its backups are on {places[0]} alone: add a second drive")
+        else:
+            yield good("keeping", job.label, f"its backups are on {listed(places)}")
+        for drive in job.drives:
+            if drive.provider != "local" and job.pipeline.encryption is None:
+                yield advice(
+                    "keeping",
+                    drive.label,
+                    f"{job.label} puts its dumps there unencrypted: whoever reads the drive reads the databases; see "
+                    "`pipeline.encryption`",
+                )
+            if drive.capabilities.deletes and not job.retention_on(drive):
+                yield advice(
+                    "keeping",
+                    drive.label,
+                    f"nothing that {job.label} puts there is ever removed, so that it becomes full one day: see "
+                    "`retention`",
+                )
+
+
+def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[Finding]:
+    """Whether there are good backups, and whether anybody has ever looked at them."""
+    sources = {source.label: source for job in jobs for source in job.sources}
+    drives = {drive.label for job in jobs for drive in job.drives}
+    series = sorted(store.statistics.own_series(sources))
+    newest = {copy.series: copy for copy in store.statistics.newest(series)}
+    verified: dict[Series, datetime] = {}
+    for copy in store.statistics.newest_on(series, drives, verified=True):
+        verified[copy.series] = max(copy.created_at, verified.get(copy.series, copy.created_at))
+    for label in sorted(sources.keys() - {each.source for each in series}):
+        yield advice("proofs", label, "it was never backed up here: make the first one with `backupman run`")
+    for each in series:
+        name = f"{each.source}/{each.database}" if sources[each.source].many else each.source
+        if each not in newest:
+            yield problem("proofs", name, "it has no good backup: see `backupman list`")
+        elif each not in verified:
+            yield advice("proofs", name, "no copy of it was ever read back: try `backupman verify latest`")
+        elif at - verified[each] > _OLD:
+            days = (at - verified[each]).days
+            yield advice(
+                "proofs", name, f"the newest copy that was read back is {days} days old: see `backupman verify`"
+            )
+        else:
+            yield good("proofs", name, f"a copy of {verified[each]:%Y-%m-%d %H:%M} UTC was read back and is right")
+
+
+def _is_served(state_folder: Path) -> bool:
+    """Whether a daemon holds the lock of the folder."""
+    try:
+        with (state_folder / "daemon.lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -1,0 +1,165 @@
+"""`doctor`: what would keep a backup from being made, kept, restored or told of is found, each with what to do."""
+
+import json
+import os
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from backupman.config import Config
+from backupman.daemon import own
+from backupman.engine import doctor as engine
+from backupman.store import Store
+from tests.cli.conftest import Inside
+from tests.e2e.world import World
+
+
+@pytest.fixture(autouse=True)
+def synchronized(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose clock is right, whatever the one of the tests says."""
+    monkeypatch.setattr(engine, "_is_synchronized", lambda: True)
+
+
+@pytest.fixture
+def cared_for(world: World) -> World:
+    """A world in which nothing is left to wish for, but for a second place."""
+    world.config["jobs"] = [{"label": "nightly", "cron": "@daily", "retention": {"keep_last": 3}}]
+    write(world)
+    return world
+
+
+def write(world: World) -> None:
+    """Write the config as it is now."""
+    world.config_file.write_text(yaml.safe_dump(world.config))
+
+
+def findings(inside: Inside, severity: str) -> list[tuple[str, str, str]]:
+    """Area, about and sentence of the findings of a severity."""
+    document = json.loads(inside("doctor", "--json").out)
+    found = [each for each in document["Findings"] if each["Severity"] == severity]
+    return [(each["Area"], each["About"], each["Sentence"]) for each in found]
+
+
+def test_where_all_is_well_it_says_so(cared_for: World, inside: Inside) -> None:
+    assert inside("run").code == 0
+    assert inside("verify", "latest").code == 0
+    lock = own(cared_for.folder / "state")
+    try:
+        ended = inside("doctor")
+        assert ended.code == 0, ended.out
+        assert "✗" not in ended.out
+        assert "App: it can be dumped whole" in ended.out
+        assert "nightly: runs next on " in ended.out
+        assert ended.out.splitlines()[-1] == "✓ Nothing is wrong; 1 piece of advice."
+        assert findings(inside, "problem") == []
+        [(area, about, sentence)] = findings(inside, "advice")
+        assert (area, about) == ("keeping", "nightly")
+        assert "on this machine alone (Disk)" in sentence
+        assert inside("doctor", "-q").out == ""
+    finally:
+        os.close(lock)
+
+
+def test_what_is_wrong_is_a_problem_and_ends_with_1(cared_for: World, inside: Inside) -> None:
+    gone = {"provider": "sqlite", "label": "Gone", "db_path": "gone.db"}
+    cared_for.config["data_sources"].append(gone)
+    cared_for.config["jobs"][0] |= {"data_sources": ["App"], "notifiers": []}
+    (cared_for.folder / "blocked").write_text("")
+    cared_for.config["drives"].append({"provider": "local", "label": "Blocked", "folder": "blocked"})
+    write(cared_for)
+    ended = inside("doctor")
+    assert ended.code == 1
+    assert "problems" in ended.out.splitlines()[-1]
+    problems = {(area, about): sentence for area, about, sentence in findings(inside, "problem")}
+    assert problems.keys() == {
+        ("sources", "Gone"),
+        ("drives", "Blocked"),
+        ("jobs", ""),
+        ("jobs", "Gone"),
+        ("alarms", "nightly"),
+    }
+    assert "gone.db does not exist: correct db_path" in problems["sources", "Gone"]
+    assert "no daemon serves from" in problems["jobs", ""]
+    assert "never backed up" in problems["jobs", "Gone"]
+    assert "nobody is told when its backups fail" in problems["alarms", "nightly"]
+    assert inside("doctor", "-q").out == "" and "Gone" in inside("doctor", "-q").err
+
+
+def test_nobody_told_nothing_scheduled_and_nothing_removed(world: World, inside: Inside) -> None:
+    del world.config["notifiers"]
+    write(world)
+    assert ("alarms", "", "nobody is told of anything: add a notifier, for example mail") in findings(inside, "problem")
+    advised = {area: sentence for area, _, sentence in findings(inside, "advice") if area in ("jobs", "proofs")}
+    assert "no job has a cron or an interval" in advised["jobs"]
+    assert "never backed up here" in advised["proofs"]
+    assert any("nothing that default puts there is ever removed" in each[2] for each in findings(inside, "advice"))
+
+
+def test_a_backup_that_only_fails_and_one_that_nobody_read(cared_for: World, inside: Inside) -> None:
+    (cared_for.folder / "app.db").rename(cared_for.folder / "away.db")
+    assert inside("run").code == 1
+    assert ("proofs", "App") in {each[:2] for each in findings(inside, "problem")}
+    (cared_for.folder / "away.db").rename(cared_for.folder / "app.db")
+    assert inside("run").code == 0
+    said = dict(each[1:] for each in findings(inside, "advice") if each[0] == "proofs")
+    assert said["App"].startswith("no copy of it was ever read back")
+
+
+def test_alarms_that_did_not_arrive_are_a_problem(cared_for: World, inside: Inside) -> None:
+    cared_for.receiver.answer(400)
+    inside("run", "--drain-timeout", "20s")
+    said = {each[1]: each[2] for each in findings(inside, "problem") if each[0] == "alarms"}
+    assert "were given up: see `backupman deliveries list --state failed`" in said["webhook/Hook"]
+
+
+def test_a_disk_without_room_for_a_dump_like_the_last(
+    cared_for: World, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sqlite3.connect(cared_for.folder / "app.db") as database:
+        database.execute("CREATE TABLE big AS SELECT randomblob(200000) AS data")
+    database.close()
+    assert inside("run").code == 0
+    for free, severity in ((100_000, "problem"), (300_000, "advice")):
+        usage = type("Usage", (), {"free": free + 2**20, "total": 10**12})()
+        monkeypatch.setattr("backupman.engine.doctor.shutil.disk_usage", lambda _, usage=usage: usage)
+        assert [each[0] for each in findings(inside, severity)].count("disk") == 1
+
+
+def test_a_clock_that_went_back_and_one_that_nobody_sets(
+    cared_for: World, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert inside("run").code == 0
+    monkeypatch.setattr(engine, "_is_synchronized", lambda: False)
+    assert "clock" in {each[0] for each in findings(inside, "advice")}
+    (backup,) = cared_for.backups()
+    with_store = Store.open(config_of(cared_for).database.address(cared_for.folder / "state"))
+    with_store.backups.change(backup["Id"], created_at=datetime.now(UTC) + timedelta(hours=5))
+    with_store.close()
+    assert "which is still to come" in {each[0]: each[2] for each in findings(inside, "problem")}["clock"]
+
+
+def config_of(world: World) -> Config:
+    """The config, loaded."""
+    from backupman.config import load
+
+    return load(world.config_file).config
+
+
+def test_records_that_cannot_be_used_hide_nothing_else(cared_for: World, inside: Inside) -> None:
+    (cared_for.folder / "state").write_text("no folder")
+    areas = {each[0] for each in findings(inside, "problem")}
+    assert "records" in areas
+    assert {each[0] for each in findings(inside, "good")} >= {"sources", "drives"}
+
+
+def test_every_area_is_listed_in_the_order_of_the_table(cared_for: World, inside: Inside) -> None:
+    from backupman.engine.findings import AREAS
+
+    document: dict[str, Any] = json.loads(inside("doctor", "--json").out)
+    areas = list(dict.fromkeys(each["Area"] for each in document["Findings"]))
+    assert areas == [area for area in AREAS if area in areas]
+    assert Path(next(each["About"] for each in document["Findings"] if each["Area"] == "disk")).name == "spool"
