@@ -8,13 +8,17 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import BinaryIO, ClassVar
 from urllib.parse import quote
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
-from backupman.errors import DumpError, SourceError
+from backupman.errors import DumpError, RestoreError, SourceError
+from backupman.manifest import Manifest, TableRows
 from backupman.registry import Duration
-from backupman.sources import Dump, Source
+from backupman.sources import Dump, Origin, Source, Target
+from backupman.sources._sqlite_content import WRITES, Check, answer, fault_in, oldest_reader, opened, rows_of
+from backupman.sources._sqlite_restore import NotWhole, Restored, removed
 
 _STEP_BYTES = 2**25
 _BUSY_SECONDS = 0.5
@@ -39,12 +43,15 @@ _PERMANENT = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_READONLY")
 class Sqlite(Source):
     """One SQLite file; its dump is a SQLite file too."""
 
+    restores: ClassVar[bool] = True
     stand_ins = {"db_path": "/dev/null"}  # noqa: RUF012 - a ClassVar by the contract
 
     db_path: Path = Field(description="The database's file. It is opened for reading only, and never created.")
     lock_timeout: Duration = Field(
         default=timedelta(seconds=60), description="How long to wait while another program locks the file."
     )
+
+    _restored_check: Check = PrivateAttr("quick_check")
 
     def folders(self) -> dict[Path, bool]:
         return super().folders() | {self.db_path.parent: self._may_be_wal()}
@@ -75,10 +82,11 @@ class Sqlite(Source):
         copy = folder / "copy.sqlite"
         with self._explained(folder):
             facts = self._copy_to(copy)
-            tables = self._checked(copy)
-        warnings = [] if tables else [f"{self.label}: {self.db_path} holds no tables"]
+            self._must_be_whole(copy)
+            manifest, empty = self._noted(copy, facts)
+        warnings = [f"{self.label}: {self.db_path} holds no tables"] if empty else []
         with copy.open("rb", buffering=0) as stream:
-            yield Dump(stream, warnings, facts)
+            yield Dump(stream, warnings, manifest.facts, manifest)
 
     def accept(self, database: str, dump: Dump) -> None:
         super().accept(database, dump)
@@ -86,13 +94,84 @@ class Sqlite(Source):
         if dump.size != whole:
             raise DumpError(f"{self.label}: the dump is cut off: it has {dump.size} of {whole} bytes", permanent=True)
 
+    def inspect(self, dump: BinaryIO, origin: Origin, folder: Path) -> None:
+        copy = folder / "look.sqlite"
+        try:
+            Restored(self.label, copy, overwrite=False, check=self._restored_check).fill(dump, _size_of(origin))
+        except NotWhole as error:
+            raise DumpError(error.sentence, permanent=True) from error
+        except RestoreError as error:
+            raise SourceError(error.sentence, permanent=error.permanent) from error
+        finally:
+            copy.unlink(missing_ok=True)
+
     def check(self) -> None:
         with self._explained(self.db_path.parent), self._reading() as database:
             database.execute("SELECT count(*) FROM sqlite_master")
 
+    def place_of(self, database: str) -> Path:
+        """The file of a database: our own by its name, any other by its path, which begins beside our own."""
+        own = database == self.db_path.stem
+        return Path(os.path.realpath(self.db_path if own else self.db_path.parent / database))
+
+    def exists(self, database: str) -> bool:
+        return os.path.lexists(self.place_of(database))
+
+    def restore(self, dump: BinaryIO, origin: Origin, target: Target, folder: Path) -> list[str]:
+        if origin.suffix != self.suffix_of(origin.database):
+            raise RestoreError(f"{self.label}: a dump of {origin.suffix} is no SQLite database", permanent=True)
+        if target.tables:
+            raise RestoreError(
+                f"{self.label}: a SQLite file is restored whole: restore it under another name, and copy the tables "
+                f"{', '.join(target.tables)} from there",
+                permanent=True,
+            )
+        place = self.place_of(target.database)
+        restored = Restored(self.label, place, overwrite=target.overwrite, check=self._restored_check)
+        return restored.fill(dump, _size_of(origin))
+
+    def remove(self, database: str) -> None:
+        try:
+            removed(self.place_of(database))
+        except OSError as error:
+            raise RestoreError(f"{self.label}: {error.filename} cannot be removed: {error.strerror}") from error
+
+    @contextmanager
+    def scratch(self, folder: Path, origin: Origin) -> Iterator["Sqlite"]:
+        """Files in the folder; what is restored there is checked in full, with all indexes."""
+        source = Sqlite(provider=self.provider, label=self.label, db_path=folder / ".none")
+        source._restored_check = "integrity_check"
+        try:
+            yield source
+        finally:
+            for path in folder.iterdir():
+                if path.is_file():
+                    path.unlink()
+
+    def count_rows(self, database: str) -> list[TableRows]:
+        with self._asked(database) as file:
+            return rows_of(file, "exact", None)
+
+    def scalar(self, database: str, sql: str, timeout: float) -> str | None:
+        try:
+            with self._asked(database) as file:
+                return answer(file, sql, timeout)
+        except TimeoutError as error:
+            raise RestoreError(f"{self.label}: the query took longer than {timeout:g} s, and was ended") from error
+
+    @contextmanager
+    def _asked(self, database: str) -> Iterator[sqlite3.Connection]:
+        try:
+            with opened(self.place_of(database)) as file:
+                yield file
+        except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+            refused = getattr(error, "sqlite_errorname", "").startswith(WRITES)
+            why = f"it may only read ({error})" if refused else error
+            raise RestoreError(f"{self.label}: {database} does not answer: {why}", permanent=True) from error
+
     def _copy_to(self, copy: Path) -> dict[str, str]:
         with self._reading() as database:
-            facts = {name: str(_pragma(database, name)) for name in ("page_count", "page_size")}
+            facts = {name: _pragma(database, name) for name in ("page_count", "page_size")}
             self._make_room(copy, int(facts["page_count"]) * int(facts["page_size"]))
             with closing(sqlite3.connect(copy)) as target:
                 # Nobody needs the copy after a crash, so neither a journal nor a flush is worth its time.
@@ -142,16 +221,22 @@ class Sqlite(Source):
             )
         os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
-    def _checked(self, copy: Path) -> int:
-        """The number of tables, views and indexes in the copy, once `quick_check` has found nothing wrong."""
-        # Immutable, or a copy in WAL mode would get files of its own beside it.
-        with closing(sqlite3.connect(f"file:{quote(os.fsencode(copy))}?immutable=1", uri=True)) as database:
-            [[found]] = database.execute("PRAGMA quick_check(1)").fetchall()
-            if found != "ok":
-                meaning = _meaning("SQLITE_CORRUPT", path=self.db_path, said=found)
-                raise DumpError(f"{self.label}: {meaning}", permanent=True)
-            [[tables]] = database.execute("SELECT count(*) FROM sqlite_master")
-            return int(tables)
+    def _must_be_whole(self, copy: Path) -> None:
+        if found := fault_in(copy, "quick_check"):
+            raise DumpError(
+                f"{self.label}: {_meaning('SQLITE_CORRUPT', path=self.db_path, said=found)}", permanent=True
+            )
+
+    def _noted(self, copy: Path, facts: dict[str, str]) -> tuple[Manifest, bool]:
+        """What is known of the copy, and whether there is nothing in it."""
+        with opened(copy, alone=True) as database:
+            facts = facts | {name: _pragma(database, name) for name in ("encoding", "user_version")}
+            tables = rows_of(database, self.manifest.rows, self.manifest.timeout.total_seconds())
+            [[objects]] = database.execute("SELECT count(*) FROM sqlite_master")
+            manifest = Manifest(
+                provider=self.provider, facts=facts, restorable_by=oldest_reader(database), tables=tables
+            )
+        return manifest, not objects
 
     @contextmanager
     def _explained(self, folder: Path) -> Iterator[None]:
@@ -174,9 +259,14 @@ def _meaning(name: str, **details: object) -> str:
     return "{path} cannot be copied: {said}".format(**details)
 
 
-def _pragma(database: sqlite3.Connection, name: str) -> int:
+def _pragma(database: sqlite3.Connection, name: str) -> str:
     [[value]] = database.execute(f"PRAGMA {name}").fetchall()
-    return int(value)
+    return str(value)
+
+
+def _size_of(origin: Origin) -> int:
+    """How large the dump is, as far as its facts tell."""
+    return int(origin.facts.get("page_count", 0)) * int(origin.facts.get("page_size", 0))
 
 
 def _nothing(status: int, remaining: int, total: int) -> None:

@@ -4,7 +4,8 @@ A provider's test subclasses `RestoreContract`, once for each format that it dum
 
 class TestRestorePlain(RestoreContract):
     @pytest.fixture(scope="class")
-    def source(self, postgres, awkward): ...  # its first database holds tables with rows, some 100 KiB at least
+    @classmethod
+    def source(cls, postgres, awkward): ...  # its first database holds tables with rows, some 100 KiB at least
 
     @pytest.fixture
     def content(self, postgres): ...  # the name of a database -> what stands in it, compared by ==
@@ -75,7 +76,8 @@ class RestoreContract:
     """A query that does not end by itself within a minute."""
 
     @pytest.fixture(scope="class")
-    def source(self) -> Source:
+    @classmethod
+    def source(cls) -> Source:
         """A source whose first database has tables with rows."""
         raise NotImplementedError
 
@@ -98,11 +100,13 @@ class RestoreContract:
         return "drilled"
 
     @pytest.fixture(scope="class")
-    def database(self, source: Source) -> str:
+    @classmethod
+    def database(cls, source: Source) -> str:
         return source.list_databases()[0]
 
     @pytest.fixture(scope="class")
-    def taken(self, source: Source, tmp_path_factory: pytest.TempPathFactory) -> tuple[Dump, bytes]:
+    @classmethod
+    def taken(cls, source: Source, tmp_path_factory: pytest.TempPathFactory) -> tuple[Dump, bytes]:
         """One dump of the source's first database, which no test changes."""
         return dumped(source, tmp_path_factory.mktemp("dump"))
 
