@@ -18,6 +18,13 @@ class TableRows(View):
     exact: bool = Field(default=True, description="Whether they were counted, not estimated by the server.")
 
 
+class TableShown(TableRows):
+    """A table, its rows, and what became of them since the backup before."""
+
+    change: int | None = Field(default=None, description="More or fewer rows than in the backup before.")
+    new: bool = Field(default=False, description="Whether the backup before did not have the table.")
+
+
 class Manifest(View):
     """What is known of a dump's content."""
 
@@ -28,7 +35,7 @@ class Manifest(View):
     same_snapshot: bool = Field(
         default=True, description="Whether rows were counted in the dump's own snapshot; else shortly before it."
     )
-    tables: list[TableRows] = Field(default_factory=list)
+    tables: list[TableRows] = Field(default_factory=list, description="Every table of it.")
 
     def differences(self, found: Sequence[TableRows]) -> list[str]:
         """What a restored database lacks or has too much, each in a sentence; none when all is as it was.
@@ -50,3 +57,24 @@ class Manifest(View):
                 said.append(f"{table.name} is empty, and about {table.rows:,} rows were dumped")
         said += [f"the table {name} is there, and was not dumped" for name in there if self.tables]
         return said
+
+    def compared(self, before: "Manifest | None") -> "ManifestShown":
+        """The same with what became of each table since the backup before, where that is known."""
+        earlier = {table.name: table for table in before.tables} if before else {}
+        tables = []
+        for table in self.tables:
+            known = earlier.pop(table.name, None)
+            counted = known is not None and known.rows is not None and table.rows is not None
+            change = table.rows - known.rows if counted else None  # type: ignore[union-attr, operator]  # both counted
+            shown = {"change": change, "new": bool(before and before.tables and known is None)}
+            tables.append(TableShown(**table.model_dump(), **shown))
+        return ManifestShown(**dict(self) | {"tables": tables, "gone": list(earlier) if self.tables else []})
+
+
+class ManifestShown(Manifest):
+    """What is known of a dump's content, beside that of the backup before."""
+
+    tables: list[TableShown] = Field(  # type: ignore[assignment]
+        default_factory=list, description="Every table of it."
+    )
+    gone: list[str] = Field(default_factory=list, description="Tables that the backup before had, and this one not.")

@@ -43,3 +43,26 @@ def test_where_rows_are_not_known_for_sure_only_an_empty_table_is_a_difference(k
 
 def test_without_tables_nothing_is_compared() -> None:
     assert manifest().differences([rows("any", 1)]) == []
+
+
+def test_each_table_is_compared_with_the_backup_before() -> None:
+    before = manifest(rows("orders", 1000), rows("users", 5), rows("big", None), rows("old", 1))
+    shown = manifest(rows("orders", 990), rows("users", 5), rows("big", 7), rows("fresh", 3)).compared(before)
+    assert [(each.name, each.rows, each.change, each.new) for each in shown.tables] == [
+        ("orders", 990, -10, False),
+        ("users", 5, 0, False),
+        ("big", 7, None, False),
+        ("fresh", 3, None, True),
+    ]
+    assert shown.gone == ["old"]
+
+
+@pytest.mark.parametrize("before", [None, manifest()])
+def test_without_tables_before_nothing_is_new(before: Manifest | None) -> None:
+    shown = manifest(rows("orders", 1)).compared(before)
+    assert [(each.change, each.new) for each in shown.tables] == [(None, False)]
+    assert shown.gone == []
+
+
+def test_where_no_table_is_known_now_none_is_said_to_be_gone() -> None:
+    assert manifest().compared(manifest(rows("orders", 1))).gone == []

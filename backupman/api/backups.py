@@ -92,9 +92,10 @@ def start_backup(daemon: Served, caller: Operator, body: Annotated[Any, Depends(
 @router.get("/{backup_id}", responses=KEYED | refusals(404))
 def show_backup(daemon: Served, _: Reader, backup_id: BackupId) -> BackupShown:
     """One backup, by its id, a unique beginning of it, or `latest`; `Live` while it is under way here."""
-    backup = daemon.app.store.backups.get(backup_id)
+    store = daemon.app.store
+    backup = store.backups.get(backup_id)
     live = next((LiveShown(**live) for live in daemon.live.running() if live["Id"] == backup.id), None)
-    return BackupShown.of(backup).model_copy(update={"live": live})
+    return BackupShown.of(backup).model_copy(update={"live": live, "manifest": store.proofs.shown(backup)})
 
 
 @router.get("/{backup_id}/log", responses=KEYED | refusals(404))

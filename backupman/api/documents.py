@@ -8,6 +8,7 @@ from pydantic.alias_generators import to_pascal
 
 from backupman.engine.reaching import MessagesShown
 from backupman.events import BackupExtended, EventKind, Time, View
+from backupman.manifest import ManifestShown
 
 BackupId = Annotated[str, Path(description="The id of a backup, a unique beginning of it, or `latest`.")]
 FileId = Annotated[str, Path(description="The id of a drive file, or a backup's as elsewhere.")]
@@ -46,8 +47,9 @@ class LiveShown(View):
 
 
 class BackupShown(BackupExtended):
-    """A backup, and where it is now if it is under way in this daemon."""
+    """A backup, what is known of its content, and where it is now if it is under way in this daemon."""
 
+    manifest: ManifestShown | None = Field(default=None, description="What the dump holds, where that was counted.")
     live: LiveShown | None = Field(default=None, description="Where it is, while it is under way in this daemon.")
 
 

@@ -20,6 +20,8 @@ from backupman.cli.output import (
     span,
     unlabelled,
 )
+from backupman.cli.tables import tables
+from backupman.manifest import ManifestShown
 from backupman.records import Backup, Delivery, DeliveryState, DriveFile, Status, now
 from backupman.retention import FOR_EVER
 
@@ -27,7 +29,7 @@ _TRIGGERS = {"manual": "by hand", "schedule": "by the schedule", "retry": "as a 
 _ENDS = {"finished": "stored", "failed": "failed"}
 
 
-def tell(call: Call, backup: Backup, deliveries: Sequence[Delivery]) -> None:
+def tell(call: Call, backup: Backup, deliveries: Sequence[Delivery], manifest: ManifestShown | None = None) -> None:
     """All blocks, on standard output; `deliveries` are the backup's, the oldest first."""
     out = console()
     out.print(mark(backup.status).append(f"  {one_line(backup.label, 1000)}", style="bold default"))
@@ -39,6 +41,9 @@ def tell(call: Call, backup: Backup, deliveries: Sequence[Delivery]) -> None:
     _heading(out, "Drives")
     for file in backup.drive_files:
         _drive(out, backup, file)
+    if manifest and (manifest.tables or manifest.gone):
+        _heading(out, "Tables")
+        tables(manifest, out)
     if backup.warnings:
         _heading(out, "Warnings")
         for warning in backup.warnings:

@@ -99,12 +99,14 @@ def show(
     with call.records() as (_, store):
         backup = store.backups.get(name)
         lines = store.run_logs.of(backup.id) if log else []
+        manifest = None if log else store.proofs.shown(backup)
         deliveries = [] if as_json or log else store.outbox.deliveries(backup_id=backup.id, limit=None)
     if log and as_json:
         print_json({"Id": backup.id, "Lines": lines})
     elif log:
         typer.echo("\n".join(printable(line) for line in lines) or "Nothing was kept of its log.")
     elif as_json:
-        print_json(BackupExtended.of(backup).document())
+        known = {"Manifest": manifest.document()} if manifest else {}
+        print_json(BackupExtended.of(backup).document() | known)
     else:
-        details.tell(call, backup, list(reversed(deliveries)))
+        details.tell(call, backup, list(reversed(deliveries)), manifest)

@@ -1,28 +1,27 @@
 """In the child: a source's dump through the pipeline into the spool, past the gate, while the uploads follow."""
 
-import os
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 from pydantic import BaseModel
 
+from backupman import sidecar
 from backupman.data_plane.protocol import BackupTask, Dumped, Phase, Progress
+from backupman.data_plane.room import Room
 from backupman.data_plane.uploading import Uploads, drive_of, paces_of
 from backupman.errors import BackupmanError, Interrupted, PipelineError
 from backupman.pipeline import Pipeline
 from backupman.pipeline._sink import CHUNK
-from backupman.pipeline.spool import Spool, check_room
+from backupman.pipeline.spool import Spool
 from backupman.registry import provider_class
 from backupman.sources import Dump, Source
 
 _TELL_EVERY = 0.25
-_LOOK_EVERY = 0.5
 
 Tell = Callable[[BaseModel], None]
 
@@ -60,7 +59,7 @@ def back_up(task: BackupTask, tell: Tell, opened: Callable[[str, str], None]) ->
         uploads.start()
         dumped = _dump(source, task.database, pipeline, spool, task.keep_free, progress, tell)
         tell(dumped)
-        uploads.may_complete(task.sidecar | _sidecar(dumped, encrypted=pipeline.encryption is not None))
+        uploads.may_complete(_sidecar(task, pipeline, dumped))
         tell(Phase(phase="uploading"))
         uploads.wait()
         progress.tell_now()
@@ -76,7 +75,7 @@ def _dump(
     source: Source, database: str, pipeline: Pipeline, spool: Spool, keep_free: int, progress: "_Progress", tell: Tell
 ) -> Dumped:
     started = time.monotonic()
-    with _workspace(spool.path) as folder, _Room(folder, keep_free):
+    with _workspace(spool.path) as folder, Room(folder, keep_free):
         with source.dump(database, folder) as dump, pipeline.encode(spool) as sink:
             while chunk := dump.stream.read(CHUNK):
                 dump.saw(chunk)
@@ -92,6 +91,7 @@ def _dump(
         seconds=time.monotonic() - started,
         warnings=dump.warnings,
         facts=dump.facts,
+        manifest=dump.manifest,
     )
 
 
@@ -106,43 +106,17 @@ def _workspace(spool: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class _Room:
-    """Sees to it that what a source writes into its folder (a copy, a directory) leaves enough of the disk free.
-
-    Raises:
-        PipelineError: it did not; the dump is ended by the signal that ends any backup.
-    """
-
-    def __init__(self, folder: Path, keep_free: int) -> None:
-        self._folder = folder
-        self._keep_free = keep_free
-        self._short: PipelineError | None = None
-        self._over = Event()
-        self._watcher = Thread(target=self._watch, name="room", daemon=True)
-
-    def __enter__(self) -> None:
-        if self._keep_free:
-            self._watcher.start()
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._over.set()
-        if self._short and isinstance(error, Interrupted):
-            raise self._short from error
-
-    def _watch(self) -> None:
-        while not self._over.wait(_LOOK_EVERY):
-            try:
-                check_room(self._folder, self._keep_free)
-            except PipelineError as error:
-                self._short = error
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
-
-
-def _sidecar(dumped: Dumped, *, encrypted: bool) -> dict[str, Any]:
-    """What the sidecar says of the dump; beside an encrypted one nothing about its content."""
-    clear = {"StoredSize": dumped.stored_size, "Sha256": dumped.sha256}
-    return clear if encrypted else clear | {"Size": dumped.size, "Facts": dumped.facts}
+def _sidecar(task: BackupTask, pipeline: Pipeline, dumped: Dumped) -> dict[str, Any]:
+    return sidecar.document(
+        task.sidecar,
+        stored_size=dumped.stored_size,
+        sha256=dumped.sha256,
+        dumped_at=datetime.now(UTC),
+        content=sidecar.Content(
+            size=dumped.size, facts=dumped.facts, warnings=dumped.warnings, manifest=dumped.manifest
+        ),
+        seal=pipeline.encryption.armored if pipeline.encryption else None,
+    )
 
 
 class _Progress:

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
+from backupman.manifest import Manifest
+
 
 class Phase(BaseModel):
     """What the child does now: `dumping`, `checking` or `uploading`; of a restore `verifying` or `restoring`."""
@@ -39,6 +41,7 @@ class Dumped(BaseModel):
     seconds: float
     warnings: list[str]
     facts: dict[str, str]
+    manifest: Manifest | None = None
 
 
 class Retrying(BaseModel):

@@ -64,6 +64,8 @@ class Outcome:
                     dump_seconds=message.seconds,
                     facts=message.facts,
                 )
+                if message.manifest:
+                    self._store.proofs.keep_manifest(backup_id, message.manifest)
             case Uploaded():
                 if message.sidecar_error:
                     self._warnings.append(f"the manifest could not be stored: {message.sidecar_error}")

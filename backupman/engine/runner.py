@@ -151,7 +151,7 @@ class Runner:
         Raises:
             BackupmanError: there is nothing to go on from.
         """
-        task = upload_task(self._config, plan, backup)
+        task = upload_task(self._config, plan, backup, self._store.proofs.manifest(backup.id))
         for drive in task.drives:
             self._store.backups.change_drive_file(backup.id, drive.label, status=Status.PENDING, error=None)
         self._store.backups.change(backup.id, status=Status.PENDING)

@@ -1,15 +1,20 @@
 """The tasks that the data plane's child is given: everything it may know, from the plan and the record."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from backupman import sidecar
 from backupman.config import Config, JobPlan
 from backupman.data_plane.protocol import AbortTask, BackupTask, DriveTask, UploadTask
 from backupman.drives import Drive
+from backupman.engine.restores import ending_of
 from backupman.engine.spools import Spools
 from backupman.errors import BackupmanError
 from backupman.events import BackupExtended
+from backupman.manifest import Manifest
 from backupman.naming import slug
+from backupman.pipeline import METHODS, Pipeline
 from backupman.records import Backup, Status
 from backupman.sources import Source
 
@@ -25,14 +30,14 @@ def backup_task(config: Config, spools: Spools, plan: JobPlan, source: Source, b
         keep_free=spools.keep_free(spool),
         max_size=config.spool.max_size,
         object_name=backup.object_name,
-        sidecar=_sidecar(plan, backup),
+        sidecar=_known(backup, plan.pipeline.compression.method, encrypted=plan.pipeline.encryption is not None),
         drives=[_drive_task(config, drive) for drive in plan.drives],
         parallel=plan.max_parallel_uploads,
         retry=config.retry.policy(),
     )
 
 
-def upload_task(config: Config, plan: JobPlan, backup: Backup) -> UploadTask:
+def upload_task(config: Config, plan: JobPlan, backup: Backup, manifest: Manifest | None) -> UploadTask:
     """Put the backup's spooled dump onto the drives that failed.
 
     Raises:
@@ -50,12 +55,10 @@ def upload_task(config: Config, plan: JobPlan, backup: Backup) -> UploadTask:
             f"`backupman run --source {backup.source!r}`",
             permanent=True,
         )
-    stored = {"StoredSize": backup.stored_size, "Sha256": backup.sha256}
-    content = {} if plan.pipeline.encryption else {"Size": backup.size, "Facts": backup.facts}
     return UploadTask(
         spool=Path(backup.dump_path),
         object_name=backup.object_name,
-        sidecar=_sidecar(plan, backup) | stored | content,
+        sidecar=whole_sidecar(config, plan.pipeline, backup, manifest),
         sha256=backup.sha256 or "",
         drives=[_drive_task(config, drive, failed[label].session) for label, drive in drives.items()],
         parallel=plan.max_parallel_uploads,
@@ -75,10 +78,24 @@ def _drive_task(config: Config, drive: Drive, session: str | None = None) -> Dri
     return DriveTask(label=drive.label, settings=drive.revealed(), leftover_session=session, pace=pace)
 
 
-def _sidecar(plan: JobPlan, backup: Backup) -> dict[str, Any]:
-    """The manifest as far as it is known before the dump; nothing of it tells about the content."""
+def whole_sidecar(config: Config, pipeline: Pipeline, backup: Backup, manifest: Manifest | None) -> dict[str, Any]:
+    """The sidecar of a dump that was made earlier, perhaps through another pipeline: its name says how."""
+    ending = ending_of(config, backup)
+    compressed = ending.removesuffix(".age")
+    method = next((name for name, suffix in METHODS.items() if suffix and compressed.endswith(suffix)), "none")
+    return sidecar.document(
+        _known(backup, method, encrypted=ending.endswith(".age")),
+        stored_size=backup.stored_size or 0,
+        sha256=backup.sha256 or "",
+        dumped_at=backup.created_at + timedelta(seconds=backup.dump_seconds or 0),
+        content=sidecar.Content(size=backup.size, facts=backup.facts, warnings=backup.warnings, manifest=manifest),
+        seal=pipeline.encryption.armored if pipeline.encryption else None,
+    )
+
+
+def _known(backup: Backup, compression: str, *, encrypted: bool) -> dict[str, Any]:
+    """The sidecar as far as it is known before the dump; nothing of it tells about the content."""
     report = BackupExtended.of(backup).document()
-    known = {key: report[key] for key in ("Id", "Label", "Job", "Source", "Database", "SourceProvider", "Instance")}
-    encryption = "age" if plan.pipeline.encryption else None
-    pipeline = {"Compression": plan.pipeline.compression.method, "Encryption": encryption}
-    return known | {"CreatedAt": report["CreatedAt"], "Object": backup.object_name} | pipeline
+    keys = ("Id", "Label", "Job", "Source", "Database", "SourceProvider", "Instance", "Trigger", "CreatedAt")
+    pipeline = {"Compression": compression, "Encryption": "age" if encrypted else None}
+    return {key: report[key] for key in keys} | {"Object": backup.object_name} | pipeline

@@ -16,7 +16,7 @@ from backupman.pipeline.compression import Compression
 from backupman.pipeline.encryption import Encryption, decrypt
 from backupman.registry import Settings
 
-__all__ = ["Compression", "Encryption", "Pipeline", "Sink", "unpacked"]
+__all__ = ["METHODS", "Compression", "Encryption", "Pipeline", "Sink", "unpacked"]
 
 
 class Pipeline(Settings):

@@ -78,6 +78,16 @@ class Encryption(Settings):
             raise
         work.finish()
 
+    def armored(self, data: bytes) -> str:
+        """A few bytes encrypted to the same keys, as text that stands in a document.
+
+        Raises:
+            PipelineError: a key cannot be read.
+        """
+        import pyrage
+
+        return str(pyrage.encrypt(data, self._keys, armored=True).decode())
+
     def decode(self, source: BinaryIO, identities: Sequence[str]) -> BinaryIO:
         """The stream as it was; reading raises PipelineError when it was cut, altered or is for another key."""
         return decrypt(source, identities)

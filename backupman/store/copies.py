@@ -9,7 +9,7 @@ from sqlalchemy.orm import contains_eager
 from sqlmodel import Session, col, select
 
 from backupman.errors import NotFoundError
-from backupman.records import Backup, DriveFile, Kind, Status
+from backupman.records import Backup, DriveFile, Kind, ManifestRecord, Status
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 # As SQLAlchemy sees them: SQLModel types them as the records' own values.
@@ -90,5 +90,7 @@ class Copies:
             others = [other for other in backup.drive_files if other is not drive_file]
             if all(other.status == Status.FAILED for other in others):
                 session.delete(backup)
+                if manifest := session.get(ManifestRecord, backup.id):
+                    session.delete(manifest)
             else:
                 session.delete(drive_file)

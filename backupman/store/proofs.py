@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 from sqlmodel import Session, col, select
 
 from backupman.errors import NotFoundError
-from backupman.manifest import Manifest
-from backupman.records import DriveFile, ManifestRecord, Restore, Verification
+from backupman.manifest import Manifest, ManifestShown
+from backupman.records import Backup, DriveFile, ManifestRecord, Restore, Verification
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 
@@ -28,6 +28,25 @@ class Proofs:
         with self._sessions() as session:
             record = session.get(ManifestRecord, backup_id)
             return Manifest.model_validate(record.document) if record else None
+
+    def manifest_before(self, backup: Backup) -> Manifest | None:
+        """The manifest of the newest finished dump of the same database before this one."""
+        with self._sessions() as session:
+            query = (
+                select(ManifestRecord)
+                .join(Backup, col(Backup.id) == ManifestRecord.backup_id)
+                .where(Backup.source == backup.source, Backup.database == backup.database)
+                .where(Backup.instance == backup.instance, col(Backup.created_at) < backup.created_at)
+                .order_by(col(Backup.created_at).desc())
+                .limit(1)
+            )
+            record = session.exec(query).first()
+            return Manifest.model_validate(record.document) if record else None
+
+    def shown(self, backup: Backup) -> ManifestShown | None:
+        """A backup's manifest, compared with the one before."""
+        manifest = self.manifest(backup.id)
+        return manifest.compared(self.manifest_before(backup)) if manifest else None
 
     def verified(self, verification: Verification, drive_file_id: str) -> None:
         """Record one check, and on the copy itself that it was checked."""

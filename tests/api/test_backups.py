@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from backupman.manifest import Manifest, TableRows
+from backupman.records import Backup
 from backupman.store.ingest import Recipient, Reported
 from tests.api.conftest import Api
 from tests.store.conftest import START, a_backup
@@ -106,7 +108,7 @@ def test_one_backup_is_shown_by_its_id_a_beginning_of_it_or_as_the_latest(listed
     known = listed.get("/api/backups").json()["Results"][0]
     for name in (known["Id"], known["Id"][:8], "latest"):
         shown = listed.get(f"/api/backups/{name}").json()
-        assert shown.pop("Live") is None
+        assert (shown.pop("Live"), shown.pop("Manifest")) == (None, None)
         assert shown == known
 
 
@@ -121,3 +123,11 @@ def test_what_was_ingested_is_shown_with_what_was_said(listed: httpx.Client) -> 
         "Message": "fine",
     }
     assert listed.get(f"/api/backups/{told['Id']}").json()["DriveFiles"] == []
+
+
+def test_a_shown_backup_says_what_the_dump_holds(api: Api, client: httpx.Client, backup: Backup) -> None:
+    rows = [TableRows(name="users", rows=2)]
+    api.daemon.app.store.proofs.keep_manifest(backup.id, Manifest(provider="sqlite", facts={}, tables=rows))
+    shown = client.get(f"/api/backups/{backup.id}").json()
+    assert shown["Manifest"]["Tables"] == [{"Name": "users", "Rows": 2, "Exact": True, "Change": None, "New": False}]
+    assert "Manifest" not in client.get("/api/backups").json()["Results"][0]

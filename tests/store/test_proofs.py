@@ -80,3 +80,19 @@ def test_restores_come_newest_first(store: Store, backup: Backup) -> None:
     assert store.proofs.restores("other") == []
     with pytest.raises(NotFoundError, match="restore-9"):
         store.proofs.change_restore("restore-9", error="x")
+
+
+def test_a_manifest_is_shown_beside_the_one_before_and_goes_with_its_backup(store: Store) -> None:
+    backups = [store.backups.begin(a_backup("disk", created_at=START + timedelta(hours=hour)), []) for hour in range(3)]
+    for backup, rows in zip(backups, (5, 7, None), strict=True):
+        store.backups.settle(backup.id, finish, lambda _: [])
+        if rows:
+            tables = [TableRows(name="t", rows=rows)]
+            store.proofs.keep_manifest(backup.id, Manifest(provider="sqlite", facts={}, tables=tables))
+    first, second, third = (store.proofs.shown(backup) for backup in backups)
+    assert first and [each.change for each in first.tables] == [None]
+    assert second and [each.change for each in second.tables] == [2]
+    assert third is None
+    store.copies.forget(backups[0].drive_files[0].id)
+    assert store.proofs.manifest(backups[0].id) is None
+    assert store.proofs.manifest(backups[1].id) is not None
