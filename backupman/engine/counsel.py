@@ -60,7 +60,8 @@ def of_jobs(config: Config, jobs: Sequence[JobPlan], store: Store, at: datetime)
         if incident.kind not in _TOLD:  # of an alarm drill
             continue
         whose = "/".join(filter(None, (incident.source, incident.database)))
-        yield problem("jobs", whose, f"it {_TOLD[incident.kind]} since {incident.due_at:%Y-%m-%d %H:%M} UTC: see `backupman list`")
+        said = f"{_TOLD[incident.kind]} since {incident.due_at:%Y-%m-%d %H:%M} UTC"
+        yield problem("jobs", whose, f"it {said}: see `backupman list`")
 
 
 def of_alarms(config: Config, jobs: Sequence[JobPlan], store: Store, at: datetime) -> Iterator[Finding]:
