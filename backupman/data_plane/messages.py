@@ -93,9 +93,6 @@ class CopyFailed(BaseModel):
     error: str
 
 
-class Databases(BaseModel):
-    """The databases of a source."""
-
 class Restored(BaseModel):
     """The target is filled from a drive's copy; `size` is the bytes of the dump."""
 
@@ -104,6 +101,9 @@ class Restored(BaseModel):
     size: int
     warnings: list[str]
 
+
+class Databases(BaseModel):
+    """The databases of a source."""
 
     type: Literal["databases"] = "databases"
     names: list[str]
