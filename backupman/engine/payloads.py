@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from backupman.engine.alarms import IncidentReport
 from backupman.engine.pruning import PruneReport
+from backupman.engine.restoring import RestoreReport
 from backupman.engine.verifying import VerifyReport
 from backupman.events import AlarmDrillReport, BackupExtended, EventKind, NotificationReport, View
 
@@ -20,6 +21,9 @@ PAYLOADS: Mapping[EventKind, type[View]] = {
     EventKind.PRUNE_REPORT: PruneReport,
     EventKind.VERIFY_SUCCESS: VerifyReport,
     EventKind.VERIFY_FAILURE: VerifyReport,
+    EventKind.RESTORE_START: RestoreReport,
+    EventKind.RESTORE_SUCCESS: RestoreReport,
+    EventKind.RESTORE_FAILURE: RestoreReport,
     EventKind.NOTIFICATION: NotificationReport,
     EventKind.ALARM_DRILL: AlarmDrillReport,
     EventKind.ALARM_DRILL_FAILURE: AlarmDrillReport,

@@ -13,7 +13,9 @@ from backupman.data_plane.protocol import Copy, DriveTask, Message, Packed, Rest
 from backupman.drives import PART
 from backupman.drives._files import create, give_name, withdraw
 from backupman.errors import ConfigError, NotFoundError, RestoreError
+from backupman.pipeline.compression import SUFFIXES as METHODS
 from backupman.records import Backup, Status
+from backupman.sources import Origin
 from backupman.store import Store
 from backupman.store.backups import BackupFilter
 
@@ -35,10 +37,22 @@ def newest(store: Store, source: str | None, database: str | None) -> Backup:
     raise NotFoundError(f"there is no backup{whose} on any drive; see `backupman list`")
 
 
+def origin_of(backup: Backup) -> Origin:
+    """The dump as its tool has written it, whatever its source's settings are today."""
+    ending = _ending(backup).removesuffix(".age")
+    for method in METHODS.values():
+        ending = ending.removesuffix(method)
+    return Origin(backup.database, ending, backup.facts)
+
+
+def _ending(backup: Backup) -> str:
+    found = _ENDING.search(backup.object_name)
+    return (found["ending"] or "") if found else ""
+
+
 def ending_of(config: Config, backup: Backup) -> str:
     """What the pipeline has added to the object's name, for example `.gz.age`."""
-    found = _ENDING.search(backup.object_name)
-    ending = (found["ending"] or "") if found else ""
+    ending = _ending(backup)
     source = config.source(backup.source)
     # A program's own dump may be called .gz before the pipeline has touched it.
     return ending.removeprefix(source.suffix_of(backup.database)) if source else ending

@@ -9,6 +9,7 @@ from typing import Any
 from backupman.config import Config, plans
 from backupman.engine.alarms import IncidentReport
 from backupman.engine.pruning import PruneReport
+from backupman.engine.restoring import RestoreReport
 from backupman.engine.verifying import VerifyReport
 from backupman.errors import NotifyError
 from backupman.events import (
@@ -27,7 +28,7 @@ LABEL = "TEST"
 SENTENCE = "This is a test of Backupman's notifiers: nothing has happened."
 
 _LONGEST = 300.0
-_STATUSES = {EventKind.BACKUP_START: "pending", EventKind.BACKUP_FAILURE: "failed"}
+_STATUSES = {"start": "pending", "failure": "failed"}
 _USUAL = (EventKind.BACKUP_REPORT, EventKind.BACKUP_SUCCESS, EventKind.BACKUP_FAILURE)
 """What an endpoint is tried by if it wants such events, the first of them."""
 
@@ -123,7 +124,7 @@ async def _attempt(endpoint: Endpoint, message: Message, longest: float) -> Tria
 
 
 def _backup(kind: EventKind, *, job: str, source: str, instance: str) -> View:
-    status, at, backup_id = _STATUSES.get(kind, "finished"), now(), new_id()
+    status, at, backup_id = _STATUSES.get(kind.rsplit("_", 1)[-1], "finished"), now(), new_id()
     failed = status == "failed"
     file = DriveFileExtended(
         id=new_id(),
@@ -238,6 +239,31 @@ def _verified(kind: EventKind, *, job: str, source: str, instance: str) -> View:
     )
 
 
+def _restored(kind: EventKind, *, job: str, source: str, instance: str) -> View:
+    status, at = _STATUSES.get(kind.rsplit("_", 1)[-1], "finished"), now()
+    return RestoreReport(
+        id=new_id(),
+        status=status,
+        label=LABEL,
+        backup_id=new_id(),
+        source=source,
+        database=LABEL,
+        target=LABEL,
+        drive=None,
+        instance=instance,
+        trigger="test",
+        operator=None,
+        size=0,
+        seconds=0.0,
+        warnings=[],
+        error=SENTENCE if status == "failed" else None,
+        created_at=at,
+        finished_at=at,
+        job=job,
+        reason=SENTENCE,
+    )
+
+
 def _drill(_: EventKind, *, job: str, source: str, instance: str) -> View:
     return AlarmDrillReport(
         label=LABEL, endpoint=LABEL, job=job, source=source, instance=instance, since=now(), reason=SENTENCE
@@ -263,6 +289,9 @@ _SHAPES = {
     EventKind.PRUNE_REPORT: _pruned,
     EventKind.VERIFY_SUCCESS: _verified,
     EventKind.VERIFY_FAILURE: _verified,
+    EventKind.RESTORE_START: _restored,
+    EventKind.RESTORE_SUCCESS: _restored,
+    EventKind.RESTORE_FAILURE: _restored,
     EventKind.NOTIFICATION: _notification,
     EventKind.ALARM_DRILL: _drill,
     EventKind.ALARM_DRILL_FAILURE: _drill,

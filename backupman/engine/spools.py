@@ -21,14 +21,14 @@ class Spools:
     """At most one kept spool per (source, database): a newer one replaces it, and none stays longer than `keep`."""
 
     def __init__(self, config: Config, store: Store) -> None:
-        self._folder = config.spool.folder or config.state_folder / "spool"
+        self.folder = (config.spool.folder or config.state_folder / "spool").absolute()
         self._min_free = config.spool.min_free
         self._keep: timedelta = config.spool.keep
         self._store = store
 
     def path(self, source: Source, name: str) -> Path:
         """Where the dump of that object name is spooled; absolute, because children and retries must find it."""
-        return (source.tmp_folder or self._folder).absolute() / name.rsplit("/", 1)[-1]
+        return (source.tmp_folder or self.folder).absolute() / name.rsplit("/", 1)[-1]
 
     def keep_free(self, spool: Path) -> int:
         """Bytes that must stay free on the spool's disk."""

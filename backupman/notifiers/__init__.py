@@ -85,6 +85,8 @@ class Message:
             return _STATES_OF_STATUS.get(self.payload.get("Status", ""), State.LOG)
         if self.event == EventKind.NOTIFICATION:
             return State.FAIL if self.payload.get("Severity") in ("error", "critical") else State.LOG
+        if self.event == EventKind.RESTORE_START:  # that a backup begins, somebody would take it for
+            return State.LOG
         return _STATES_OF_WORDS.get(self.event.rsplit("_", 1)[-1], State.LOG)
 
 

@@ -106,6 +106,8 @@ def dedup_key(message: Message) -> str:
     known = message.payload
     parts = [known.get("Instance"), known.get("Sender"), known.get("Job")]
     parts.append(known.get("Source") or known.get("Device") or known.get("Endpoint"))
+    if "Target" in known:  # a restore says nothing of the backups
+        parts.append("restore")
     parts.append(known.get("Incident") or known.get("Type") or known.get("Database"))
     key = "backupman:" + "/".join(str(part) for part in parts if part)
     if len(key) <= _KEY_LENGTH:

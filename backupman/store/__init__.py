@@ -19,9 +19,11 @@ from backupman.store.jobs import Jobs
 from backupman.store.migrating import migrate
 from backupman.store.outbox import Announcement, Outbox
 from backupman.store.proofs import Proofs
+from backupman.store.restores import Restores
 from backupman.store.run_logs import RunLogs
 from backupman.store.standing import Standing
 from backupman.store.statistics import Statistics
+from backupman.store.verifiable import Verifiable
 
 __all__ = ["Announcement", "Store"]
 
@@ -46,9 +48,11 @@ class Store:
         self.jobs = Jobs(self._session)
         self.outbox = Outbox(self._session)
         self.proofs = Proofs(self._session)
+        self.restores = Restores(self._session)
         self.run_logs = RunLogs(self._session)
         self.standing = Standing(self._session)
         self.statistics = Statistics(self._session)
+        self.verifiable = Verifiable(self._session)
 
     @classmethod
     def open(cls, address: str) -> "Store":

@@ -1,13 +1,12 @@
-"""Manifests, verifications and restores on record."""
+"""Manifests and verifications on record."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from sqlmodel import Session, col, select
 
-from backupman.errors import NotFoundError
 from backupman.manifest import Manifest, ManifestShown
-from backupman.records import Backup, DriveFile, ManifestRecord, Restore, Verification
+from backupman.records import Backup, DriveFile, ManifestRecord, Verification
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 
@@ -67,27 +66,3 @@ class Proofs:
         with self._sessions() as session:
             mine = select(Verification).where(col(Verification.backup_id) == backup_id)
             return session.exec(mine.order_by(col(Verification.at).desc())).all()
-
-    def begin_restore(self, restore: Restore) -> None:
-        """Record a restore before its first statement."""
-        with self._sessions() as session:
-            session.add(restore)
-
-    def change_restore(self, restore_id: str, **values: object) -> Restore:
-        """Change a restore's record; the changed one. Raises NotFoundError."""
-        with self._sessions() as session:
-            restore = session.get(Restore, restore_id)
-            if restore is None:
-                raise NotFoundError(f"there is no restore {restore_id}")
-            for name, value in values.items():
-                setattr(restore, name, value)
-            session.add(restore)
-            return restore
-
-    def restores(self, backup_id: str | None = None, limit: int = 100) -> Sequence[Restore]:
-        """The newest restores, of a backup or of all."""
-        with self._sessions() as session:
-            wanted = select(Restore)
-            if backup_id:
-                wanted = wanted.where(col(Restore.backup_id) == backup_id)
-            return session.exec(wanted.order_by(col(Restore.created_at).desc()).limit(limit)).all()

@@ -37,6 +37,8 @@ def message(kind: str = EventKind.BACKUP_REPORT, text: str = "", **changed: Any)
         payload = _notification(text)
     elif kind in (EventKind.VERIFY_SUCCESS, EventKind.VERIFY_FAILURE):
         payload = _verified(kind, text)
+    elif kind in (EventKind.RESTORE_START, EventKind.RESTORE_SUCCESS, EventKind.RESTORE_FAILURE):
+        payload = _restored(kind, text)
     elif kind == EventKind.PRUNE_REPORT:
         payload = _pruned(text)
     elif kind.startswith(EventKind.ALARM_DRILL):
@@ -99,6 +101,33 @@ def _verified(kind: str, text: str) -> dict[str, Any]:
         "Bad": bad,
         "Copies": [],
         "Reason": f"Mysql 1: copies read back: 4 good (5.6 GiB){' and 1 bad' if bad else ''}{text}",
+    }
+
+
+def _restored(kind: str, text: str) -> dict[str, Any]:
+    """A `RestoreReport`."""
+    status = {"restore_start": "pending", "restore_failure": "failed"}.get(kind, "finished")
+    good, ended = status == "finished", status != "pending"
+    return {
+        "Id": "5d0c3b1e-7a53-4d2b-8a53-0b1f8f3f5b99",
+        "Status": status,
+        "Label": f"Mysql 1{text}",
+        "BackupId": "b4c3f1a0-1b1e-4b0e-8b4a-0e1b0e1b0e1b",
+        "Source": f"Mysql 1{text}",
+        "Database": f"shop{text}",
+        "Target": f"shop_restored_202507021000 on Mysql 1{text}",
+        "Drive": f"My Google Drive{text}" if good else None,
+        "Instance": f"db1{text}",
+        "Trigger": "manual",
+        "Operator": f"ada{text}",
+        "Size": 1_503_238_553 if good else None,
+        "Seconds": 300.0 if ended else None,
+        "Warnings": [],
+        "Error": f"Mysql 1: the server has gone away{text}" if ended and not good else None,
+        "CreatedAt": "2025-07-02T10:00:00Z",
+        "FinishedAt": "2025-07-02T10:05:00Z" if ended else None,
+        "Job": f"nightly{text}",
+        "Reason": f"Mysql 1 and shop_restored_202507021000 on Mysql 1: {status}{text}",
     }
 
 

@@ -47,7 +47,7 @@ class TestPagerDuty(HttpNotifierContract):
     notifier_class = PagerDuty
     good = Answer(202, body=b'{"status":"success","message":"Event processed","dedup_key":"k"}')
     delivered = frozenset({202})
-    silent = frozenset({"backup_start", "prune_report"})
+    silent = frozenset({"backup_start", "restore_start", "prune_report"})
     wordless = frozenset({"backup_report", "backup_success", "backup_recovered", "alarm_drill_recovered"})
 
     @pytest.fixture
@@ -140,3 +140,9 @@ def test_what_is_sent_by_default() -> None:
         "backup_success",
         "backup_recovered",
     ]
+
+
+def test_restores_have_an_alert_of_their_own() -> None:
+    failed, good = sent(message("restore_failure")), sent(message("restore_success", Target="another place"))
+    assert (failed["event_action"], good["event_action"]) == ("trigger", "resolve")
+    assert failed["dedup_key"] == good["dedup_key"] != dedup_key(message("backup_failure"))

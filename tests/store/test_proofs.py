@@ -1,12 +1,11 @@
-"""Manifests, verifications and restores are kept, and a copy knows what it has proved."""
+"""Manifests and verifications are kept, and a copy knows what it has proved."""
 
 from datetime import timedelta
 
 import pytest
 
-from backupman.errors import NotFoundError
 from backupman.manifest import Manifest, TableRows
-from backupman.records import Backup, Restore, Status, Verification
+from backupman.records import Backup, Status, Verification
 from backupman.store import Store
 from tests.store.conftest import START, a_backup, finish
 
@@ -58,28 +57,6 @@ def test_a_copy_knows_its_last_check_and_what_a_drill_has_proved(store: Store, b
 def test_a_check_of_a_copy_that_has_gone_meanwhile_is_kept(store: Store, backup: Backup) -> None:
     store.proofs.verified(check(backup, "structure"), "gone")
     assert len(store.proofs.verifications(backup.id)) == 1
-
-
-def test_restores_come_newest_first(store: Store, backup: Backup) -> None:
-    for hours in (0, 1):
-        restore = Restore(
-            id=f"restore-{hours}",
-            backup_id=backup.id,
-            instance="host1",
-            label="shop",
-            source="shop",
-            database="shop",
-            target="shop_new",
-            created_at=START + timedelta(hours=hours),
-        )
-        store.proofs.begin_restore(restore)
-    store.proofs.change_restore("restore-0", status=Status.FAILED, error="no", warnings=["one"])
-    newest, oldest = store.proofs.restores(backup.id)
-    assert (newest.status, oldest.status, oldest.error, oldest.warnings) == ("pending", "failed", "no", ["one"])
-    assert len(store.proofs.restores(limit=1)) == 1
-    assert store.proofs.restores("other") == []
-    with pytest.raises(NotFoundError, match="restore-9"):
-        store.proofs.change_restore("restore-9", error="x")
 
 
 def test_a_manifest_is_shown_beside_the_one_before_and_goes_with_its_backup(store: Store) -> None:

@@ -1,0 +1,254 @@
+"""The life of one restore into a database, from its record to its report."""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from backupman.config import Config, JobPlan, wanting
+from backupman.data_plane import DataPlane
+from backupman.data_plane.protocol import CopyFailed, FillTask, Message, Restored
+from backupman.engine.locks import source_lock
+from backupman.engine.restores import copies_of, origin_of, packed
+from backupman.engine.spools import Spools
+from backupman.engine.targets import Destination
+from backupman.errors import BackupmanError, BusyError
+from backupman.events import EventKind, Time, View
+from backupman.logs import about_backup
+from backupman.records import Backup, Event, Restore, Status, new_id, now
+from backupman.sources import Target
+from backupman.store import Store
+from backupman.text import size, span
+
+log = logging.getLogger(__name__)
+
+_KINDS = {
+    Status.PENDING: EventKind.RESTORE_START,
+    Status.FINISHED: EventKind.RESTORE_SUCCESS,
+    Status.FAILED: EventKind.RESTORE_FAILURE,
+}
+
+
+@dataclass(frozen=True)
+class RestoreOrder:
+    """What is to be restored where, and who asked for it."""
+
+    backup: Backup
+    destination: Destination
+    identities: Sequence[str] = ()
+    from_drive: str | None = None
+    tables: Sequence[str] = ()
+    jobs: int = 1
+    trigger: str = "manual"
+    operator: str | None = None
+
+
+class RestoreShown(View):
+    """A restore, as the API and its events tell of it."""
+
+    id: str = Field(description="The restore's id.")
+    status: str = Field(description="`pending`, `finished` or `failed`.")
+    label: str = Field(description="The backup's label.")
+    backup_id: str = Field(description="The backup's id.")
+    source: str = Field(description="The source that the backup was made of.")
+    database: str = Field(description="The database that was dumped.")
+    target: str = Field(description="Where it goes: a database and its server, or a file.")
+    drive: str | None = Field(description="The drive whose copy was good.")
+    instance: str = Field(description="Which installation restores.")
+    trigger: str = Field(description="What began it: `manual` or `api`.")
+    operator: str | None = Field(description="Who asked for it.")
+    size: int | None = Field(description="Bytes of the dump.")
+    seconds: float | None = Field(description="How long it took.")
+    warnings: list[str] = Field(description="Sentences worth reading, although nothing failed.")
+    error: str | None = Field(description="What went wrong.")
+    created_at: Time = Field(description="When it began.")
+    finished_at: Time | None = Field(description="When it ended.")
+
+
+class RestoreReport(RestoreShown):
+    """The payload of `restore_start`, `restore_success` and `restore_failure`."""
+
+    job: str = Field(description="The job that made the backup.")
+    reason: str = Field(description="What came of it, in a sentence.")
+
+
+class Restorer:
+    """Restores backups into databases."""
+
+    def __init__(self, config: Config, plans: Sequence[JobPlan], store: Store, spools: Spools) -> None:
+        self._config = config
+        self._plans = {plan.label: plan for plan in plans}
+        self._store = store
+        self._spools = spools
+
+    def task(self, order: RestoreOrder, restore_id: str) -> FillTask:
+        """What the data plane is to do.
+
+        Raises:
+            ConfigError: an identity is missing.
+            NotFoundError: no drive of the config holds the backup.
+        """
+        destination = order.destination
+        return FillTask(
+            label=order.backup.label,
+            copies=copies_of(self._config, order.backup, order.from_drive),
+            source=destination.source.revealed(),
+            origin=origin_of(order.backup),
+            target=Target(destination.database, destination.replaces, list(order.tables), order.jobs),
+            folder=self._folder(restore_id),
+            **dict(packed(self._config, order.backup, order.identities)),
+        )
+
+    def restore(
+        self,
+        order: RestoreOrder,
+        data_plane: DataPlane,
+        handle: Callable[[Message], None] = lambda message: None,
+        begun: Callable[[Restore], None] = lambda restore: None,
+    ) -> Restore:
+        """Restore it; the settled record, whatever came of it. `begun` is told the record as soon as it is there.
+
+        Raises:
+            BusyError: another restore goes there, or what would be replaced is being backed up.
+            BackupmanError: nothing was begun.
+            KeyboardInterrupt: as it came, once the record is settled.
+        """
+        restore_id = new_id()
+        task = self.task(order, restore_id)
+        with about_backup(order.backup), self._alone(order.destination) as locks:
+            restore = self._begin(order, restore_id)
+            begun(restore)
+            outcome = _Outcome(handle)
+            try:
+                data_plane.run(task, outcome.take, keep_fds=locks)
+            except BackupmanError as error:
+                outcome.error = order.destination.source.redact(error.sentence)
+            except BaseException:
+                outcome.error = f"{restore.label}: the restore was interrupted"
+                self._settle(restore, outcome)
+                raise
+            finally:
+                shutil.rmtree(task.folder, ignore_errors=True)  # of a child that was killed
+            return self._settle(restore, outcome)
+
+    def settle_dead(self, restore: Restore) -> None:
+        """Settle what a dead process left, unless somebody works on it still; its folder is removed, nothing else."""
+        try:
+            with _target_lock(self._config.state_folder, restore.target):
+                shutil.rmtree(self._folder(restore.id), ignore_errors=True)
+                sentence = (
+                    f"{restore.label}: backupman was killed, or the machine went down, during the restore: look at "
+                    f"{restore.target}, which is not to be used as it is; drop it unless it was there before"
+                )
+                log.warning("%s", sentence)
+                outcome = _Outcome()
+                outcome.error = sentence
+                self._settle(restore, outcome)
+        except BusyError:
+            pass
+
+    def _begin(self, order: RestoreOrder, restore_id: str) -> Restore:
+        backup = order.backup
+        restore = Restore(
+            id=restore_id,
+            backup_id=backup.id,
+            instance=self._config.instance,
+            label=backup.label,
+            source=backup.source,
+            database=backup.database,
+            target=order.destination.place,
+            trigger=order.trigger,
+            operator=order.operator,
+        )
+        log.info("%s: it is being restored into %s", backup.label, restore.target)
+        return self._store.restores.begin(restore, self._announce)
+
+    def _settle(self, restore: Restore, outcome: "_Outcome") -> Restore:
+        settled = self._store.restores.settle(restore.id, outcome.enter, self._announce)
+        if settled.status == Status.FAILED:
+            log.error("%s", settled.error)
+        else:
+            log.info("%s", _sentence(settled))
+        return settled
+
+    def _announce(self, restore: Restore) -> tuple[Event, Sequence[str]]:
+        kind = _KINDS[Status(restore.status)]
+        try:
+            job = self._store.backups.get(restore.backup_id).job
+        except BackupmanError:  # its record went meanwhile
+            job = ""
+        shown = RestoreShown.of(restore).model_dump()
+        report = RestoreReport(**shown, job=job, reason=_sentence(restore))
+        event = Event(kind=kind, instance=restore.instance, job=job, payload=report.document())
+        return event, wanting(self._config, self._plans.get(job), kind)
+
+    def _folder(self, restore_id: str) -> Path:
+        return self._spools.folder / f"restore-{restore_id}.work"
+
+    @contextmanager
+    def _alone(self, destination: Destination) -> Iterator[Sequence[int]]:
+        """The held locks: of the target, and of the source whose database is replaced."""
+        folder = self._config.state_folder
+        with ExitStack() as stack:
+            locks = [stack.enter_context(_target_lock(folder, destination.place))]
+            source = destination.source
+            if destination.replaces and self._config.source(source.label) is source:
+                locks.append(stack.enter_context(source_lock(folder, source.label, wait=False)))
+            yield locks
+
+
+@contextmanager
+def _target_lock(state_folder: Path, place: str) -> Iterator[int]:
+    try:
+        with source_lock(state_folder, f"restore into {place}", wait=False) as lock:
+            yield lock
+    except BusyError as error:
+        raise BusyError(f"another restore goes into {place} now: wait for it to end") from error
+
+
+def _sentence(restore: Restore) -> str:
+    if restore.status == Status.FAILED:
+        return f"{restore.label} was not restored into {restore.target}."
+    if restore.status == Status.FINISHED:
+        took = f"{size(restore.size)} in {span(restore.seconds)}"
+        return f"{restore.label} was restored into {restore.target} from {restore.drive}, {took}."
+    return f"{restore.label} is being restored into {restore.target}."
+
+
+class _Outcome:
+    """What came of a restore."""
+
+    def __init__(self, handle: Callable[[Message], None] = lambda message: None) -> None:
+        self._handle = handle
+        self._started = time.monotonic()
+        self._restored: Restored | None = None
+        self._warnings: list[str] = []
+        self.error: str | None = None
+
+    def take(self, message: Message) -> None:
+        """One message of the data plane."""
+        match message:
+            case Restored():
+                self._restored = message
+            case CopyFailed():
+                self._warnings.append(message.error)
+                log.warning("%s", message.error)
+            case _:
+                pass
+        self._handle(message)
+
+    def enter(self, restore: Restore) -> None:
+        """Everything that is known now, into the record."""
+        done = self._restored if self.error is None else None
+        restore.status = Status.FINISHED if done else Status.FAILED
+        restore.error = None if done else self.error or f"{restore.label}: the restore did not end"
+        restore.drive = done.label if done else None
+        restore.size = done.size if done else None
+        restore.warnings = [*self._warnings, *done.warnings] if done else []
+        restore.seconds = time.monotonic() - self._started
+        restore.finished_at = now()
