@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.servers.azure",
     "tests.servers.borgmatic",
     "tests.servers.google_drive",
+    "tests.servers.gcs",  # behind the one that it imports
     "tests.servers.mariadb",
     "tests.servers.mysql",
     "tests.servers.postgres",

@@ -1,8 +1,9 @@
-"""The way to Google Drive: the client library's service, and connections whose end closes what they opened."""
+"""The way to Google's services: the client library's methods, and connections whose end closes what they opened."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -13,20 +14,38 @@ from backupman.errors import DriveError
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
 
-GOOGLE = "https://www.googleapis.com"
-MISSING = "Google Drive needs packages that are not installed: pip install 'backupman[google]'"
+MISSING = "Google's services need packages that are not installed: pip install 'backupman[google]'"
 FILE_FIELDS = "id,name,size,md5Checksum,sha256Checksum,trashed"
 
 
+@dataclass(frozen=True)
+class Api:
+    """One of Google's services: its name, version and address, and the collection of what it stores."""
+
+    name: str
+    version: str
+    address: str
+    collection: str
+
+
+DRIVE = Api("drive", "v3", "https://www.googleapis.com", "files")
+
+
 class Client:
-    """Makes connections to one account's Drive, or to one shared drive."""
+    """Makes connections to one account's Drive, to one shared drive, or to another service of Google's."""
 
     def __init__(
-        self, door: Door, credentials: "Callable[[], Credentials]", endpoint: str | None, shared_drive_id: str | None
+        self,
+        door: Door,
+        credentials: "Callable[[], Credentials]",
+        endpoint: str | None,
+        shared_drive_id: str | None = None,
+        api: Api = DRIVE,
     ) -> None:
         self.door = door
         self.shared_drive_id = shared_drive_id
-        self._endpoint = (endpoint or GOOGLE).rstrip("/")
+        self._api = api
+        self._endpoint = (endpoint or api.address).rstrip("/")
         self._load = credentials
 
     @contextmanager
@@ -58,14 +77,14 @@ class Client:
 
         with closing(build_http()) as unused:
             service = build(
-                "drive",
-                "v3",
+                self._api.name,
+                self._api.version,
                 http=unused,
                 cache_discovery=False,
                 static_discovery=True,
-                client_options={"api_endpoint": f"{self._endpoint}/drive/v3/"},
+                client_options={"api_endpoint": f"{self._endpoint}/{self._api.name}/{self._api.version}/"},
             )
-            return service.files()
+            return getattr(service, self._api.collection)()
 
 
 class Connection:

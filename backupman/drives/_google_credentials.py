@@ -75,7 +75,7 @@ def user_credentials(label: str, client_secret_file: Path, token_file: Path) -> 
     return found
 
 
-def service_credentials(label: str, file: Path) -> "Credentials":
+def service_credentials(label: str, file: Path, scope: str = SERVICE_ACCOUNT_SCOPE) -> "Credentials":
     """The service account whose key is in the file.
 
     Raises:
@@ -88,12 +88,35 @@ def service_credentials(label: str, file: Path) -> "Credentials":
     mend = "make a key (JSON) for the service account in Google's console, and put it there"
     info = _read(label, file, "service_account_file", mend)
     try:
-        found: Credentials = google.Credentials.from_service_account_info(info, scopes=[SERVICE_ACCOUNT_SCOPE])
+        found: Credentials = google.Credentials.from_service_account_info(info, scopes=[scope])
     except (GoogleAuthError, ValueError):  # the library's words may hold the key
         raise DriveError(
             f"{label}: service_account_file {file} is no key of a service account: {mend}", permanent=True
         ) from None
     return found
+
+
+def default_credentials(label: str, scope: str) -> "Credentials":
+    """What Google's own tools would use: a file that the environment names, a login, or this machine's account.
+
+    Raises:
+        DriveError: there is nothing of that kind.
+    """
+    import google.auth
+    from google.auth.exceptions import GoogleAuthError
+
+    auth: Any = google.auth  # its types cover a part only
+    try:
+        found, _ = auth.default(scopes=[scope])
+    except GoogleAuthError as error:
+        said = str(error).split(". ")[0].rstrip(".")
+        raise DriveError(
+            f"{label}: there are no credentials: set service_account_file, or give this machine a service account "
+            f"({said})",
+            permanent=True,
+        ) from error
+    credentials: Credentials = found
+    return credentials
 
 
 def client_of(label: str, file: Path) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import ClassVar
 
 from backupman.drives import _door as door
 from backupman.drives._door import Meaning
@@ -113,11 +114,13 @@ class Door(door.Door):
 
     chained = False  # its text may hold the address of an upload session
     thing = "the file"
+    reasons: ClassVar[Mapping[str, Meaning]] = _REASONS
+    statuses: ClassVar[Mapping[int, Meaning]] = _STATUSES
 
     def refusal(self, status: int, headers: Mapping[str, str], body: bytes, of: str) -> DriveError:
         """The error of an answer that is one."""
-        reason, said = _reason(status, body)
-        meaning = _REASONS.get(reason) or _STATUSES.get(status)
+        reason, said = _reason(status, body, self.reasons)
+        meaning = self.reasons.get(reason) or self.statuses.get(status)
         if meaning is None:
             meaning = _BUSY if status >= 500 else Meaning("Google refused the call ({said})")
         return self._error(meaning, of, said, _seconds(headers.get("retry-after")))
@@ -143,12 +146,12 @@ class Door(door.Door):
         return meaning.kind(f"{self.label}: {sentence}", permanent=meaning.permanent, retry_after=wait)
 
 
-def _reason(status: int, body: bytes) -> tuple[str, str]:
+def _reason(status: int, body: bytes, reasons: Mapping[str, Meaning]) -> tuple[str, str]:
     """The reason that the body of an error gives, and its words."""
     try:
         error = json.loads(body)["error"]
         details = [*error.get("errors", []), *error.get("details", [])]
-        known = (detail["reason"] for detail in details if detail.get("reason") in _REASONS)
+        known = (detail["reason"] for detail in details if detail.get("reason") in reasons)
         return next(known, ""), f"{status} {error.get('message', '')}"
     except (ValueError, LookupError, TypeError, AttributeError):
         return "", str(status)

@@ -8,8 +8,17 @@ from backupman.drives._ranges import RangeReader
 from backupman.errors import DriveError
 
 
-def file_reader(client: Client, request: Callable[[Connection], Any], name: str, size: int) -> RangeReader:
-    """A stream of one file of `size` bytes; `request` makes the library's request for its bytes."""
+def file_reader(
+    client: Client,
+    request: Callable[[Connection], Any],
+    name: str,
+    size: int,
+    replaced: tuple[type[DriveError], ...] = (),
+) -> RangeReader:
+    """A stream of one file of `size` bytes; `request` makes the library's request for its bytes.
+
+    `replaced` are the errors which mean that it is not the same file any more.
+    """
     way = client.connected()
     connection = way.__enter__()
 
@@ -27,7 +36,11 @@ def file_reader(client: Client, request: Callable[[Connection], Any], name: str,
                 )
             return data
 
-        found: bytes = connection.door.retry.call(attempt)
+        try:
+            found: bytes = connection.door.retry.call(attempt)
+        except replaced:
+            sentence = f"{connection.door.label}: {name} was replaced while it was read"
+            raise DriveError(sentence, permanent=True) from None
         return found
 
     return RangeReader(size, fetch, lambda: way.__exit__(None, None, None))

@@ -1,4 +1,4 @@
-"""The resumable upload of Google Drive: chunks of a stream whose length nobody knows before its end.
+"""The resumable upload of Google's services: chunks of a stream whose length nobody knows before its end.
 
 https://developers.google.com/workspace/drive/api/guides/manage-uploads#resumable. The library's own `next_chunk` opens
 the session and sends the first chunk in one go, so that a session could not be recorded before it holds something, and
@@ -11,11 +11,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 from backupman.drives._google_client import Connection
 from backupman.drives._google_errors import SessionGone
 from backupman.errors import DriveError
+
+CHUNK_STEP = 256 * 2**10
+"""Google takes chunks in multiples of it."""
 
 _MIME = "application/octet-stream"
 _GONE = (400, 404, 410, 412, 416)
@@ -53,6 +56,8 @@ class Sent:
 
 class Sender:
     """Sends one object in chunks of `chunk` bytes; `name` is what sentences call it."""
+
+    gone: ClassVar[tuple[int, ...]] = _GONE
 
     def __init__(self, connection: Connection, chunk: int, name: str) -> None:
         self._connection = connection
@@ -148,7 +153,7 @@ class Sender:
         if status in (200, 201):
             file: Mapping[str, Any] = json.loads(body or b"{}")
             return file
-        if status in _GONE:
+        if status in self.gone:
             raise self._gone(f"Google answers {status}")
         raise self._door.refusal(status, answered, body, self._name)
 

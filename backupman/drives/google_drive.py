@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from backupman.drives import Capabilities, Drive, Opened, Stat, Stored, valid_name
+from backupman.drives import Capabilities, Drive, Entry, Opened, Stat, Stored, valid_name
 from backupman.drives._google_client import FILE_FIELDS, Client, Connection
 from backupman.drives._google_credentials import consent_command, service_credentials, user_credentials
 from backupman.drives._google_errors import Door, Forbidden
 from backupman.drives._google_folders import Folders
 from backupman.drives._google_read import file_reader
-from backupman.drives._google_upload import Sender, Sent, Session
+from backupman.drives._google_upload import CHUNK_STEP, Sender, Sent, Session
 from backupman.errors import BackupmanError, DriveError, ObjectNotFound
 from backupman.registry import Size
 
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _BUFFER = 2**20
-_STEP = 256 * 2**10
-"""Google takes chunks in multiples of it."""
-
 _PROPERTY_BYTES, _PROPERTIES = 124, 30
 """What Google keeps with a file: https://developers.google.com/workspace/drive/api/guides/properties."""
 
@@ -59,7 +56,7 @@ class GoogleDrive(Drive):
     )
     chunk_size: Size = Field(
         default=16 * 2**20,
-        ge=_STEP,
+        ge=CHUNK_STEP,
         le=2**30,
         description="How much is in memory and sent at once; a multiple of 256KiB.",
     )
@@ -77,7 +74,7 @@ class GoogleDrive(Drive):
     @field_validator("chunk_size")
     @classmethod
     def _in_steps(cls, size: int) -> int:
-        if size % _STEP:
+        if size % CHUNK_STEP:
             raise ValueError("should be a multiple of 256KiB")
         return size
 
@@ -142,6 +139,9 @@ class GoogleDrive(Drive):
             return self._stat(connection, ref)
 
     def list(self, prefix: str = "") -> Iterator[str]:
+        return (entry.ref for entry in self.entries(prefix))
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
         with self._connected() as connection:
             folders = Folders(connection)
             yield from folders.walk(folders.find(_steps(self.folder)), prefix)

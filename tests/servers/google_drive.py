@@ -9,6 +9,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import RLock, Thread
@@ -102,7 +103,7 @@ class Google:
         return {"access_token": access, "expires_in": 3599, "token_type": "Bearer", **more}
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30
     wbufsize = 2**16  # an answer goes out in one piece
@@ -212,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
         if session is None:
             raise Refused(404, "notFound", "The upload session is not there.")
         if session.ended:
-            self._json(google.drives.files[session.ended].document())
+            self._json(self._ended(session))
             return
         if self.command == "DELETE":
             del google.drives.sessions[upload_id]
@@ -229,12 +230,20 @@ class _Handler(BaseHTTPRequestHandler):
                 raise Refused(400, "badRequest", "Invalid range.")
             session.content[start:] = body if google.keeps is None else body[: google.keeps]
         if total == len(session.content):
-            content = bytes(session.content)
-            session.ended = google.drives.create(session.about, session.caller, True, content).id
-            self._json(google.drives.files[session.ended].document())
+            self._complete(session)
+            self._json(self._ended(session))
             return
         so_far = {"Range": f"bytes=0-{len(session.content) - 1}"} if session.content else {}
         self._answer(308, b"", so_far)
+
+    def _complete(self, session: Session) -> None:
+        """Make what was uploaded a file."""
+        content = bytes(session.content)
+        session.ended = self.google.drives.create(session.about, session.caller, True, content).id
+
+    def _ended(self, session: Session) -> object:
+        """The file of an upload that has ended."""
+        return self.google.drives.files[session.ended or ""].document()
 
     def _json(self, document: object, status: int = 200) -> None:
         self._answer(status, json.dumps(document).encode(), {"Content-Type": "application/json; charset=UTF-8"})
@@ -258,15 +267,24 @@ class _Server(ThreadingHTTPServer):
         """A client that goes away is part of the tests."""
 
 
+@contextmanager
+def serving(google: Google, handler: type[Handler]) -> Iterator[None]:
+    """Answer on a port of 127.0.0.1, which `google` is told."""
+    server = _Server(("127.0.0.1", 0), type("Handler", (handler,), {"google": google}))
+    google.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 @pytest.fixture
 def google() -> Iterator[Google]:
     """A Google of this test's own."""
     running = Google()
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"google": running}))
-    running.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    yield running
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(running, Handler):
+        yield running
