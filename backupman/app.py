@@ -7,10 +7,12 @@ from pathlib import Path
 from backupman.config import Config, JobPlan, load, plans
 from backupman.engine.dispatcher import Dispatcher
 from backupman.engine.executor import Executor
+from backupman.engine.figures import Asked
 from backupman.engine.keeping import Keeping
 from backupman.engine.outcome import Observer
 from backupman.engine.pruning import Pruner
 from backupman.engine.recovery import Recovery
+from backupman.engine.restoring import Restorer
 from backupman.engine.runner import Runner
 from backupman.engine.spools import Spools
 from backupman.engine.steps import Steps
@@ -43,6 +45,7 @@ class App:
     store: Store
     spools: Spools
     recovery: Recovery
+    restorer: Restorer
     keeping: Keeping
     pruner: Pruner
     verifier: Verifier
@@ -51,11 +54,15 @@ class App:
 
     @classmethod
     def from_config(
-        cls, config_file: Path, observer: Observer | None = None, monitoring_verbosity: int | None = None
+        cls,
+        config_file: Path,
+        observer: Observer | None = None,
+        monitoring_verbosity: int | None = None,
+        asked: Asked | None = None,
     ) -> "App":
         """The app of a config file, its store opened and migrated.
 
-        The verbosity counts more than the config's.
+        The verbosity counts more than the config's; the log of each backup also says what is `asked`.
 
         Raises:
             ConfigError: the config is wrong.
@@ -69,17 +76,19 @@ class App:
         pruner = Pruner(config, store)
         verbosity = config.monitoring_verbosity if monitoring_verbosity is None else monitoring_verbosity
         keeping = Keeping(store, config.instance, verbosity)
-        runner = Runner(config, store, spools, Steps(observer or Unobserved()), config_file, keeping)
+        runner = Runner(config, store, spools, Steps(observer or Unobserved(), asked), config_file, keeping)
+        restorer = Restorer(config, jobs, store, spools)
         return cls(
             config=config,
             config_file=config_file,
             plans=jobs,
             store=store,
             spools=spools,
-            recovery=Recovery(config, jobs, list(told.values()), store, spools, runner),
+            recovery=Recovery(config, jobs, list(told.values()), store, spools, runner, restorer),
+            restorer=restorer,
             keeping=keeping,
             pruner=pruner,
-            verifier=Verifier(config, jobs, store),
+            verifier=Verifier(config, jobs, store, spools),
             executor=Executor(config, runner, pruner),
             dispatcher=Dispatcher(config.deliveries, told, store, config.instance),
         )

@@ -22,6 +22,7 @@ from backupman.logs import Level, log_for_terminal
 if TYPE_CHECKING:
     from backupman.app import App
     from backupman.config import Config, Loaded
+    from backupman.engine.figures import Asked
     from backupman.engine.outcome import Observer
     from backupman.store import Store
 
@@ -61,11 +62,16 @@ class Call:
         return load(self.config_file())
 
     @contextmanager
-    def app(self, observer: "Observer | None" = None, monitoring_verbosity: int | None = None) -> Iterator["App"]:
+    def app(
+        self,
+        observer: "Observer | None" = None,
+        monitoring_verbosity: int | None = None,
+        asked: "Asked | None" = None,
+    ) -> Iterator["App"]:
         """The App of the config while the `with` lasts. Raises ConfigError, StoreError."""
         from backupman.app import App
 
-        app = App.from_config(self.config_file(), observer, monitoring_verbosity)
+        app = App.from_config(self.config_file(), observer, monitoring_verbosity, asked)
         try:
             yield app
         finally:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from backupman.app import App
     from backupman.config import JobPlan
     from backupman.engine.calls import Result
+    from backupman.engine.figures import Asked
     from backupman.records import Backup
 
 _DRAIN_INTERRUPTED = timedelta(seconds=5)
@@ -46,6 +47,10 @@ def run(
             help="What notifiers are told of the log, -2 (nothing) to 2 (all); default `monitoring_verbosity`.",
         ),
     ] = None,
+    stats: Annotated[bool, typer.Option("--stats", help="Add sizes, speeds and versions to the log of each.")] = False,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Add tables, objects and their checksums to the log of each.")
+    ] = False,
     drain_timeout: DrainTimeout = "30s",
     as_json: Json = False,
 ) -> None:
@@ -57,10 +62,12 @@ def run(
       backupman run --source shop --comment "before the upgrade"
       backupman run --job nightly --tag release=7 --wait
       backupman run -q                        for cron: silent when all is well
+      backupman run --stats --list            more for monitoring, and `show --log`
     """
+    from backupman.engine.figures import Asked
     from backupman.engine.runner import Order
 
-    order = Order(trigger="manual", operator=_operator(), comment=comment, tags=tags(tag or []))
+    order = Order(trigger="manual", operator=operator(), comment=comment, tags=tags(tag or []))
 
     def work(app: "App") -> "Result":
         chosen = _chosen(app, job or [], source or [])
@@ -70,7 +77,8 @@ def run(
             return gone_on
         return app.executor.run(chosen, source or None, order, wait=wait)
 
-    _do(call, work, duration("--drain-timeout", drain_timeout), as_json=as_json, verbosity=monitoring_verbosity)
+    drain, asked = duration("--drain-timeout", drain_timeout), Asked(stats, listing)
+    _do(call, work, drain, as_json=as_json, verbosity=monitoring_verbosity, asked=asked)
 
 
 def retry(
@@ -147,6 +155,7 @@ def _do(
     as_json: bool,
     may_be_nothing: bool = False,
     verbosity: int | None = None,
+    asked: "Asked | None" = None,
 ) -> None:
     """Work while somebody watches, send what is owed, say what came of it, and end with its exit code."""
     from backupman.cli import summary
@@ -154,7 +163,7 @@ def _do(
 
     _leave_to_the_summary(call)
     watching = watcher(quiet=call.quiet)
-    with call.app(watching, verbosity) as app:
+    with call.app(watching, verbosity, asked) as app:
         beside = app.dispatcher.beside() if drain_timeout else nullcontext()
         with beside, interruptible(watching.interrupted), watching:
             result = work(app)
@@ -186,7 +195,7 @@ def _leave_to_the_summary(call: Call) -> None:
     logging.getLogger("backupman.engine.runner").setLevel(logging.DEBUG if call.debug else logging.WARNING)
 
 
-def _operator() -> str | None:
+def operator() -> str | None:
     """Who asks: the account behind sudo, else the account."""
     if name := os.environ.get("SUDO_USER"):
         return name

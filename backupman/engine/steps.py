@@ -3,6 +3,7 @@
 import logging
 
 from backupman.data_plane.protocol import Dumped, Message, Uploaded, UploadFailed
+from backupman.engine.figures import Asked
 from backupman.engine.outcome import Observer
 from backupman.logs import about_backup
 from backupman.records import Backup, Status
@@ -12,11 +13,14 @@ log = logging.getLogger(__name__)
 
 
 class Steps:
-    """An observer that logs each step, and passes on what it is told."""
+    """An observer that logs each step, and what more was asked for, and passes on what it is told."""
 
-    def __init__(self, then: Observer) -> None:
+    def __init__(self, then: Observer, asked: Asked | None = None) -> None:
         self._then = then
+        self._asked = asked or Asked()
         self._dumped: set[str] = set()
+        self._early: dict[str, list[UploadFailed]] = {}
+        """Uploads that failed before the dump was whole; told if it becomes so, else its own error says enough."""
 
     def began(self, backup: Backup) -> None:
         """A backup was recorded and starts, or goes on with the drives that are left."""
@@ -36,13 +40,20 @@ class Steps:
                     self._dumped.add(backup.id)
                     figures = size(message.size), span(message.seconds), size(message.stored_size)
                     log.info("%s: dumped %s in %s, %s to store", label, *figures)
+                    for line in self._asked.of_dump(message):
+                        log.info("%s: %s", label, line)
                     for warning in message.warnings:
                         log.warning("%s", warning)
+                    for failed in self._early.pop(backup.id, []):
+                        _failed(label, failed)
                 case Uploaded():
                     log.info("%s: stored on %s after %s", label, message.label, span(message.seconds))
-                case UploadFailed() if backup.id in self._dumped:  # else the dump has failed, and its error comes next
-                    error = message.error.removeprefix(f"{message.label}: ")
-                    log.error("%s: failed on %s: %s", label, message.label, error)
+                    for line in self._asked.of_upload(message):
+                        log.info("%s: %s", label, line)
+                case UploadFailed() if backup.id in self._dumped:
+                    _failed(label, message)
+                case UploadFailed():
+                    self._early.setdefault(backup.id, []).append(message)
                 case _:
                     pass
         self._then.heard(backup, message)
@@ -50,6 +61,7 @@ class Steps:
     def ended(self, backup: Backup) -> None:
         """A backup is settled."""
         self._dumped.discard(backup.id)
+        self._early.pop(backup.id, None)
         with about_backup(backup):
             if backup.status == Status.FINISHED:
                 log.info("%s: finished in %s", backup.label, span(backup.seconds))
@@ -57,3 +69,8 @@ class Steps:
                 reason = (backup.error or "").removeprefix(f"{backup.label}: ")
                 log.error("%s: failed after %s: %s", backup.label, span(backup.seconds), reason)
         self._then.ended(backup)
+
+
+def _failed(label: str, message: UploadFailed) -> None:
+    error = message.error.removeprefix(f"{message.label}: ")
+    log.error("%s: failed on %s: %s", label, message.label, error)

@@ -1,5 +1,7 @@
 """What is logged about a backup is kept with it, without secrets, and sent to those who take logs."""
 
+import re
+
 import pytest
 
 from tests.e2e.world import World
@@ -64,3 +66,20 @@ def test_an_unknown_verbosity_is_refused(watched: World) -> None:
     assert watched.run("run", "--monitoring-verbosity", "3").code == 2
     watched.config["monitoring_verbosity"] = 3
     assert "monitoring_verbosity" in watched.run("run").err
+
+
+def test_figures_and_what_is_in_it_are_logged_where_they_are_asked_for(watched: World) -> None:
+    ended = watched.run("run", "--stats", "--list")
+    assert ended.code == 0 and "row" not in ended.out
+    said = [line.split(" ", 2)[2] for line in watched.run("show", "latest", "--log", "--json").json["Lines"]]
+    dumped = next(line for line in said if "% of it" in line)
+    assert re.fullmatch(r"App: [\d.]+ KiB at [\d.]+ \wiB/s, \d+ bytes to store, which is [\d.]+% of it", dumped)
+    assert any(line.startswith("App: made by ") for line in said)
+    [backup] = watched.backups()
+    [file] = backup["DriveFiles"]
+    [stored] = [line for line in said if file["Path"].rsplit("/", 1)[-1] in line]
+    assert file["Sha256"] in stored
+    assert "App: users, 2 rows" in said
+    assert "App: users, 2 rows" in pinged(watched, f"/{CHECK}")
+    assert watched.run("run", "--stats", "--list", "--monitoring-verbosity", "0").code == 0
+    assert watched.run("show", "latest", "--log", "--json").json["Lines"] == []
