@@ -1,4 +1,4 @@
-"""The steps of a backup in the log: what has failed is told once, whenever it failed, and what was asked for is said."""
+"""The steps of a backup in the log: what has failed is told once, however early, and what was asked for is said."""
 
 import logging
 
