@@ -12,6 +12,7 @@ from tests.servers import MUST_RUN, SERVICES, program
 pytest_plugins = [
     "tests.servers.azure",
     "tests.servers.borgmatic",
+    "tests.servers.browser",
     "tests.servers.google_drive",
     "tests.servers.gcs",  # behind the one that it imports
     "tests.servers.mariadb",
@@ -25,7 +26,7 @@ pytest_plugins = [
 ]
 
 # The services that are nothing but a program: the marker alone asks for them, the others have a fixture.
-PROGRAMS = SERVICES - {"postgres", "mariadb", "mysql", "s3", "azure", "smtp", "sftp", "webdav", "borgmatic"}
+PROGRAMS = SERVICES - {"postgres", "mariadb", "mysql", "s3", "azure", "smtp", "sftp", "webdav", "borgmatic", "browser"}
 # Settings of the machine that programs of ours, their libraries or the tools they run would obey.
 FOREIGN = ("BACKUPMAN_", "AWS_", "PG", "MYSQL", "MARIADB", "XDG_", "SMTP")
 FOREIGN_PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}

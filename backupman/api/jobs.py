@@ -72,11 +72,12 @@ async def stream(daemon: Served, _: Reader, request: Request) -> StreamingRespon
     """Server-sent events: `began`, `progress` and `ended` of every backup, and first what is under way now."""
     # A proxy that gathers answers before it passes them on would turn live into late.
     return StreamingResponse(
-        _live(daemon, request), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+        changes(daemon, request), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
     )
 
 
-async def _live(daemon: Daemon, request: Request) -> AsyncIterator[str]:
+async def changes(daemon: Daemon, request: Request) -> AsyncIterator[str]:
+    """The stream, until the reader goes or the daemon ends."""
     queue, leave = daemon.live.subscribe()
     try:
         yield ": welcome\n\n"

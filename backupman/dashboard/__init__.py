@@ -3,13 +3,16 @@
 from fastapi import FastAPI
 
 from backupman.api.secret import Secret
-from backupman.dashboard import overview, pages, signing_in
+from backupman.dashboard import backup, deeds, history, live, overview, pages, signing_in
+from backupman.dashboard.reading import Reading
 from backupman.dashboard.sessions import Sessions
 
 
 def add_dashboard(api: FastAPI) -> FastAPI:
     """Serve the dashboard beside the API; `http.dashboard: false` turns it off, also at a reload of the config."""
     api.state.sessions = Sessions(Secret(api.state.daemon.app.config.state_folder))
-    for router in (pages.static, signing_in.router, overview.router):
-        api.include_router(router)
+    api.state.reading = Reading()
+    api.include_router(pages.static)
+    for page in (signing_in, overview, history, backup, deeds, live):
+        api.include_router(page.router)
     return api

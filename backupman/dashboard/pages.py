@@ -32,7 +32,7 @@ _HEADERS = {
 }
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 _FOR_GOOD = "public, max-age=31536000, immutable"
-_NAV = [("Overview", "/", "read")]
+_NAV = [("Overview", "/", "read"), ("History", "/backups", "read")]
 """The pages of the menu, each with the scope that shows it."""
 _TONES = {403: "You may not do this", 404: "There is no such page", 409: "Not now", 429: "Too often"}
 

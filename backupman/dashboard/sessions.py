@@ -24,6 +24,12 @@ class Visit:
     expires: int
     token: str
 
+    @property
+    def somebody(self) -> Caller:
+        """Whoever is signed in, as every page but that of the sign-in knows."""
+        assert self.caller  # noqa: S101 - the page's door has looked
+        return self.caller
+
     def may(self, scope: str) -> bool:
         """Whether somebody is signed in whose key has the scope."""
         return self.caller is not None and self.caller.may(Scope(scope))

@@ -59,12 +59,14 @@ class Served:
     def store(self) -> Store:
         return self.daemon.app.store
 
-    def visitor(self, key: str | None = "root", **options: Any) -> httpx.Client:
-        """Somebody who is signed in by the key of that name, or nobody."""
+    def visitor(self, key: str | None = "root", below: str = "", **options: Any) -> httpx.Client:
+        """Somebody who is signed in by the key of that name, or nobody; `below` is the path of a proxy."""
         client = httpx.Client(base_url=self.url, timeout=30, trust_env=False, **options)
         self._clients.append(client)
         if key:
-            answer = client.post("/sign-in", data={"token": token(client.get("/sign-in").text), "key": KEYS[key]})
+            answer = client.post(
+                f"{below}/sign-in", data={"token": token(client.get(f"{below}/sign-in").text), "key": KEYS[key]}
+            )
             assert answer.status_code == 303, answer.text
         return client
 

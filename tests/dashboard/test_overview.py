@@ -14,7 +14,7 @@ from backupman.store.ingest import Recipient, Reported
 from backupman.store.jobs import Changes
 from backupman.store.statistics import Past
 from tests.dashboard.conftest import Served
-from tests.dashboard.world import INSTANCE, configuration, past, two_months
+from tests.dashboard.world import INSTANCE, configuration, past
 
 HOUR = timedelta(hours=1)
 
@@ -99,7 +99,6 @@ def test_jobs_of_other_machines_stand_by_their_device(served: Served, root: http
 
 def test_a_line_tells_what_is_known(configured: Served) -> None:
     configured.start(scheduling=True)
-    two_months(configured.store)
     for night in range(3):
         past(configured.store, "app", now() - timedelta(days=night, hours=1), size=2**20, verified=night == 2)
     line = configured.visitor().get("/").text.split('class="row ')[1]

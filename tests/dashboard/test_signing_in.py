@@ -53,7 +53,9 @@ def test_the_cookie_is_secure_where_tls_is_spoken(configured: Served) -> None:
     assert "Secure" in visitor.get("/sign-in").headers["Set-Cookie"]
 
 
-@pytest.mark.parametrize(("key", "status"), [("bm_not-a-key", 401), ("", 401), (KEYS["ingest"], 403), (KEYS["run"], 403)])
+@pytest.mark.parametrize(
+    ("key", "status"), [("bm_not-a-key", 401), ("", 401), (KEYS["ingest"], 403), (KEYS["run"], 403)]
+)
 def test_only_a_key_that_may_read_opens(served: Served, key: str, status: int) -> None:
     visitor = served.visitor(None)
     answer = visitor.post("/sign-in", data={"token": token(visitor.get("/sign-in").text), "key": key})

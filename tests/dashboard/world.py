@@ -12,11 +12,13 @@ from backupman.config.http import Scope
 from backupman.events import EventKind
 from backupman.records import Backup, DeliveryState, DriveFile, Event, Incident, Status, new_id, now
 from backupman.store import Store
+from backupman.store.backups import BackupFilter
 from backupman.store.ingest import Noted, Recipient, Reported
 from backupman.store.jobs import Changes
 from backupman.store.outbox import Announcement, Attempt
 
-KEYS = {"root": "bm_root-of-the-dashboard", **{scope.value: f"bm_{scope.value}-only" for scope in Scope}}
+KEYS = {scope.value: f"bm_{scope.value}-only" for scope in Scope}
+KEYS |= {"root": "bm_every-scope", "operator": "bm_operator"}
 INSTANCE = "backup-host-1"
 SLOW = ["sh", "-c", "i=0; while [ $i -lt 600 ]; do head -c 200000 /dev/zero; sleep 0.1; i=$((i+1)); done"]
 MIB = 2**20
@@ -44,7 +46,7 @@ def configuration(folder: Path, hook: str, *names: str) -> dict[str, Any]:
             "api_keys": [
                 KEYS["root"],
                 *({"name": scope.value, "key": KEYS[scope.value], "scopes": [scope.value]} for scope in Scope),
-                {"name": "operator", "key": "bm_operator", "scopes": ["read", "run", "download"]},
+                {"name": "operator", "key": KEYS["operator"], "scopes": ["read", "run", "download"]},
             ]
         },
     }
@@ -181,7 +183,10 @@ def deliveries(store: Store) -> None:
 
 def pages(store: Store) -> dict[str, str]:
     """Every page by a short name, of a store with `two_months`."""
-    return {"overview": "/"}
+    newest = store.backups.list(limit=1)[0].id
+    failed = store.backups.list(BackupFilter(status="failed"), limit=1)
+    found = {"overview": "/", "history": "/backups", "backup": f"/backups/{newest}"}
+    return found | ({"failed": f"/backups/{failed[0].id}"} if failed else {})
 
 
 def an_event(store: Store) -> Event:

@@ -8,6 +8,7 @@ import pytest
 
 SERVICES = frozenset(
     {
+        "browser",
         "postgres",
         "mariadb",
         "mysql",

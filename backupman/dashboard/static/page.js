@@ -58,7 +58,8 @@
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of all("[data-fresh]")) {
       const next = page.querySelector(`[data-fresh="${part.dataset.fresh}"]`);
-      if (next && !part.contains(document.activeElement)) part.replaceWith(next);
+      const typing = part.contains(document.activeElement) && document.activeElement.matches("input, select");
+      if (next && !typing) part.replaceWith(next);
     }
     times();
   };

@@ -1,0 +1,88 @@
+"""A backup's page: what became of it step by step, its copies, its log, who was told, and how to bring it back."""
+
+import shlex
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import Response
+
+from backupman.api.keys import Served
+from backupman.daemon import Daemon
+from backupman.dashboard.doors import PageRoute, Reader
+from backupman.dashboard.pages import render
+from backupman.dashboard.reading import Reading
+from backupman.engine.restores import ending_of
+from backupman.records import Backup, Kind, Status
+from backupman.retention import FOR_EVER
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+BackupId = Annotated[str, Path(max_length=64)]
+PINS = {"30": "30 days", "365": "a year", "": "for ever"}
+
+_DELIVERIES = 100
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of the time that a backup took: in seconds since it began, and in hundredths of all of it."""
+
+    name: str
+    seconds: float
+    state: str
+    left: float
+    width: float
+
+
+@router.get("/backups/{backup_id}")
+def backup_page(daemon: Served, visit: Reader, request: Request, backup_id: BackupId) -> Response:
+    """One backup, by its id, a unique beginning of it, or `latest`."""
+    store = daemon.app.store
+    backup = store.backups.get(backup_id)
+    reading: Reading = request.app.state.reading
+    return render(
+        request,
+        "backup",
+        visit,
+        backup=backup,
+        own=backup.kind == Kind.OWN,
+        here=backup.kind == Kind.OWN and backup.instance == daemon.app.config.instance,
+        running=[live for live in daemon.live.running() if live["Id"] == backup.id],
+        spans=spans(backup),
+        lines=store.run_logs.of(backup.id),
+        deliveries=store.outbox.deliveries(backup_id=backup.id, limit=_DELIVERIES),
+        command=restore_command(daemon, backup),
+        pins=PINS,
+        for_ever=backup.pinned_until == FOR_EVER,
+        reading=reading.under_way(backup.id),
+        drives={drive.label for drive in daemon.app.config.drives},
+    )
+
+
+def spans(backup: Backup) -> list[Span]:
+    """The dump and each upload, as far as it is known how long they took."""
+    total = max(backup.seconds or 0, backup.dump_seconds or 0, 0.001)
+    found = []
+    if backup.dump_seconds is not None:
+        found.append(("Dump", 0.0, backup.dump_seconds, backup.dump_status))
+    for file in backup.drive_files:
+        if file.seconds is None:
+            continue
+        ended = (file.updated_at - backup.created_at).total_seconds() if file.updated_at else total
+        ended = min(max(ended, file.seconds), total)
+        found.append((file.label, max(0.0, ended - file.seconds), file.seconds, file.status))
+    return [
+        Span(name, seconds, state, 100 * start / total, max(0.5, 100 * min(seconds, total - start) / total))
+        for name, start, seconds, state in found
+    ]
+
+
+def restore_command(daemon: Daemon, backup: Backup) -> str:
+    """What to type to get the dump back; nothing when no drive holds it."""
+    if not any(file.status == Status.FINISHED for file in backup.drive_files):
+        return ""
+    ending = ending_of(daemon.app.config, backup)
+    name = backup.object_name.rsplit("/", 1)[-1].removesuffix(ending)
+    key = " --identity key.txt" if ".age" in ending else ""
+    return f"backupman restore {backup.id[:8]}{key} --output {shlex.quote(name)}"

@@ -1,0 +1,76 @@
+"""What can be done with a backup from its page; each a form that goes back to the page."""
+
+from datetime import timedelta
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from backupman.api.backups import cancel_backup, retry_backup, start_backup
+from backupman.api.downloads import generate_download_url
+from backupman.api.keys import Served
+from backupman.dashboard.backup import PINS, BackupId
+from backupman.dashboard.doors import Administrator, Downloader, Form, Operator, PageRoute
+from backupman.dashboard.pages import address
+from backupman.dashboard.reading import Reading
+from backupman.records import now
+from backupman.retention import FOR_EVER
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.post("/backups")
+def start(daemon: Served, visit: Operator, request: Request, fields: Form) -> Response:
+    """Start a job, or one source of it."""
+    asked = {key.title(): fields[key] for key in ("job", "source", "comment") if fields.get(key)}
+    begun = start_backup(daemon, visit.somebody, asked).ids
+    return _to(request, f"/backups/{begun[0]}", "started") if len(begun) == 1 else _to(request, "/", "started")
+
+
+@router.post("/backups/{backup_id}/retry")
+def retry(daemon: Served, visit: Operator, request: Request, backup_id: BackupId, _: Form) -> Response:
+    """Go on with a failed backup."""
+    begun = retry_backup(daemon, visit.somebody, backup_id).ids
+    return _to(request, f"/backups/{begun[0]}", "retried")
+
+
+@router.post("/backups/{backup_id}/cancel")
+def cancel(daemon: Served, visit: Operator, request: Request, backup_id: BackupId, _: Form) -> Response:
+    """End a backup that is under way."""
+    return _to(request, f"/backups/{cancel_backup(daemon, visit.somebody, backup_id).id}", "cancelled")
+
+
+@router.post("/backups/{backup_id}/download")
+def download(daemon: Served, visit: Downloader, request: Request, backup_id: BackupId, _: Form) -> Response:
+    """Go to a link to the object; the id is a backup's or a drive file's."""
+    link = generate_download_url(daemon, visit.somebody, backup_id).url
+    path, query = link.removeprefix(daemon.app.config.http.url().rstrip("/")).split("?", 1)
+    return RedirectResponse(f"{address(request, path)}?{query}", 303)
+
+
+@router.post("/backups/{backup_id}/verify")
+def verify(daemon: Served, _visit: Operator, request: Request, backup_id: BackupId, _: Form) -> Response:
+    """Begin to read the copies of a backup back."""
+    backup = daemon.app.store.backups.get(backup_id)
+    reading: Reading = request.app.state.reading
+    reading.begin(daemon, backup)
+    return _to(request, f"/backups/{backup.id}", "verifying")
+
+
+@router.post("/backups/{backup_id}/pin")
+def pin(daemon: Served, _visit: Administrator, request: Request, backup_id: BackupId, fields: Form) -> Response:
+    """Keep the copies of a backup, whatever the retention says."""
+    days = fields.get("days", "")
+    until = now() + timedelta(days=int(days)) if days and days in PINS else FOR_EVER
+    store = daemon.app.store
+    return _to(request, f"/backups/{store.copies.pin(store.backups.get(backup_id).id, until).id}", "pinned")
+
+
+@router.post("/backups/{backup_id}/unpin")
+def unpin(daemon: Served, _visit: Administrator, request: Request, backup_id: BackupId, _: Form) -> Response:
+    """Let the retention decide again."""
+    store = daemon.app.store
+    return _to(request, f"/backups/{store.copies.pin(store.backups.get(backup_id).id, None).id}", "unpinned")
+
+
+def _to(request: Request, path: str, done: str) -> Response:
+    return RedirectResponse(address(request, path, done=done), 303)
