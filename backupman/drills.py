@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from operator import eq, ge, gt, le, lt, ne
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -18,6 +18,9 @@ _BETWEEN = re.compile(r"between\s+(.+?)\s+and\s+(.+)", re.DOTALL | re.IGNORECASE
 _QUOTED = re.compile(r"(['\"])(.*)\1", re.DOTALL)
 _TRUTH = {"true": True, "t": True, "false": False, "f": False}
 _HELP = "write an operator (= != > >= < <=) and a value, for example '> 100', or 'between 1 and 5'"
+
+Level = Literal["checksum", "structure", "restore"]
+"""How far a copy is verified: its bytes, its structure, or by a drill."""
 
 Value = Decimal | datetime | bool | str | None
 
@@ -112,6 +115,7 @@ def _readable(expect: str) -> str:
 class Assertion(Settings):
     """A question to a restored database, and the answer that shows that the dump was worth something."""
 
+    database: str | None = Field(default=None, description="Of a source with several: only in this database.")
     sql: str = Field(min_length=1, description="One query; the first value of its first row is what counts.")
     expect: Annotated[str, AfterValidator(_readable)] = Field(
         description="What that value is: `= != > >= < <=` and a value, or `between A and B`."

@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, SecretStr, WithJsonSchema
 
 from backupman.errors import BackupmanError, ConfigError
 from backupman.text import without
@@ -71,6 +71,16 @@ Duration = Annotated[
     WithJsonSchema({"type": ["string", "number"], "examples": ["500ms", "5s", "30m", "1h", "2d"]}),
 ]
 """A span of time in the config; a bare number is seconds."""
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("should be longer than 0s")
+    return value
+
+
+Positive = Annotated[Duration, AfterValidator(_positive)]
+"""A duration that is not nothing."""
 
 Size = Annotated[
     int,

@@ -15,6 +15,7 @@ _REFERENCE = {"type": "string", "pattern": r"\$\{[^}]+\}"}
 _ABOUT = ("title", "description", "default")
 _FAMILIES: dict[str, tuple[str, type[registry.Provider]]] = {
     "data_sources": ("sources", Source),
+    "scratch_servers": ("sources", Source),
     "drives": ("drives", Drive),
     "notifiers": ("notifiers", Notifier),
 }
@@ -32,7 +33,7 @@ def config_schema() -> dict[str, Any]:
     known: dict[str, Any] = definitions["$defs"]
     root = known.pop(refs[(Config, "validation")]["$ref"].removeprefix("#/$defs/"))
     properties = root["properties"]
-    for section in ("data_sources", "drives"):
+    for section in ("data_sources", "scratch_servers", "drives"):
         branches = []
         for (of, name), cls in classes.items():
             if of == section:

@@ -1,19 +1,21 @@
-"""`verify`: reads copies back from their drives and says whether they are what was stored."""
+"""`verify`: reads copies back from their drives, or restores them, and says whether they are good."""
 
-import random
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backupman.cli.call import Call
+from backupman.cli.interrupts import interruptible
 from backupman.cli.options import Json, known
-from backupman.errors import ConfigError, ExitCode
+from backupman.drills import Level
+from backupman.errors import ConfigError, ExitCode, Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from backupman.app import App
-    from backupman.engine.verifying import Checked
+    from backupman.engine.verify_report import Checked
     from backupman.records import Backup
 
 
@@ -26,12 +28,22 @@ def verify(
     sample: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="So many backups by chance, the newest of each database too.")
     ] = None,
+    level: Annotated[
+        Level,
+        typer.Option(
+            help="`checksum` reads every byte, `structure` the whole archive, `restore` restores it: a drill."
+        ),
+    ] = "checksum",
     drive: Annotated[
         list[str] | None, typer.Option("--drive", metavar="LABEL", help="Only on this drive; may be repeated.")
     ] = None,
+    identity: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="The age identity of encrypted backups; default `verify.identity_file`."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Read copies back, every byte, and compare them with what was stored.
+    """Read copies back and compare them with what was stored, or restore them into a throwaway database.
 
     Ends with 1 if one is bad, gone or cannot be checked, and also if there is nothing to check.
 
@@ -39,45 +51,46 @@ def verify(
     Examples:
       backupman verify latest
       backupman verify --all --drive offsite
+      backupman verify latest --level restore --identity key.txt
       backupman verify --sample 5 -q          for cron: silent when all is well
     """
+    from backupman.pipeline.encryption import identities_in
+
     if [bool(name), everything, sample is not None].count(True) != 1:
         raise ConfigError("name a backup, or say --all or --sample N (one of them)")
+    identities = [key for file in identity or [] for key in identities_in(file)]
+    done, bad, results = 0, 0, []
     with call.app() as app:
         for label in drive or []:
             known("drive", label, [each.label for each in app.config.drives])
-        done = []
-        for checked in app.verifier.verify(_chosen(app, name, sample), drive):
-            done.append(checked)
-            if not as_json and (checked.error or not call.quiet):
-                _print(checked)
-    bad = [checked for checked in done if checked.error]
+        try:
+            with interruptible():
+                for checked in app.verifier.verify(_chosen(app, name, sample), drive, level, identities):
+                    done, bad = done + 1, bad + bool(checked.error)
+                    if as_json:
+                        results.append(_document(checked))
+                    elif checked.error or not call.quiet:
+                        _print(checked)
+        except KeyboardInterrupt:
+            app.verifier.stop("it was interrupted")
+            raise Interrupted("verifying was interrupted") from None
     if as_json:
-        _print_json(done)
+        _print_json(results)
     elif not done:
         typer.echo("Error: there is no finished copy to check", err=True)
     elif bad or not call.quiet:
-        _sum_up(len(done), len(bad))
+        _sum_up(level, done, bad)
     raise typer.Exit(ExitCode.FAILED if bad or not done else ExitCode.OK)
 
 
-def _chosen(app: "App", name: str | None, sample: int | None) -> "Sequence[Backup]":
-    from backupman.records import Kind
-    from backupman.store.backups import BackupFilter
+def _chosen(app: "App", name: str | None, sample: int | None) -> "Iterable[Backup]":
+    from random import SystemRandom
 
     if name:
         return [app.store.backups.get(name)]
-    found = app.store.backups.list(BackupFilter(kind=Kind.OWN))
-    mine = [backup for backup in found if backup.instance == app.config.instance]
     if sample is None:
-        return mine
-    finished = [backup for backup in mine if any(file.status == "finished" for file in backup.drive_files)]
-    newest = {(backup.job, backup.source, backup.database): backup for backup in reversed(finished)}
-    chosen = {backup.id: backup for backup in newest.values()}
-    rest = [backup for backup in finished if backup.id not in chosen]
-    for backup in random.sample(rest, min(len(rest), max(0, sample - len(chosen)))):
-        chosen[backup.id] = backup
-    return list(chosen.values())
+        return app.store.verifiable.all(app.config.instance)
+    return app.store.verifiable.sample(app.config.instance, sample, SystemRandom())
 
 
 def _print(checked: "Checked") -> None:
@@ -87,22 +100,47 @@ def _print(checked: "Checked") -> None:
     what = f"{label} of {local(checked.backup.created_at)} on {file.label}"
     if checked.error:
         print_marked("failed", f"{what}: {checked.error}", console(stderr=True))
-    else:
-        print_marked("finished", f"{what}: {size(file.size)} in {span(checked.seconds)}", console())
+        return
+    print_marked("finished", f"{what}: {size(file.size)} in {span(checked.seconds)}", console())
+    if checked.drill:
+        console().print(f"    {_found(checked)}", soft_wrap=True)
 
 
-def _sum_up(count: int, bad: int) -> None:
+def _found(checked: "Checked") -> str:
+    """What a good drill found, in a line."""
+    from backupman.cli.output import counted, span
+
+    drill = checked.drill
+    assert drill is not None  # noqa: S101 - asked before
+    rows = "as they were dumped" if drill.compared else "not compared, as the dump has no manifest"
+    said = [f"restored in {span(drill.restore_seconds)}"]
+    said.append(f"{counted(drill.tables, 'table', 'tables')} and {counted(drill.rows, 'row', 'rows')}, {rows}")
+    if drill.assertions:
+        said.append(f"{counted(len(drill.assertions), 'assertion', 'assertions')} hold")
+    if drill.newest_age_seconds is not None:
+        said.append(f"the newest row is {span(drill.newest_age_seconds)} old")
+    return "; ".join(said)
+
+
+def _sum_up(level: Level, count: int, bad: int) -> None:
     from backupman.cli.output import console, counted
 
     copies = counted(count, "copy", "copies")
-    console().print(f"{bad} of {copies} not right." if bad else f"{copies} read back, every byte is right.")
+    good = {
+        "checksum": f"{copies} read back, every byte is right.",
+        "structure": f"{copies} read through, each is whole.",
+        "restore": f"{copies} restored in drills, all that should be there was there.",
+    }
+    console().print(f"{bad} of {copies} not right." if bad else good[level])
 
 
-def _print_json(done: "Sequence[Checked]") -> None:
+def _document(checked: "Checked") -> dict[str, object]:
+    from backupman.engine.verify_report import VerifiedCopy
+
+    return {"Label": checked.backup.label, "Job": checked.backup.job, **VerifiedCopy.about(checked).document()}
+
+
+def _print_json(results: "Sequence[dict[str, object]]") -> None:
     from backupman.cli.output import print_json
-    from backupman.engine.verifying import VerifiedCopy
 
-    results = [
-        {"Label": each.backup.label, "Job": each.backup.job, **VerifiedCopy.about(each).document()} for each in done
-    ]
     print_json({"Results": results})

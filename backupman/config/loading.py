@@ -62,7 +62,11 @@ class _Loading:
     def config(self) -> Config | None:
         """The config, or None and its mistakes listed."""
         data = dict(self._document.data)
-        contracts: dict[str, type[Provider]] = {"data_sources": Source, "drives": Drive}
+        contracts: dict[str, type[Provider]] = {
+            "data_sources": Source,
+            "scratch_servers": Source,
+            "drives": Drive,
+        }
         for section, contract in contracts.items():
             if isinstance(data.get(section), list):
                 data[section] = self._providers(data[section], section, contract)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     PrivateAttr,
@@ -21,11 +20,13 @@ from pydantic import (
 from backupman.config.alarm_drill import AlarmDrill
 from backupman.config.database import Database
 from backupman.config.http import Http
+from backupman.config.ingest import Ingest
 from backupman.config.log import Log
+from backupman.config.verifying import JobVerify, Verify
 from backupman.drives import Drive
 from backupman.notifiers import Notifier
 from backupman.pipeline import Compression, Encryption, Pipeline
-from backupman.registry import Duration, Settings, Size, secrets_in
+from backupman.registry import Duration, Positive, Settings, Size, secrets_in
 from backupman.retention import Retention
 from backupman.retry import RetryPolicy
 from backupman.schedule import check_cron, check_timezone
@@ -43,13 +44,6 @@ def default_state_folder() -> Path:
     return Path(home) / ".local/state/backupman" if home and os.geteuid() != 0 else Path("/var/lib/backupman")
 
 
-def _positive(value: timedelta) -> timedelta:
-    if value <= timedelta(0):
-        raise ValueError("should be longer than 0s")
-    return value
-
-
-Positive = Annotated[Duration, AfterValidator(_positive)]
 Labels = Annotated[list[str], Field(min_length=1)]
 
 
@@ -146,6 +140,7 @@ class Job(Settings):
     compression: Compression | None = Field(default=None, description="Instead of `pipeline.compression`.")
     encryption: Encryption | None = Field(default=None, description="Instead of `pipeline.encryption`.")
     hooks: Hooks | None = Field(default=None, description="Instead of the top-level `hooks`.")
+    verify: JobVerify | None = Field(default=None, description="Instead of the top-level `verify`.")
 
     _check_cron = field_validator("cron")(check_cron)
     _check_timezone = field_validator("timezone")(check_timezone)
@@ -165,34 +160,6 @@ class Deadlines(Settings):
     size_window: int = Field(default=10, ge=3, description="With how many earlier backups a size is compared.")
     size_drop: float = Field(default=0.5, gt=0, lt=1, description="Under this share of their median it is an anomaly.")
     size_growth: float = Field(default=3.0, gt=1, description="Over this multiple of their median it is an anomaly.")
-
-
-Name = Annotated[str, Field(min_length=1, max_length=255)]
-
-
-class IngestedJob(Settings):
-    """A job of another machine whose results are expected at the ingest API."""
-
-    sender: Name = Field(default="unknown@ingest", description="As the script sends it.")
-    device: Name = Field(description="As the script sends it.")
-    job: Name = Field(description="As the script sends it.")
-    max_age: Positive = Field(description="How old its newest good result may be.")
-
-
-class Ingest(Settings):
-    """What other machines may report."""
-
-    rate: int = Field(default=120, ge=1, description="Requests a minute and key.")
-    jobs: list[IngestedJob] = Field(default=[], description="Whose results are expected, and how often.")
-
-    @field_validator("jobs")
-    @classmethod
-    def _once(cls, jobs: list[IngestedJob]) -> list[IngestedJob]:
-        """Sender, device and job together are one job."""
-        names = [(job.sender, job.device, job.job) for job in jobs]
-        for sender, device, job in sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"{job!r} of {sender!r} on {device!r} stands there twice; give it one max_age")
-        return jobs
 
 
 class History(Settings):
@@ -220,6 +187,8 @@ class Config(Settings):
     pipeline: Pipeline = Field(default_factory=Pipeline, description="Compression and encryption of all jobs.")
     retention: Retention | None = Field(default=None, description="Absent: nothing is ever removed.")
     jobs: list[Job] = Field(default=[], description="Absent: one job holds all sources and all drives.")
+    verify: Verify = Field(default_factory=Verify, description="What is verified by the clock, and how far.")
+    scratch_servers: list[SerializeAsAny[Source]] = Field(default=[], description="Servers that drills restore into.")
     hooks: Hooks = Field(default_factory=Hooks, description="Commands around every backup.")
     on_error: Commands = Field(default=[], description="Commands on errors of backup, prune and verify alike.")
     http: Http = Field(default_factory=Http, description="The daemon's HTTP server.")
@@ -252,17 +221,22 @@ class Config(Settings):
         """The source of that label."""
         return next((source for source in self.data_sources if source.label == label), None)
 
+    def scratch_server(self, label: str) -> Source | None:
+        """The server of that label that drills restore into."""
+        return next((server for server in self.scratch_servers if server.label == label), None)
+
     def drive(self, label: str) -> Drive | None:
         """The drive of that label."""
         return next((drive for drive in self.drives if drive.label == label), None)
 
     def folders(self) -> dict[Path, bool]:
         """Every folder that it names, apart from a default one below the state folder; whether it is written to."""
-        own = [self.state_folder if "state_folder" in self.model_fields_set else None, self.spool.folder]
+        own = [self.spool.folder, self.verify.folder]
+        own += [self.state_folder] if "state_folder" in self.model_fields_set else []
         if self.database.db_path and self.database.provider == "sqlite":
             own.append(self.database.db_path.parent)
         found = {folder: True for folder in own if folder}
-        for provider in (*self.data_sources, *self.drives, *self.all_notifiers()):
+        for provider in (*self.data_sources, *self.scratch_servers, *self.drives, *self.all_notifiers()):
             for folder, written in provider.folders().items():
                 found[folder] = written or found.get(folder, False)
         return found

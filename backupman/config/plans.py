@@ -1,10 +1,11 @@
 """What a job comes to once every default is filled in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta, tzinfo
 
 from backupman.config.model import Config, Hooks, Job
+from backupman.config.verifying import JobVerify
 from backupman.drives import Drive
 from backupman.events import EventKind
 from backupman.notifiers import Endpoint
@@ -34,6 +35,8 @@ class JobPlan:
     retention: Retention | None
     hooks: Hooks
     max_parallel_uploads: int | None = None
+    verify: JobVerify = field(default_factory=JobVerify)
+    verify_schedule: Schedule | None = None
 
     @property
     def schedule_text(self) -> str:
@@ -65,6 +68,9 @@ def plans(config: Config) -> list[JobPlan]:
 
 def _plan(config: Config, job: Job) -> JobPlan:
     zone = zone_of(job.timezone)
+    verify: JobVerify = job.verify or config.verify
+    if verify.identity_file is None:
+        verify = verify.model_copy(update={"identity_file": config.verify.identity_file})
     return JobPlan(
         label=job.label,
         schedule=Schedule(job.cron, job.every, zone) if job.cron or job.every else None,
@@ -81,6 +87,8 @@ def _plan(config: Config, job: Job) -> JobPlan:
         ),
         retention=job.retention or config.retention,
         hooks=job.hooks or config.hooks,
+        verify=verify,
+        verify_schedule=Schedule(verify.cron, None, zone) if verify.cron else None,
         max_parallel_uploads=job.max_parallel_uploads or config.max_parallel_uploads,
     )
 

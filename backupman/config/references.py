@@ -16,7 +16,7 @@ from backupman.naming import slug
 from backupman.notifiers import Notifier
 from backupman.registry import nearest
 
-_SECTIONS = ("data_sources", "drives", "jobs")
+_SECTIONS = ("data_sources", "scratch_servers", "drives", "jobs")
 
 
 def misplaced(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -40,6 +40,10 @@ def label_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         labels = _labels(data, section)
         if len(labels) == len(_blocks(data, section)):
             yield from _unknown(data, section, list(labels.values()))
+    scratch = list(_labels(data, "scratch_servers").values())
+    for index, source in enumerate(_blocks(data, "data_sources")):
+        used = source.get("scratch_server") if isinstance(source, Mapping) else None
+        yield from _unknown_of(used, ("data_sources", index, "scratch_server"), scratch)
     backup_job = _mapping(_mapping(data, "http"), "backup_job")
     if "jobs" in data and _is_on(backup_job.get("enabled", "false")):
         cron = backup_job.get("cron", "@daily")
@@ -105,10 +109,10 @@ def _unknown(data: Mapping[str, Any], field: str, known: Sequence[str]) -> Itera
 
 def _unknown_of(used: object, location: Location, known: Sequence[str]) -> Iterator[Problem]:
     listed = ", ".join(repr(label) for label in dict.fromkeys(known)) or "none"
-    for number, name in enumerate(used if isinstance(used, list) else []):
+    for number, name in enumerate(used if isinstance(used, list) else [used]):
         if isinstance(name, str) and name not in known:
             sentence = f"there is no {name!r}{nearest(name, list(known))}; there is {listed}"
-            yield Problem((*location, number), sentence)
+            yield Problem((*location, number) if isinstance(used, list) else location, sentence)
 
 
 def _labels(data: Mapping[str, Any], section: str) -> dict[int, str]:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from threading import Lock, Timer
 from typing import IO
@@ -38,11 +38,12 @@ class DataPlane:
         *,
         keep_fds: Sequence[int] = (),
         started: Callable[[], None] = lambda: None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         """Do the task in a child of its own session; `handle` is given every message, in this thread.
 
         `keep_fds` stay open in the child: the source's lock lasts as long as the child does. `started` is called once
-        the child has them.
+        the child has them. `env` is all of its environment; None: what we have.
 
         Raises:
             ObjectNotFound: the task needs an object that is not on its drive.
@@ -51,7 +52,7 @@ class DataPlane:
         with tempfile.TemporaryFile("w+") as stderr:
             with self._lock:
                 self.check()
-                self._process = _start(stderr, keep_fds)
+                self._process = _start(stderr, keep_fds, env)
             started()
             try:
                 last = self._converse(self._process, task, handle)
@@ -123,7 +124,7 @@ class DataPlane:
         _kill_session(process.pid)  # tools that outlived a child that crashed
 
 
-def _start(stderr: IO[str], keep_fds: Sequence[int]) -> "subprocess.Popen[str]":
+def _start(stderr: IO[str], keep_fds: Sequence[int], env: Mapping[str, str] | None) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "backupman.data_plane.child"],
         stdin=subprocess.PIPE,
@@ -133,6 +134,7 @@ def _start(stderr: IO[str], keep_fds: Sequence[int]) -> "subprocess.Popen[str]":
         encoding="utf-8",
         start_new_session=True,
         pass_fds=tuple(keep_fds),
+        env=env,
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NoReturn, TextIO
 
 from pydantic import BaseModel
 
-from backupman.data_plane import dumping, filling, restoring, uploading
+from backupman.data_plane import dumping, filling, restoring, uploading, verifying
 from backupman.data_plane.protocol import (
     TASK,
     AbortTask,
@@ -30,6 +30,7 @@ from backupman.data_plane.protocol import (
     DeleteTask,
     Done,
     DownloadTask,
+    DropTask,
     Failed,
     FillTask,
     Logged,
@@ -38,6 +39,7 @@ from backupman.data_plane.protocol import (
     SessionOpened,
     Task,
     UploadTask,
+    VerifyTask,
 )
 from backupman.drives import Drive
 from backupman.errors import BackupmanError, Interrupted, ObjectNotFound, Retained
@@ -128,25 +130,7 @@ def main() -> int:
 
 
 def _do(task: Task, channel: Channel) -> None:
-    match task:
-        case BackupTask():
-            dumping.back_up(task, channel.tell, _opener(channel))
-        case UploadTask():
-            uploading.upload_kept(task, channel.tell, _opener(channel))
-        case DatabasesTask():
-            channel.tell(Databases(names=dumping.source_of(task.source).list_databases()))
-        case CheckTask():
-            _check(task, channel)
-        case DeleteTask():
-            _delete(task, channel)
-        case AbortTask():
-            uploading.abort(task)
-        case DownloadTask():
-            _download(task)
-        case RestoreTask():
-            restoring.restore(task, channel.tell)
-        case FillTask():
-            filling.fill(task, channel.tell)
+    _DOERS[type(task)](task, channel)
 
 
 def _check(task: CheckTask, channel: Channel) -> None:
@@ -205,6 +189,30 @@ def _end_session_soon() -> None:
     timer = Timer(END_GRACE, lambda: os.killpg(0, signal.SIGKILL))
     timer.daemon = True
     timer.start()
+
+
+def _list_databases(task: DatabasesTask, channel: Channel) -> None:
+    channel.tell(Databases(names=dumping.source_of(task.source).list_databases()))
+
+
+def _drop(task: DropTask) -> None:
+    server = dumping.source_of(task.source)
+    server.remove(server.target_of(task.database))
+
+
+_DOERS: dict[type[BaseModel], Callable[[Any, Channel], None]] = {
+    BackupTask: lambda task, channel: dumping.back_up(task, channel.tell, _opener(channel)),
+    UploadTask: lambda task, channel: uploading.upload_kept(task, channel.tell, _opener(channel)),
+    DatabasesTask: _list_databases,
+    CheckTask: _check,
+    DeleteTask: _delete,
+    AbortTask: lambda task, channel: uploading.abort(task),
+    DownloadTask: lambda task, channel: _download(task),
+    RestoreTask: lambda task, channel: restoring.restore(task, channel.tell),
+    FillTask: lambda task, channel: filling.fill(task, channel.tell),
+    VerifyTask: lambda task, channel: verifying.verify(task, channel.tell),
+    DropTask: lambda task, channel: _drop(task),
+}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from backupman import sidecar
 from backupman.data_plane.protocol import BackupTask, Dumped, Phase, Progress
 from backupman.data_plane.room import Room
 from backupman.data_plane.uploading import Uploads, drive_of, paces_of
-from backupman.errors import BackupmanError, Interrupted, PipelineError
+from backupman.errors import BackupmanError, Interrupted
 from backupman.pipeline import Pipeline
 from backupman.pipeline._sink import CHUNK
 from backupman.pipeline.spool import Spool

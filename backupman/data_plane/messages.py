@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
+from backupman.drills import DrillReport
 from backupman.manifest import Manifest
 
 
@@ -118,6 +119,13 @@ class Deleted(BaseModel):
     retained: str | None = None
 
 
+class Drilled(BaseModel):
+    """A drill has restored a copy, asked what there was to ask, and removed it."""
+
+    type: Literal["drilled"] = "drilled"
+    report: DrillReport
+
+
 class Remarks(BaseModel):
     """What is worth a word of something that was checked, although nothing is wrong."""
 
@@ -159,10 +167,11 @@ Message = Annotated[
     | UploadFailed
     | Restoring
     | CopyFailed
+    | Restored
     | Databases
     | Deleted
+    | Drilled
     | Remarks
-    | Restored
     | Logged
     | Failed
     | Done,

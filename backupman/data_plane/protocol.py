@@ -15,6 +15,7 @@ from backupman.data_plane.messages import (
     Databases,
     Deleted,
     Done,
+    Drilled,
     Dumped,
     Failed,
     Logged,
@@ -29,6 +30,8 @@ from backupman.data_plane.messages import (
     Uploaded,
     UploadFailed,
 )
+from backupman.drills import Assertion, Level
+from backupman.manifest import Manifest
 from backupman.retry import RetryPolicy
 from backupman.sources import Origin, Target
 
@@ -46,7 +49,9 @@ __all__ = [
     "Deleted",
     "Done",
     "DownloadTask",
+    "Drilled",
     "DriveTask",
+    "DropTask",
     "Dumped",
     "Failed",
     "FillTask",
@@ -65,6 +70,7 @@ __all__ = [
     "UploadFailed",
     "UploadTask",
     "Uploaded",
+    "VerifyTask",
 ]
 
 
@@ -196,6 +202,38 @@ class FillTask(Packed):
     folder: Path
 
 
+class VerifyTask(Packed):
+    """Read one copy back: its bytes, its structure, or by a drill; `key` reads no more than shows that the key fits.
+
+    `source` leads to no server but a drill's own: its settings have nothing of where the dump came from. `folder` is
+    made and removed; a drill's database is called `database`.
+    """
+
+    kind: Literal["verify"] = "verify"
+    level: Level | Literal["key"]
+    held: Copy
+    path: str | None
+    size: int | None
+    source: dict[str, Any] = {}
+    origin: Origin
+    folder: Path
+    keep_free: int = 0
+    scratch: dict[str, Any] | None = None
+    database: str = ""
+    manifest: Manifest | None = None
+    assertions: list[Assertion] = []
+    freshness: str | None = None
+    query_timeout: float = 60.0
+
+
+class DropTask(BaseModel):
+    """Drop a database that a drill, which died, has left on a scratch server."""
+
+    kind: Literal["drop"] = "drop"
+    source: dict[str, Any]
+    database: str
+
+
 Task = Annotated[
     BackupTask
     | UploadTask
@@ -205,7 +243,9 @@ Task = Annotated[
     | AbortTask
     | DownloadTask
     | RestoreTask
-    | FillTask,
+    | FillTask
+    | VerifyTask
+    | DropTask,
     Field(discriminator="kind"),
 ]
 TASK: TypeAdapter[Task] = TypeAdapter(Task)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from backupman.engine.alarms import IncidentReport
 from backupman.engine.pruning import PruneReport
 from backupman.engine.restoring import RestoreReport
-from backupman.engine.verifying import VerifyReport
+from backupman.engine.verify_report import VerifyReport
 from backupman.events import AlarmDrillReport, BackupExtended, EventKind, NotificationReport, View
 
 PAYLOADS: Mapping[EventKind, type[View]] = {

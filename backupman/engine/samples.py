@@ -10,7 +10,7 @@ from backupman.config import Config, plans
 from backupman.engine.alarms import IncidentReport
 from backupman.engine.pruning import PruneReport
 from backupman.engine.restoring import RestoreReport
-from backupman.engine.verifying import VerifyReport
+from backupman.engine.verify_report import VerifyReport
 from backupman.errors import NotifyError
 from backupman.events import (
     AlarmDrillReport,

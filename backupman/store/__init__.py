@@ -23,6 +23,7 @@ from backupman.store.restores import Restores
 from backupman.store.run_logs import RunLogs
 from backupman.store.standing import Standing
 from backupman.store.statistics import Statistics
+from backupman.store.verifiable import Verifiable
 
 __all__ = ["Announcement", "Store"]
 
@@ -51,6 +52,7 @@ class Store:
         self.run_logs = RunLogs(self._session)
         self.standing = Standing(self._session)
         self.statistics = Statistics(self._session)
+        self.verifiable = Verifiable(self._session)
 
     @classmethod
     def open(cls, address: str) -> "Store":
