@@ -1,8 +1,8 @@
 """Which copies are kept and which go, and why: rules over the finished copies of a database on a drive.
 
 Everything here is pure. A copy stays when any rule keeps it; each (source, database, drive) is judged by itself. The
-newest copy never goes, nor one that is pinned, nor one whose time lies ahead; and nothing goes while newer backups
-keep failing.
+newest copy never goes, nor the last that a drill has proved, nor one that is pinned, nor one whose time lies ahead;
+and nothing goes while newer backups keep failing.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -21,6 +21,9 @@ PositiveSpan = Annotated[Duration, Field(gt=timedelta())]
 _AHEAD = timedelta(minutes=5)
 """How far clocks may differ before a copy counts as made by one that was ahead."""
 _DAYS = 30
+
+_NEWEST = "the newest"
+_PROVED = "proved by a drill"
 
 _PERIODS: dict[str, Callable[[datetime], str]] = {
     "hourly": lambda time: f"{time:%Y-%m-%d %H}:00 {time:%Z}".strip(),
@@ -45,6 +48,9 @@ class Retention(Settings):
     keep_weekly: Count | None = Field(default=None, description="Keep the newest of each of so many weeks.")
     keep_monthly: Count | None = Field(default=None, description="Keep the newest of each of so many months.")
     keep_yearly: Count | None = Field(default=None, description="Keep the newest of each of so many years.")
+    keep_proved: int = Field(
+        default=1, ge=0, description="So many of the newest that a drill has proved never go, whatever the rules say."
+    )
     max_total_size: Size | None = Field(
         default=None, gt=0, description="Bytes that the copies of a database may take on a drive; the oldest go first."
     )
@@ -88,6 +94,10 @@ class Copy:
     created_at: datetime
     size: int
     pinned_until: datetime | None = None
+    proved_at: datetime | None = None
+    """When a drill has last restored it and found all that should be there."""
+    doubtful: bool = False
+    """Whether it was not right, or could not be checked, the last time that somebody looked."""
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -156,7 +166,9 @@ class _Group:
         found: dict[str, str] = {}
         present = [copy for copy in self._copies if copy.created_at <= self._at + _AHEAD]
         if present:
-            found[present[0].id] = "the newest"
+            found[present[0].id] = _NEWEST
+        for copy in self._proved():
+            found.setdefault(copy.id, _PROVED)
         for copy in self._copies:
             if copy not in present:
                 found[copy.id] = "its time lies ahead"
@@ -164,9 +176,16 @@ class _Group:
                 found[copy.id] = "pinned" + _until(copy.pinned_until, self._zone)
         return found
 
+    def _proved(self) -> list[Copy]:
+        """The last that a drill has proved; where one is doubtful since, the last that are not stay as well."""
+        proved = [copy for copy in self._copies if copy.proved_at]
+        sound = [copy for copy in proved if not copy.doubtful]
+        count = self._rules.keep_proved
+        return [*sound[:count], *proved[:count]]
+
     def _kept(self, never: dict[str, str]) -> dict[str, str]:
         """By id, why the rules keep a copy; neither a pinned one nor one of the future uses up a number."""
-        counting = [copy for copy in self._copies if never.get(copy.id) in (None, "the newest")]
+        counting = [copy for copy in self._copies if never.get(copy.id) in (None, _NEWEST, _PROVED)]
         found: dict[str, str] = {}
         if self._rules.by_size_alone:
             return {copy.id: f"there is room in {in_words(self._rules.max_total_size or 0)}" for copy in counting}
@@ -202,12 +221,13 @@ def beyond(verdicts: Iterable[Verdict], rules: Retention) -> list[str]:
     """A sentence for each place that stays above `max_total_size`, because what is left may not go."""
     limit, found = rules.max_total_size, []
     for (source, database, drive), group in groupby(verdicts, key=lambda verdict: verdict.copy.place):
-        total = sum(verdict.copy.size for verdict in group if verdict.keep)
+        staying = [verdict for verdict in group if verdict.keep]
+        total = sum(verdict.copy.size for verdict in staying)
         if limit is not None and total > limit:
             name = source if database == source else f"{source}/{database}"
             found.append(
                 f"{name} takes {in_words(total)} on {drive}, more than max_total_size of {in_words(limit)}: "
-                "what is left may not be removed"
+                f"what is left may not be removed ({', '.join(dict.fromkeys(each.reason for each in staying))})"
             )
     return found
 

@@ -23,10 +23,22 @@ def copy(
     source: str = "db",
     size: int = MIB,
     pinned: datetime | None = None,
+    proved: bool = False,
+    doubtful: bool = False,
 ) -> Copy:
     """A copy that was made so many days ago."""
     made = NOW - timedelta(days=days)
-    return Copy(f"{source}/{database}/{drive}/{days}", source, database, drive, made, size, pinned)
+    return Copy(
+        f"{source}/{database}/{drive}/{days}",
+        source,
+        database,
+        drive,
+        made,
+        size,
+        pinned,
+        NOW if proved else None,
+        doubtful,
+    )
 
 
 def judged(copies: list[Copy], failing: list[tuple[str, str]] | None = None, **rules: Any) -> list[Verdict]:
@@ -131,9 +143,40 @@ def test_the_floor_wins_over_the_size_and_that_is_said() -> None:
     assert [verdict.keep for verdict in verdicts] == [True, False, True]
     (told,) = beyond(verdicts, Retention(max_total_size="50MiB"))
     assert told == (
-        "db/shop takes 101 MiB on disk, more than max_total_size of 50.0 MiB: what is left may not be removed"
+        "db/shop takes 101 MiB on disk, more than max_total_size of 50.0 MiB: what is left may not be removed "
+        "(the newest, pinned)"
     )
     assert beyond(judged(copies, max_total_size="1GiB"), Retention(max_total_size="1GiB")) == []
+
+
+def test_the_last_that_a_drill_has_proved_stays() -> None:
+    copies = [copy(0), copy(1), copy(40, proved=True), copy(50, proved=True), copy(60)]
+    assert reasons(copies, keep_last=2) == [
+        "the newest",
+        "last 2 of 2",
+        "proved by a drill",
+        *["-no rule keeps it"] * 2,
+    ]
+    assert kept(copies, keep_last=1, keep_proved=2) == [copies[0], *copies[2:4]]
+    assert kept(copies, keep_last=1, keep_proved=0) == copies[:1]
+
+
+def test_a_proved_copy_uses_up_a_number_as_any_other() -> None:
+    copies = [copy(0), copy(1, proved=True), copy(2), copy(3)]
+    assert kept(copies, keep_last=2) == copies[:2]
+
+
+def test_a_proved_copy_that_is_doubtful_since_is_not_the_only_one_that_stays() -> None:
+    copies = [copy(0), copy(10, proved=True, doubtful=True), copy(20, proved=True), copy(30, proved=True)]
+    assert kept(copies, keep_last=1) == copies[:3]
+
+
+def test_the_proved_one_wins_over_the_size_and_that_is_said() -> None:
+    copies = [copy(0, size=10 * MIB), copy(1, size=10 * MIB), copy(2, size=90 * MIB, proved=True)]
+    verdicts = judged(copies, max_total_size="50MiB")
+    assert [verdict.keep for verdict in verdicts] == [True, False, True]
+    (told,) = beyond(verdicts, Retention(max_total_size="50MiB"))
+    assert told.endswith("what is left may not be removed (the newest, proved by a drill)")
 
 
 def test_a_pinned_copy_stays_and_uses_up_no_number() -> None:
@@ -191,6 +234,8 @@ copies = st.lists(
         source=st.sampled_from("st"),
         size=st.integers(0, 100 * MIB),
         pinned=st.sampled_from([None, None, NOW - timedelta(1), NOW + timedelta(1), FOR_EVER]),
+        proved=st.booleans(),
+        doubtful=st.booleans(),
     ),
     max_size=30,
     unique_by=lambda each: each.id,
@@ -207,6 +252,7 @@ rules = st.builds(
     keep_yearly=counts,
     value=st.none() | st.integers(1, 400),
     max_total_size=st.none() | st.integers(1, 200 * MIB),
+    keep_proved=st.none() | st.integers(0, 3),
 )
 zones = st.sampled_from([UTC, ZoneInfo("Europe/Berlin"), ZoneInfo("Australia/Lord_Howe")])
 
@@ -226,6 +272,19 @@ def test_the_newest_the_pinned_and_the_future_always_stay(
         assert not (gone.pinned_until and gone.pinned_until > NOW)
         newer = [v for v in verdicts if v.copy.place == gone.place and v.copy.created_at >= gone.created_at and v.keep]
         assert [v for v in newer if v.copy.created_at <= NOW + timedelta(minutes=5)]
+
+
+@given(copies, rules, zones)
+def test_the_last_proved_ones_of_each_place_always_stay(
+    given_copies: list[Copy], given_rules: Retention, zone: ZoneInfo
+) -> None:
+    verdicts = judge(given_copies, given_rules, NOW, zone)
+    for place in {each.place for each in given_copies}:
+        of_place = [v for v in verdicts if v.copy.place == place and v.copy.proved_at]
+        newest_first = sorted(of_place, key=lambda v: (v.copy.created_at, v.copy.id), reverse=True)
+        count = given_rules.keep_proved
+        assert all(v.keep for v in newest_first[:count])
+        assert all(v.keep for v in [v for v in newest_first if not v.copy.doubtful][:count])
 
 
 @given(copies, rules, zones)

@@ -211,6 +211,8 @@ def _copy(file: DriveFile) -> Copy:
         created_at=backup.created_at,
         size=file.size or 0,
         pinned_until=backup.pinned_until,
+        proved_at=file.proved_at,
+        doubtful=file.verify_error is not None,
     )
 
 

@@ -58,6 +58,21 @@ def test_every_level_from_the_bytes_to_a_restore(made: World, inside: Inside) ->
     assert not [name for name in made.litter(made.folder / "state") if name.startswith("drills")]
 
 
+def test_the_last_proved_copy_is_never_removed(made: World, inside: Inside) -> None:
+    assert verified(made, inside, "--level", "restore")[0] == 0
+    proved = made.objects()
+    made.config["retention"] = {"keep_last": 1}
+    for _ in range(2):
+        write(made)
+        assert inside("run", "-q", "-c", str(made.config_file)).code == 0
+    assert len(made.objects()) == 2
+    assert set(proved) < set(made.objects())
+    made.config["retention"]["keep_proved"] = 0
+    write(made)
+    assert inside("prune", "-q", "-c", str(made.config_file)).code == 0
+    assert set(proved).isdisjoint(made.objects())
+
+
 def test_an_assertion_that_does_not_hold_is_told_everywhere(made: World, inside: Inside) -> None:
     made.config["data_sources"][0]["assertions"] = [{"sql": "SELECT 5", "expect": "> 5"}]
     code, (result,) = verified(made, inside, "--level", "restore")
