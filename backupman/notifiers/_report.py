@@ -3,6 +3,7 @@
 What a template may use is listed in docs/notifiers/mail.md.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,12 +27,20 @@ from pydantic.alias_generators import to_snake
 from backupman import __version__
 from backupman.errors import NotifyError
 from backupman.events import BackupExtended, DriveFileExtended
-from backupman.notifiers import Message
+from backupman.notifiers import Message, State
 from backupman.notifiers._words import SENTENCE, TITLE_LENGTH, label_of, outcome, sentence
 from backupman.text import listed, moment, one_line, printable, size, span
 
 _ERROR_LENGTH = 50_000
 """Characters of one error; servers refuse mails beyond some megabytes, and then nobody would be told."""
+_MOST_COPIES = 50
+"""Of a report about copies; its sentence has the numbers of all."""
+_BYTES = frozenset({"Size", "UsualSize", "Freed"})
+_SECONDS = frozenset({"MaxAge", "Seconds"})
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_TONES = {State.START: "pending", State.FINISH: "finished", State.FAIL: "failed"}
+_COPY_KEYS = ("Drive", "Path", "Size", "CreatedAt", "Reason", "Error")
+_WORDS = {"delete": "deleted", "mark": "marked"}
 _KEYS = [info.alias or name for name, info in BackupExtended.model_fields.items()]
 _DRIVE_FILE_KEYS = [info.alias or name for name, info in DriveFileExtended.model_fields.items()]
 
@@ -82,6 +91,8 @@ def context_of(message: Message) -> dict[str, Any]:
         "backup": backup,
         "more": _more(payload),
         "status": backup["Status"],
+        "tone": backup["Status"] or ("failed" if payload.get("Failed") else _TONES.get(message.state)),
+        "copies": _copies(payload),
         "title": outcome(message),
         "label": label_of(message),
         "summary": sentence(message),
@@ -93,7 +104,38 @@ def _more(payload: dict[str, Any]) -> list[tuple[str, str]]:
     """What a payload of another kind holds: `DeviceName` becomes `Device name`."""
     names = {key: to_snake(key).replace("_", " ").capitalize() for key in payload if key not in [*_KEYS, SENTENCE]}
     told = {key: value for key, value in payload.items() if isinstance(value, str | int | float) and value is not False}
-    return [(name, str(told[key])) for key, name in names.items() if key in told]
+    return [(name, _plain(key, told[key])) for key, name in names.items() if key in told]
+
+
+def _plain(key: str, value: str | float) -> str:
+    """A value as people write it: bytes, seconds and times by the name of the key, `yes`, and words for kinds."""
+    if value is True:
+        return "yes"
+    if isinstance(value, int) and key in _BYTES:
+        return size(value)
+    if isinstance(value, int | float) and key in _SECONDS:
+        return span(value)
+    if isinstance(value, str) and _ISO.fullmatch(value):
+        return moment(value)
+    return value.replace("_", " ") if key == "Incident" and isinstance(value, str) else str(value)
+
+
+def _copies(payload: dict[str, Any]) -> list[dict[str, Any]]:
+    """The copies that a report lists: those with an error first, each with a word and a tone."""
+    found = []
+    for copy in payload.get("Copies") or []:
+        error = _bounded(copy.get("Error"))
+        word = _WORDS.get(copy.get("Action", ""), "good" if copy.get("Good") else "bad")
+        found.append(
+            {
+                **dict.fromkeys(_COPY_KEYS),
+                **copy,
+                "Error": error and error.removeprefix(f"{copy.get('Drive')}: "),
+                "Word": f"not {word}" if error and "Action" in copy else word,
+                "Tone": "failed" if error else "finished" if copy.get("Good") else None,
+            }
+        )
+    return sorted(found, key=lambda copy: copy["Error"] is None)[:_MOST_COPIES]
 
 
 def _bounded(error: str | None) -> str | None:

@@ -53,7 +53,7 @@ def test_a_notification_has_its_type_and_severity_in_the_subject(store: Store) -
     store.ingest.notification(Noted("web-1", START, "warning", "disk_space_low", None, "15% free", "monitor"), HERE)
     report = last_report(store, EventKind.NOTIFICATION)
     assert report.subject == "[backupman] notification: web-1: disk_space_low (warning) (host1)"
-    for text in ("15% free", "disk_space_low", "warning", "monitor", "web-1", "2025-07-02T10:00:00Z"):
+    for text in ("15% free", "disk_space_low", "warning", "monitor", "web-1", "2025-07-02 10:00:00 UTC"):
         assert text in report.text
         assert text in report.html
     assert "Backup:" not in report.text

@@ -1,5 +1,6 @@
 """What people read: subject, text and HTML, the packaged templates and a user's own."""
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -103,6 +104,45 @@ def test_another_kind_of_event_says_what_it_holds() -> None:
         for fact in ("backup late", "Device name", "NAS <1>", "Severity", "warning", "Attempts", "3"):
             assert fact.lower() in text.lower(), fact
         assert not [word for word in ("None", "is not backed up", "stored on") if word in text]
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_no_event_shows_a_value_for_machines(kind: str) -> None:
+    found = report(message(kind))
+    for text in (found.text, Page(found.html).text):
+        assert not re.search(r"None|\d{4}-\d\d-\d\dT|93600|45000000|backup_late", text), text
+
+
+@pytest.mark.parametrize(
+    ("kind", "colour"),
+    [
+        ("backup_late", "#cf222e"),
+        ("verify_failure", "#cf222e"),
+        ("alarm_drill_failure", "#cf222e"),
+        ("backup_recovered", "#1a7f37"),
+        ("alarm_drill", "#57606a"),
+        ("prune_report", "#57606a"),
+    ],
+)
+def test_the_colour_says_how_bad_it_is(kind: str, colour: str) -> None:
+    assert f"border-top:6px solid {colour}" in report(message(kind)).html
+
+
+def test_a_drill_says_so_in_its_subject() -> None:
+    assert report(message("alarm_drill")).subject == "[backupman] DRILL, no alarm: Mysql 1"
+
+
+def test_copies_are_listed_and_what_is_wrong_stands_first() -> None:
+    good = {"Drive": "Disk", "Path": "a.gz", "Size": 1536, "CreatedAt": "2025-07-02T10:00:00Z", "Good": True}
+    bad = good | {"Drive": "Offsite", "Good": False, "Error": "Offsite: a.gz is gone"}
+    found = report(message("verify_failure", Copies=[good | {"Error": None}] * 60 + [bad]))
+    lines = found.text[found.text.index("COPIES") :].splitlines()
+    assert lines[1:5] == ["- Offsite: BAD", "  a.gz", "  1.5 KiB, 2025-07-02 10:00:00 UTC", "  a.gz is gone"]
+    assert found.text.count("- Disk: good") == 49
+    kept = {"Drive": "Disk", "Path": "b.gz", "Action": "delete", "Reason": "older than 30 days", "Error": "Disk: no"}
+    pruned = report(message("prune_report", Copies=[kept], Failed=1))
+    assert "- Disk: NOT DELETED" in pruned.text
+    assert "border-top:6px solid #cf222e" in pruned.html
 
 
 @pytest.mark.parametrize(
