@@ -16,7 +16,8 @@ Scheme = Literal["light", "dark"]
 LONG = ODD_TEXTS["one long word"][:300]
 WIDER = "document.documentElement.scrollWidth - window.innerWidth"
 COLOURS = "[getComputedStyle(document.body).color, getComputedStyle(document.querySelector('h1')).color]"
-FAULTS = "async () => (await axe.run({runOnly: ['wcag2a', 'wcag2aa']})).violations.map(each => each.help + ': ' + each.nodes.map(node => node.html + ' ' + node.failureSummary))"
+FAULTS = """async () => (await axe.run({runOnly: ['wcag2a', 'wcag2aa']})).violations.map(
+    each => each.help + ': ' + each.nodes.map(node => node.html + ' ' + node.failureSummary))"""
 
 
 @pytest.fixture(scope="module", params=["light", "dark"])
