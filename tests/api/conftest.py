@@ -76,7 +76,7 @@ class Api:
         headers = {"X-Api-Key": KEYS[key]} if key else {}
         hooks = {"response": [must_be_documented]}
         return httpx.Client(
-            base_url=self.url, headers=headers, timeout=30, trust_env=False, event_hooks=hooks, **options
+            base_url=self.url, headers=headers, timeout=90, trust_env=False, event_hooks=hooks, **options
         )
 
     def run(self, *sources: str) -> list[Backup]:

@@ -14,7 +14,7 @@ from tests.e2e.world import wait_for
 
 def connected(api: Api) -> socket.socket:
     host, port = api.url.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=10)
+    return socket.create_connection((host, int(port)), timeout=60)
 
 
 def refused(answer: bytes, status: bytes) -> str:

@@ -146,7 +146,7 @@ def test_a_client_that_takes_nothing_makes_room_for_others(
     grown(api, backup, 64 * MIB)
     slots = api.application.state.downloads.slots
     host, port = api.url.removeprefix("http://").split(":")
-    with closing(socket.create_connection((host, int(port)), timeout=10)) as connection:
+    with closing(socket.create_connection((host, int(port)), timeout=60)) as connection:
         lines = (f"GET /api/backups/{backup.id}/download HTTP/1.1", "Host: x", f"X-Api-Key: {ROOT}", "", "")
         connection.sendall("\r\n".join(lines).encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 200 ")

@@ -15,7 +15,7 @@ from tests.e2e.world import wait_for
 def raw(api: Api, request: bytes, *more: bytes) -> bytes:
     """What the server says to these bytes, until it closes the connection."""
     host, port = api.url.removeprefix("http://").split(":")
-    with closing(socket.create_connection((host, int(port)), timeout=10)) as connection:
+    with closing(socket.create_connection((host, int(port)), timeout=60)) as connection:
         answer = b""
         try:
             for part in (request, *more):
@@ -181,7 +181,7 @@ def test_a_body_that_does_not_come_is_given_up(api: Api, monkeypatch: pytest.Mon
 
 def test_a_client_that_goes_away_in_the_middle_of_its_body_leaves_no_trace(api: Api, said: Callable[[], str]) -> None:
     host, port = api.url.removeprefix("http://").split(":")
-    with closing(socket.create_connection((host, int(port)), timeout=10)) as connection:
+    with closing(socket.create_connection((host, int(port)), timeout=60)) as connection:
         connection.sendall(post("Content-Length: 100") + b"{")
     with api.client() as client:
         assert client.get("/ping").status_code == 200

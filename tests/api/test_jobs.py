@@ -104,7 +104,7 @@ def streaming(api: Api) -> Iterator["Queue[tuple[str, dict[str, Any]]]"]:
 def until(queue: "Queue[tuple[str, dict[str, Any]]]", kind: str) -> list[tuple[str, dict[str, Any]]]:
     """What comes up to the first of a kind."""
     found: list[tuple[str, dict[str, Any]]] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while not found or found[-1][0] != kind:
         try:
             found.append(queue.get(timeout=1))

@@ -46,14 +46,14 @@ class Terminal:
         """What was drawn so far, without colours and movements."""
         return _ESCAPES.sub("", self.raw).replace("\r", "")
 
-    def read_until(self, words: str, seconds: float = 20) -> None:
+    def read_until(self, words: str, seconds: float = 90) -> None:
         """Record until the words were drawn."""
         deadline = time.monotonic() + seconds
         while words not in self.text:
             assert time.monotonic() < deadline, f"{words!r} was not drawn: {self.text[-2000:]}"
             assert self._read(), f"{words!r} was not drawn before the end: {self.text[-2000:]}"
 
-    def wait_until_hidden(self, seconds: float = 20) -> None:
+    def wait_until_hidden(self, seconds: float = 90) -> None:
         """Wait until what is typed is not shown; what was typed before that would be thrown away."""
         deadline = time.monotonic() + seconds
         while termios.tcgetattr(self._master)[3] & termios.ECHO:
@@ -64,7 +64,7 @@ class Terminal:
         """Press keys."""
         os.write(self._master, text.encode())
 
-    def end(self, seconds: float = 30) -> int:
+    def end(self, seconds: float = 120) -> int:
         """Record to the end; the exit code."""
         deadline = time.monotonic() + seconds
         while self._read():

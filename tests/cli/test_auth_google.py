@@ -61,7 +61,7 @@ def words(files: dict[str, str]) -> list[str]:
 def get(address: str) -> tuple[int, str | None, str]:
     """What a browser finds there: status, where it is sent to, text."""
     url = urlsplit(address)
-    connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=30)
+    connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=90)
     try:
         connection.request("GET", f"{url.path}?{url.query}")
         answer = connection.getresponse()

@@ -57,7 +57,7 @@ def watched() -> Iterator[list[Child]]:
         found += seen
 
 
-def kill_child(name: str, argument: bytes = b"", seconds: float = 10) -> None:
+def kill_child(name: str, argument: bytes = b"", seconds: float = 90) -> None:
     """Kill the first child of that name and with that text among its arguments, waiting until there is one."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

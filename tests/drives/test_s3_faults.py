@@ -280,7 +280,7 @@ def test_a_dump_that_fails_does_not_wait_for_a_part_that_is_tried_again(
 
     class Failing(Reader):
         def read(self, size: int = -1) -> bytes:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 90
             while self.asked and "UploadPart" not in in_front.kinds() and time.monotonic() < deadline:
                 time.sleep(0.01)
             return super().read(size)

@@ -57,7 +57,7 @@ class Service:
             env=dict(os.environ) | {"CRASHED": str(world.folder / "crashed"), "PYTHONPATH": str(Path.cwd())},
         )
 
-    def wait(self, seconds: float = 30) -> int:
+    def wait(self, seconds: float = 120) -> int:
         """Its exit code, once it has ended."""
         self.process.communicate(timeout=seconds)
         return self.process.returncode

@@ -21,7 +21,7 @@ def test_the_health_check(world: World, monkeypatch: pytest.MonkeyPatch) -> None
     def healthy() -> bool:
         program, *words = [word.replace("8080", port) for word in words_of("HEALTHCHECK CMD")]
         assert program == "python"
-        done = subprocess.run([sys.executable, *words], capture_output=True, timeout=20, check=False)
+        done = subprocess.run([sys.executable, *words], capture_output=True, timeout=120, check=False)
         return done.returncode == 0
 
     assert not healthy()

@@ -47,7 +47,7 @@ def test_a_new_config_is_a_new_schedule_and_what_is_done_by_the_clock_goes_on(sc
             wait_for(lambda label=label: len([run for run in runs(store, label) if run.state == "done"]) >= 2)
         # The next look at what a dead process left is not lost with the jobs of before.
         dead = store.backups.begin(died(scheduled.folder), [])
-        wait_for(lambda: store.backups.get(dead.id).status == "failed", 40)
+        wait_for(lambda: store.backups.get(dead.id).status == "failed", 90)
         scheduled.config["jobs"] = scheduled.config["jobs"][:1]
         scheduled.config_file.write_text(yaml.safe_dump(scheduled.config))
         daemon.send_signal(signal.SIGHUP)

@@ -59,7 +59,7 @@ def test_a_run_by_hand_of_the_same_job_makes_the_next_one_skip(scheduled: World,
         assert notes(scheduled) == ["begin Slow"]
         go.touch()
         wait_for(lambda: len(notes(scheduled)) >= 3)
-    by_hand.communicate(timeout=30)
+    by_hand.communicate(timeout=120)
     assert by_hand.returncode == 0
     assert never_twice_at_once(notes(scheduled), "Slow")
 

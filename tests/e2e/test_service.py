@@ -47,7 +47,7 @@ def jobs(world: World) -> list[str]:
 def test_it_tells_systemd(served: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.bind(str(served.folder / "notify"))
-        told.settimeout(20)
+        told.settimeout(90)
         monkeypatch.setenv("NOTIFY_SOCKET", str(served.folder / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "400000")
         service = Service(served)
@@ -74,7 +74,7 @@ def test_a_changed_config_is_taken_and_a_wrong_one_is_not(served: World) -> None
     time.sleep(1)
     assert jobs(served) == ["daily", "weekly"]
     service.process.terminate()
-    _, err = service.process.communicate(timeout=30)
+    _, err = service.process.communicate(timeout=120)
     assert "the old one stays" in err
     assert "Traceback" not in err
 

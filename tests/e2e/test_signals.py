@@ -52,7 +52,7 @@ def told(served: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[]
     """The next thing that systemd is told, other than that the daemon lives."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(served.folder / "notify"))
-        listener.settimeout(20)
+        listener.settimeout(90)
         monkeypatch.setenv("NOTIFY_SOCKET", str(served.folder / "notify"))
 
         def following() -> str:
@@ -115,13 +115,13 @@ def test_systemd_is_asked_for_as_long_as_it_may_take(waiting: World, told: Calla
     assert told().splitlines()[0] == "READY=1"
     process.send_signal(signal.SIGTERM)
     assert told().splitlines() == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=150000000"]
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
 
 
 def test_the_watchdog_is_fed_while_it_stops(waiting: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.bind(str(waiting.folder / "notify"))
-        told.settimeout(20)
+        told.settimeout(90)
         monkeypatch.setenv("NOTIFY_SOCKET", str(waiting.folder / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "400000")
         process = waiting.start("serve")
@@ -131,7 +131,7 @@ def test_the_watchdog_is_fed_while_it_stops(waiting: World, monkeypatch: pytest.
             pass
         assert [told.recv(4096) for _ in range(5)] == [b"WATCHDOG=1"] * 5
         (waiting.folder / "go").touch()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
 
 
 def test_nobody_waits_for_a_systemd_that_does_not_listen(served: World, told: Callable[[], str]) -> None:

@@ -106,7 +106,7 @@ class World:
         assert self.objects() == []
         assert self.spool == []
         assert [name for name in self.litter(self.folder) if name.endswith(".part")] == []
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while left := self.children():
             assert time.monotonic() < deadline, left
             time.sleep(0.05)
@@ -118,7 +118,7 @@ def _ours(folder: Path) -> Iterator[str]:
             yield " ".join(process.info["cmdline"] or [])
 
 
-def wait_for(condition: Any, seconds: float = 20) -> None:
+def wait_for(condition: Any, seconds: float = 90) -> None:
     """Wait until the condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -175,7 +175,7 @@ class World:
 
     def wait(self) -> None:
         """Wait for the end of every run that is not held."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while any(not call.ended() for call in self.calls) and not any(not e.is_set() for e in self.held.values()):
             assert time.monotonic() < deadline
             time.sleep(0.001)

@@ -57,7 +57,7 @@ class Receiver:
         """Queue the answer to one further request; `how` are the other fields of Answer."""
         self.answers.append(Answer(status, **how))
 
-    def wait(self, count: int = 1, seconds: float = 10.0) -> list[Request]:
+    def wait(self, count: int = 1, seconds: float = 90.0) -> list[Request]:
         """The requests, once there are `count` of them; AssertionError when they do not come in time."""
         deadline = time.monotonic() + seconds
         while len(self.requests) < count:

@@ -78,8 +78,8 @@ def test_s3_keeps_an_object(s3: S3, bucket: str) -> None:
 def connect(smtp: Smtp, crypto: Crypto) -> smtplib.SMTP:
     trust = ssl.create_default_context(cafile=str(smtp.ca_file))
     if crypto == "ssl":
-        return smtplib.SMTP_SSL(smtp.host, smtp.ports[crypto], timeout=5, context=trust)
-    client = smtplib.SMTP(smtp.host, smtp.ports[crypto], timeout=5)
+        return smtplib.SMTP_SSL(smtp.host, smtp.ports[crypto], timeout=60, context=trust)
+    client = smtplib.SMTP(smtp.host, smtp.ports[crypto], timeout=60)
     if crypto == "starttls":
         client.starttls(context=trust)
     return client
@@ -116,7 +116,7 @@ def test_mail_is_refused_as_ordered(smtp: Smtp) -> None:
 
 
 def test_mail_without_starttls_or_login_is_refused(smtp: Smtp) -> None:
-    without_tls = smtplib.SMTP(smtp.host, smtp.ports["starttls"], timeout=5)
+    without_tls = smtplib.SMTP(smtp.host, smtp.ports["starttls"], timeout=60)
     with without_tls as client, pytest.raises(smtplib.SMTPSenderRefused, match="STARTTLS"):
         client.sendmail("a@example.org", ["b@example.org"], MESSAGE)
     with connect(smtp, "none") as client, pytest.raises(smtplib.SMTPSenderRefused, match="530"):
