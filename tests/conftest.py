@@ -11,6 +11,7 @@ from tests.servers import MUST_RUN, SERVICES, program
 
 pytest_plugins = [
     "tests.servers.azure",
+    "tests.servers.ftp",
     "tests.servers.borgmatic",
     "tests.servers.browser",
     "tests.servers.google_drive",
