@@ -89,6 +89,7 @@ _COMMANDS: _Commands = {
     "list": records.list_backups,
     "show": records.show,
     "restore": restore.restore,
+    "restores": restore.list_restores,
     "verify": verify.verify,
     "prune": prune.prune,
     "pin": prune.pin,

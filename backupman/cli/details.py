@@ -22,14 +22,20 @@ from backupman.cli.output import (
 )
 from backupman.cli.tables import tables
 from backupman.manifest import ManifestShown
-from backupman.records import Backup, Delivery, DeliveryState, DriveFile, Status, now
+from backupman.records import Backup, Delivery, DeliveryState, DriveFile, Restore, Status, now
 from backupman.retention import FOR_EVER
 
 _TRIGGERS = {"manual": "by hand", "schedule": "by the schedule", "retry": "as a retry", "api": "over the API"}
 _ENDS = {"finished": "stored", "failed": "failed"}
 
 
-def tell(call: Call, backup: Backup, deliveries: Sequence[Delivery], manifest: ManifestShown | None = None) -> None:
+def tell(
+    call: Call,
+    backup: Backup,
+    deliveries: Sequence[Delivery],
+    manifest: ManifestShown | None = None,
+    restores: Sequence[Restore] = (),
+) -> None:
     """All blocks, on standard output; `deliveries` are the backup's, the oldest first."""
     out = console()
     out.print(mark(backup.status).append(f"  {one_line(backup.label, 1000)}", style="bold default"))
@@ -48,6 +54,7 @@ def tell(call: Call, backup: Backup, deliveries: Sequence[Delivery], manifest: M
         _heading(out, "Warnings")
         for warning in backup.warnings:
             print_marked("warning", warning, out, indent=2)
+    _restores(out, restores)
     if deliveries:
         _heading(out, "Messages")
         for delivery in deliveries:
@@ -117,6 +124,17 @@ def _drive(out: Console, backup: Backup, file: DriveFile) -> None:
         print_marked(file.status, f"{what}{file.status}{tries}", out, indent=2)
         if file.error:
             out.print(paragraph(unlabelled(file.error, file.label), 4, out), soft_wrap=True)
+
+
+def _restores(out: Console, restores: Sequence[Restore]) -> None:
+    if restores:
+        _heading(out, "Restores")
+    for restore in restores:
+        took = f", {span(restore.seconds)}" if restore.seconds is not None else ""
+        what = f"{restore.status} into {one_line(restore.target, 1000)}, {local(restore.created_at)}{took}"
+        print_marked(restore.status, what, out, indent=2)
+        if restore.error:
+            out.print(paragraph(restore.error, 4, out), soft_wrap=True)
 
 
 def _delivery(out: Console, delivery: Delivery) -> None:

@@ -100,6 +100,7 @@ def show(
         backup = store.backups.get(name)
         lines = store.run_logs.of(backup.id) if log else []
         manifest = None if log else store.proofs.shown(backup)
+        restores = [] if as_json or log else store.restores.list(backup.id)
         deliveries = [] if as_json or log else store.outbox.deliveries(backup_id=backup.id, limit=None)
     if log and as_json:
         print_json({"Id": backup.id, "Lines": lines})
@@ -109,4 +110,4 @@ def show(
         known = {"Manifest": manifest.document()} if manifest else {}
         print_json(BackupExtended.of(backup).document() | known)
     else:
-        details.tell(call, backup, list(reversed(deliveries)), manifest)
+        details.tell(call, backup, list(reversed(deliveries)), manifest, restores)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from backupman.config import Config, JobPlan
 from backupman.engine.locks import source_lock
+from backupman.engine.restoring import Restorer
 from backupman.engine.runner import Runner
 from backupman.engine.spools import Spools
 from backupman.errors import BackupmanError, BusyError
@@ -36,6 +37,7 @@ class Recovery:
         store: Store,
         spools: Spools,
         runner: Runner,
+        restorer: Restorer,
     ) -> None:
         self._config = config
         self._plans = plans
@@ -43,6 +45,7 @@ class Recovery:
         self._store = store
         self._spools = spools
         self._runner = runner
+        self._restorer = restorer
 
     def settle(self) -> list[Backup]:
         """Settle the dead runs; those whose dump waits in the spool come back, for their uploads to go on."""
@@ -55,6 +58,8 @@ class Recovery:
             with self._free(backup) as free:
                 if free:
                     self._spools.tidy(backup)
+        for restore in self._store.restores.pending(self._config.instance):
+            self._restorer.settle_dead(restore)
         return resumable
 
     @contextmanager

@@ -17,12 +17,13 @@ from backupman.engine.locks import source_lock
 from backupman.engine.restores import copies_of, origin_of, packed
 from backupman.engine.spools import Spools
 from backupman.engine.targets import Destination
-from backupman.errors import BackupmanError, BusyError
+from backupman.errors import BackupmanError, BusyError, NotFoundError
 from backupman.events import EventKind, Time, View
 from backupman.logs import about_backup
 from backupman.records import Backup, Event, Restore, Status, new_id, now
 from backupman.sources import Target
 from backupman.store import Store
+from backupman.store.restores import Announce
 from backupman.text import size, span
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,11 @@ class Restorer:
         self._store = store
         self._spools = spools
 
-    def task(self, order: RestoreOrder, restore_id: str) -> FillTask:
+    def check(self, order: RestoreOrder) -> None:
+        """Raise ConfigError or NotFoundError where it cannot even begin."""
+        self._task(order, "")
+
+    def _task(self, order: RestoreOrder, restore_id: str) -> FillTask:
         """What the data plane is to do.
 
         Raises:
@@ -119,7 +124,7 @@ class Restorer:
             KeyboardInterrupt: as it came, once the record is settled.
         """
         restore_id = new_id()
-        task = self.task(order, restore_id)
+        task = self._task(order, restore_id)
         with about_backup(order.backup), self._alone(order.destination) as locks:
             restore = self._begin(order, restore_id)
             begun(restore)
@@ -166,26 +171,33 @@ class Restorer:
             operator=order.operator,
         )
         log.info("%s: it is being restored into %s", backup.label, restore.target)
-        return self._store.restores.begin(restore, self._announce)
+        return self._store.restores.begin(restore, self._announcer(backup.job))
 
     def _settle(self, restore: Restore, outcome: "_Outcome") -> Restore:
-        settled = self._store.restores.settle(restore.id, outcome.enter, self._announce)
+        settled = self._store.restores.settle(restore.id, outcome.enter, self._announcer(self._job_of(restore)))
         if settled.status == Status.FAILED:
             log.error("%s", settled.error)
         else:
             log.info("%s", _sentence(settled))
         return settled
 
-    def _announce(self, restore: Restore) -> tuple[Event, Sequence[str]]:
-        kind = _KINDS[Status(restore.status)]
+    def _job_of(self, restore: Restore) -> str:
         try:
-            job = self._store.backups.get(restore.backup_id).job
-        except BackupmanError:  # its record went meanwhile
-            job = ""
-        shown = RestoreShown.of(restore).model_dump()
-        report = RestoreReport(**shown, job=job, reason=_sentence(restore))
-        event = Event(kind=kind, instance=restore.instance, job=job, payload=report.document())
-        return event, wanting(self._config, self._plans.get(job), kind)
+            return self._store.backups.get(restore.backup_id).job
+        except NotFoundError:  # its record went meanwhile
+            return ""
+
+    def _announcer(self, job: str) -> Announce:
+        """What is told of a restore; called inside a transaction, so it asks the store nothing."""
+
+        def announce(restore: Restore) -> tuple[Event, Sequence[str]]:
+            kind = _KINDS[Status(restore.status)]
+            shown = RestoreShown.of(restore).model_dump()
+            report = RestoreReport(**shown, job=job, reason=_sentence(restore))
+            event = Event(kind=kind, instance=restore.instance, job=job, payload=report.document())
+            return event, wanting(self._config, self._plans.get(job), kind)
+
+        return announce
 
     def _folder(self, restore_id: str) -> Path:
         return self._spools.folder / f"restore-{restore_id}.work"
