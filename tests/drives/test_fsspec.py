@@ -219,11 +219,6 @@ def test_a_filesystem_that_finds_nothing_is_not_believed(registered: None, tmp_p
         lambda: drive.delete(NAME),
         lambda: list(drive.list()),
     ]
-        lambda: drive.find(NAME),
-        lambda: drive.stat(NAME),
-        lambda: drive.delete(NAME),
-        lambda: list(drive.list()),
-    ]
     for call in calls:
         with pytest.raises(DriveError, match="can be looked at") as raised:
             call()
