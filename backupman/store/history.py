@@ -18,10 +18,13 @@ from backupman.records import (
     Event,
     Incident,
     Kind,
+    ManifestRecord,
     Notification,
+    Restore,
     Run,
     RunState,
     Status,
+    Verification,
 )
 from backupman.store.run_logs import RunLog
 
@@ -31,8 +34,11 @@ _D: Any = Delivery
 _E: Any = Event
 _I: Any = Incident
 _L: Any = RunLog
+_M: Any = ManifestRecord
 _N: Any = Notification
 _R: Any = Run
+_S: Any = Restore
+_V: Any = Verification
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 
@@ -47,7 +53,8 @@ class History:
         """Remove up to `limit` records of each table that an installation made before then; how many.
 
         A finished backup of ours stays, and so does a failed one with a copy on a drive or in the spool, a delivery
-        that is owed with its event, what is open or running, and the newest run of a job.
+        that is owed with its event, what is open or running, and the newest run of a job; of a backup that is still
+        there also what it held, and the newest proof of each copy and level.
         """
         return sum(
             (
@@ -57,6 +64,11 @@ class History:
                 self._remove(_I.id, and_(_I.instance == instance, _I.closed_at < before), limit),
                 self._remove(_B.id, _empty_backups(instance, before), limit, (DriveFile, "backup_id")),
                 self._remove(_N.id, _N.created_at < before, limit),
+                self._remove(_V.id, _older_proofs(instance, before), limit),
+                self._remove(
+                    _S.id, and_(_S.instance == instance, _S.created_at < before, _S.status != Status.PENDING), limit
+                ),
+                self._remove(_M.backup_id, _manifests_of_nothing(), limit),
                 self._remove(_L.backup_id, and_(_L.instance == instance, _L.updated_at < before), limit),
             )
         )
@@ -88,6 +100,19 @@ def _older_runs(instance: str, before: datetime) -> ColumnElement[bool]:
     newer: Any = aliased(Run)
     there = exists().where(newer.instance == _R.instance, newer.job == _R.job, newer.due_at > _R.due_at)
     return and_(_R.instance == instance, _R.due_at < before, _R.state != RunState.RUNNING, there)
+
+
+def _older_proofs(instance: str, before: datetime) -> ColumnElement[bool]:
+    """Without the newest good one of each copy and level, as long as its backup is there."""
+    newer: Any = aliased(Verification)
+    same = newer.backup_id == _V.backup_id, newer.drive == _V.drive, newer.level == _V.level
+    newest = and_(_V.good, ~exists().where(*same, newer.good, newer.at > _V.at), exists().where(_B.id == _V.backup_id))
+    return and_(_V.instance == instance, _V.at < before, ~newest)
+
+
+def _manifests_of_nothing() -> ColumnElement[bool]:
+    """Of backups that are gone, whosever they were: nobody can ask for them."""
+    return ~exists().where(_B.id == _M.backup_id)
 
 
 def _empty_backups(instance: str, before: datetime) -> ColumnElement[bool]:

@@ -7,6 +7,7 @@ import pytest
 from sqlmodel import Session, select
 
 from backupman.engine.history import purge
+from backupman.manifest import Manifest
 from backupman.records import (
     Backup,
     Delivery,
@@ -15,10 +16,13 @@ from backupman.records import (
     Event,
     Incident,
     Kind,
+    ManifestRecord,
     Notification,
+    Restore,
     Run,
     RunState,
     Status,
+    Verification,
 )
 from backupman.store import Store
 from backupman.store.jobs import Changes
@@ -169,3 +173,46 @@ def test_records_that_are_kept_for_longer_than_the_calendar_are_kept(sqlite_stor
 @pytest.mark.parametrize("keep", [timedelta(days=1), timedelta(days=400)])
 def test_an_empty_store_has_nothing_to_let_go(keep: timedelta, sqlite_store: Store) -> None:
     assert purge(sqlite_store, US, keep, START) == 0
+
+
+def test_old_proofs_go_but_the_newest_of_what_is_still_there(store: Store) -> None:
+    there, gone = backup_at(store, OLD, Status.FINISHED), "a backup that retention has removed"
+
+    def proof(backup_id: str, level: str, at: Any, **fields: Any) -> str:
+        known: dict[str, Any] = {"instance": US, "drive": "disk", "good": True, "seconds": 1.0} | fields
+        made = Verification(backup_id=backup_id, level=level, at=at, **known)
+        store.proofs.verified(made, "no such file")
+        return made.id
+
+    kept = [
+        proof(there, "restore", OLD),
+        proof(there, "checksum", OLD, drive="cloud"),
+        proof(there, "checksum", YOUNG),
+        proof(gone, "restore", YOUNG),
+        proof(gone, "restore", OLD, instance=THEM),
+    ]
+    for level, at in (("restore", OLD - DAY), ("checksum", OLD)):
+        proof(there, level, at)
+    proof(there, "restore", OLD, good=False)
+    proof(gone, "restore", OLD)
+    assert purge(store, US, KEEP, START) == 4
+    assert {record.id for record in everything(store, Verification)} == set(kept)
+
+
+def test_old_restores_go_and_manifests_go_with_their_backups(store: Store) -> None:
+    there = backup_at(store, OLD, Status.FINISHED)
+    for backup_id in (there, "gone"):
+        store.proofs.keep_manifest(backup_id, Manifest(provider="sqlite", facts={}))
+    with Session(store._engine) as session, session.begin():
+        for name, at, status in (("old", OLD, "failed"), ("young", YOUNG, "finished"), ("running", OLD, "pending")):
+            known: dict[str, Any] = {
+                "backup_id": there,
+                "instance": US,
+                "source": "shop",
+                "database": "shop",
+                "target": "shop_2",
+            }
+            session.add(Restore(id=name, label=name, created_at=at, status=status, **known))
+    assert purge(store, US, KEEP, START) == 2
+    assert {record.id for record in everything(store, Restore)} == {"young", "running"}
+    assert [record.backup_id for record in everything(store, ManifestRecord)] == [there]
