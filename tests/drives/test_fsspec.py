@@ -226,13 +226,13 @@ def test_a_filesystem_that_finds_nothing_is_not_believed(registered: None, tmp_p
         assert not raised.value.permanent
 
 
-def test_what_fsspec_does_not_know_is_said(tmp_path: Path) -> None:
+def test_what_fsspec_does_not_know_is_said(ftp: Ftp) -> None:
     with pytest.raises(DriveError, match=r"fsspec cannot use url or options: correct them .*nonsense"):
         fsspec_drive("nonsense://x").check()
     with pytest.raises(DriveError, match="needs a package that is not installed"):
         fsspec_drive("smb://host/share").check()
     with pytest.raises(DriveError, match="does not take these options"):
-        fsspec_drive("ftp://127.0.0.1/x", options={"timeout": "long"}).check()
+        ftp_drive(ftp, "x", options={"username": ["a", "list"]}).check()
 
 
 @pytest.mark.parametrize(
