@@ -216,11 +216,12 @@ class Restorer:
 
 @contextmanager
 def _target_lock(state_folder: Path, place: str) -> Iterator[int]:
-    try:
-        with source_lock(state_folder, f"restore into {place}", wait=False) as lock:
-            yield lock
-    except BusyError as error:
-        raise BusyError(f"another restore goes into {place} now: wait for it to end") from error
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(source_lock(state_folder, f"restore into {place}", wait=False))
+        except BusyError as error:
+            raise BusyError(f"another restore goes into {place} now: wait for it to end") from error
+        yield lock
 
 
 def _sentence(restore: Restore) -> str:
