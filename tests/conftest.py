@@ -18,6 +18,7 @@ pytest_plugins = [
     "tests.servers.gcs",  # behind the one that it imports
     "tests.servers.mariadb",
     "tests.servers.mysql",
+    "tests.servers.ntfy",
     "tests.servers.postgres",
     "tests.servers.receiver",
     "tests.servers.s3",
@@ -27,7 +28,8 @@ pytest_plugins = [
 ]
 
 # The services that are nothing but a program: the marker alone asks for them, the others have a fixture.
-PROGRAMS = SERVICES - {"postgres", "mariadb", "mysql", "s3", "azure", "smtp", "sftp", "webdav", "borgmatic", "browser"}
+SERVERS = {"postgres", "mariadb", "mysql", "s3", "azure", "smtp", "sftp", "webdav", "borgmatic", "ntfy", "browser"}
+PROGRAMS = SERVICES - SERVERS
 # Settings of the machine that programs of ours, their libraries or the tools they run would obey.
 FOREIGN = ("BACKUPMAN_", "AWS_", "PG", "MYSQL", "MARIADB", "XDG_", "SMTP")
 FOREIGN_PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}

@@ -23,6 +23,7 @@ SERVICES = frozenset(
         "sqlite3",
         "webhook",
         "borgmatic",
+        "ntfy",
         "promtool",
         "curl",
         "jq",
