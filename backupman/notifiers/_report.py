@@ -54,15 +54,15 @@ class Report:
     html: str
 
 
-def render(message: Message, folder: Path | None, label: str) -> Report:
-    """The report of an event; templates in `folder` come before the packaged ones.
+def render(message: Message, folder: Path | None, label: str, log: str = "") -> Report:
+    """The report of an event, with what is sent of its log; templates in `folder` come before the packaged ones.
 
     Raises:
         NotifyError: a template of the user's is broken; the sentence names its file and line.
     """
     if folder and not folder.is_dir():
         raise NotifyError(f"{label}: templates: there is no folder {folder}", permanent=True)
-    context = context_of(message)
+    context = context_of(message) | {"log": log}
     subject = one_line(_rendered(message.event, "subject", folder, context, label), TITLE_LENGTH)
     context["subject"] = subject
     text = _rendered(message.event, "txt", folder, context, label)

@@ -11,19 +11,22 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, getaddresses
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from backupman.errors import NotifyError
-from backupman.notifiers import Message, Notifier
+from backupman.notifiers import Message, Notifier, State
 from backupman.notifiers._network import Clock, utc_now
 from backupman.notifiers._report import Report, render
 from backupman.notifiers._smtp import LOGIN_PAUSE, LoginRefused, SmtpSettings, Submission
-from backupman.registry import Settings
+from backupman.notifiers._words import newest
+from backupman.registry import Settings, Size
 from backupman.text import one_line
 
 _NAME_LENGTH = 100
+_MOST_LOG = 2_000_000
+"""Bytes; servers refuse mails beyond some megabytes, and it is sent twice, as text and as a page."""
 
 
 def _address(text: str) -> Address:
@@ -61,6 +64,10 @@ class Mail(SmtpSettings, Notifier):
         default="", alias="from", description="The sender; default `smtp_user` if it is an address, or backupman@host."
     )
     destinations: list[Destination] = Field(default=[], description="Who gets the mails, each a mail of its own.")
+    send_logs: bool = Field(default=True, description="Sends the newest lines of the log of a backup that has ended.")
+    logs_size_limit: Annotated[Size, Field(ge=0)] = Field(
+        default=100_000, description="Bytes of the log, at most; `0` all that is kept."
+    )
     templates: Path | None = Field(default=None, description="Folder with templates that replace the packaged ones.")
 
     _login_refused_at: datetime | None = PrivateAttr(default=None)
@@ -150,7 +157,7 @@ class MailEndpoint:
                 f"{pause:.0f} s: check smtp_user and smtp_password",
                 retry_after=pause,
             )
-        content = compose(message, render(message, self.mail.templates, self.name), self.mail, self.destination)
+        content = compose(message, self._report(message), self.mail, self.destination)
         sender = self.mail.from_address().addr_spec
         try:
             return await Submission(self.name, self.mail).send(sender, self.destination.email, content.as_bytes())
@@ -158,9 +165,14 @@ class MailEndpoint:
             self.mail.login_was_refused(self.clock())
             raise
 
+    def _report(self, message: Message) -> Report:
+        sent = self.mail.send_logs and message.state != State.START
+        log = newest(message.log, self.mail.logs_size_limit or _MOST_LOG) if sent and message.log else ""
+        return render(message, self.mail.templates, self.name, log)
+
     def preview(self, message: Message) -> str:
         """From, To, Subject and the plain text of the mail."""
-        report = render(message, self.mail.templates, self.name)
+        report = self._report(message)
         mail = compose(message, report, self.mail, self.destination)
         head = "".join(f"{name}: {mail[name]}\n" for name in ("From", "To", "Subject", "Date", "Message-ID"))
         return self.mail.redact(f"{head}\n{report.text}")

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import Any, ClassVar
@@ -107,6 +108,20 @@ def test_what_identifies_a_mail_stays_over_attempts(smtp: Smtp) -> None:
     assert [(first[name], second[name]) for name in ("Message-ID", "Date")] == [
         (first[name], first[name]) for name in ("Message-ID", "Date")
     ]
+
+
+def test_the_newest_lines_of_the_log_follow_when_a_backup_has_ended(smtp: Smtp) -> None:
+    log = [f"2025-07-02T10:00:{n:02}Z INFO line <{n}> ß" for n in range(60)]
+    asyncio.run(endpoint(smtp).send(replace(message("backup_failure"), log=log)))
+    asyncio.run(endpoint(smtp, logs_size_limit=100).send(replace(message("backup_failure"), log=log)))
+    asyncio.run(endpoint(smtp, logs_size_limit=0).send(replace(message("backup_failure"), log=log)))
+    asyncio.run(endpoint(smtp, send_logs=False).send(replace(message("backup_failure"), log=log)))
+    asyncio.run(endpoint(smtp).send(replace(message("backup_start"), log=log)))
+    whole, cut, all_of_it, none, start = (parts(each.message) for each in smtp.mails)
+    assert "LOG\r\n" in whole[0] and "line <0> ß" in whole[0] and "line &lt;59&gt; ß" in whole[1]
+    assert "...\r\n" in cut[0] and "line <59> ß" in cut[0] and "line <50>" not in cut[0]
+    assert "line <0> ß" in all_of_it[0]
+    assert not [text for text in (*none, *start) if "INFO line" in text]
 
 
 def test_each_destination_gets_a_mail_of_its_own(smtp: Smtp) -> None:

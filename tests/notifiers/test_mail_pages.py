@@ -31,7 +31,7 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 @pytest.mark.parametrize("text", ["", LONG], ids=["usual", "long"])
 def test_every_mail_fits_any_width(page: Page, text: str) -> None:
     for kind in EVENTS:
-        page.set_content(render(message(kind, text), None, "mail").html)
+        page.set_content(render(message(kind, text), None, "mail", log=f"2025-07-02T10:00:00Z INFO {text}").html)
         for width in (320, 360, 800):
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate(WIDER) <= 0, f"{kind} is wider than {width}"
