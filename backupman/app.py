@@ -11,6 +11,7 @@ from backupman.engine.figures import Asked
 from backupman.engine.keeping import Keeping
 from backupman.engine.outcome import Observer
 from backupman.engine.pruning import Pruner
+from backupman.engine.reconciling import Reconciler
 from backupman.engine.recovery import Recovery
 from backupman.engine.restoring import Restorer
 from backupman.engine.runner import Runner
@@ -49,6 +50,7 @@ class App:
     keeping: Keeping
     pruner: Pruner
     verifier: Verifier
+    reconciler: Reconciler
     executor: Executor
     dispatcher: Dispatcher
 
@@ -89,6 +91,7 @@ class App:
             keeping=keeping,
             pruner=pruner,
             verifier=Verifier(config, jobs, store, spools),
+            reconciler=Reconciler(config, jobs, store),
             executor=Executor(config, runner, pruner),
             dispatcher=Dispatcher(config.deliveries, told, store, config.instance),
         )

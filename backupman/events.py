@@ -25,6 +25,7 @@ class EventKind(StrEnum):
     BACKUP_RECOVERED = "backup_recovered"
     SIZE_ANOMALY = "size_anomaly"
     PRUNE_REPORT = "prune_report"
+    RECONCILE_REPORT = "reconcile_report"
     VERIFY_SUCCESS = "verify_success"
     VERIFY_FAILURE = "verify_failure"
     RESTORE_START = "restore_start"

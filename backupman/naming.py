@@ -4,6 +4,12 @@ import re
 from datetime import UTC, datetime
 from hashlib import sha256
 
+_OBJECT = re.compile(r"(^|/)backup-[0-9]{14}-[0-9a-f]{8}[^/]*$")
+"""How `object_name` calls objects."""
+
+RESTORE_TXT = "RESTORE.txt"
+"""What stands beside the objects of a source: how to bring them back without Backupman."""
+
 
 def slug(text: str) -> str:
     """The text as a folder name of at most 87 bytes: lower case, `[a-z0-9._-]`, no dot or hyphen at its ends.
@@ -21,6 +27,11 @@ def object_name(source: str, database: str | None, backup_id: str, time: datetim
     """`<source>[/<database>]/backup-<YYYYMMDDHHMMSS>-<first 8 of the id><suffix>`, the time in UTC."""
     folders = [slug(source)] + ([slug(database)] if database is not None else [])
     return f"{'/'.join(folders)}/backup-{time.astimezone(UTC):%Y%m%d%H%M%S}-{backup_id[:8]}{suffix}"
+
+
+def is_object(name: str) -> bool:
+    """Whether an object is called as ours are, or as the sidecar of one."""
+    return bool(_OBJECT.search(name))
 
 
 def sidecar_name(name: str) -> str:

@@ -17,7 +17,8 @@ from backupman.manifest import Manifest
 VERSION = 2
 """Of the format. A reader takes what it knows of a newer one: keys are added, and none changes its meaning."""
 
-_NAME_LENGTH, _ID_LENGTH = 1024, 36
+_NAME_LENGTH = 1024
+_ID = "^[0-9a-f]{8}-[0-9a-f-]{27}$"
 
 Seal = Callable[[bytes], str]
 """Encrypts to whom the dump is encrypted to; an ASCII-armored age file."""
@@ -36,7 +37,7 @@ class Sidecar(Content):
     """A sidecar as it is read back. The first one that was ever written had no version, and less in it."""
 
     version: int = Field(default=1, description="Of this format.")
-    id: str = Field(min_length=8, max_length=_ID_LENGTH, description="The backup's id.")
+    id: str = Field(pattern=_ID, description="The backup's id.")
     label: str = Field(max_length=512)
     job: str = Field(max_length=255)
     source: str = Field(max_length=255)

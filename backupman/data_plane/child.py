@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NoReturn, TextIO
 
 from pydantic import BaseModel
 
-from backupman.data_plane import dumping, filling, restoring, uploading, verifying
+from backupman.data_plane import dumping, filling, mending, restoring, surveying, uploading, verifying
 from backupman.data_plane.protocol import (
     TASK,
     AbortTask,
@@ -33,7 +33,9 @@ from backupman.data_plane.protocol import (
     DropTask,
     Failed,
     FillTask,
+    ListTask,
     Logged,
+    MendTask,
     Remarks,
     RestoreTask,
     SessionOpened,
@@ -206,6 +208,8 @@ _DOERS: dict[type[BaseModel], Callable[[Any, Channel], None]] = {
     DatabasesTask: _list_databases,
     CheckTask: _check,
     DeleteTask: _delete,
+    ListTask: lambda task, channel: surveying.survey(task, channel.tell),
+    MendTask: lambda task, channel: mending.mend(task, channel.tell, _opener(channel)),
     AbortTask: lambda task, channel: uploading.abort(task),
     DownloadTask: lambda task, channel: _download(task),
     RestoreTask: lambda task, channel: restoring.restore(task, channel.tell),

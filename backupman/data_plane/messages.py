@@ -110,6 +110,30 @@ class Databases(BaseModel):
     names: list[str]
 
 
+class Held(BaseModel):
+    """An object that a drive holds; of a sidecar that is not on record the text. No name where only refs are known."""
+
+    ref: str
+    name: str = ""
+    size: int | None = None
+    checksums: dict[str, str] = {}
+    sidecar: str | None = None
+
+
+class Listed(BaseModel):
+    """Some of what a drive holds."""
+
+    type: Literal["listed"] = "listed"
+    objects: list[Held]
+
+
+class Unlisted(BaseModel):
+    """The drive cannot be listed: what follows are only the objects on record that are there."""
+
+    type: Literal["unlisted"] = "unlisted"
+    error: str
+
+
 class Deleted(BaseModel):
     """What came of removing one of a DeleteTask's `refs`, by its place there; `retained` is why the drive keeps it."""
 
@@ -169,6 +193,8 @@ Message = Annotated[
     | CopyFailed
     | Restored
     | Databases
+    | Listed
+    | Unlisted
     | Deleted
     | Drilled
     | Remarks

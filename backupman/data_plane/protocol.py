@@ -18,6 +18,8 @@ from backupman.data_plane.messages import (
     Drilled,
     Dumped,
     Failed,
+    Held,
+    Listed,
     Logged,
     Message,
     Phase,
@@ -27,6 +29,7 @@ from backupman.data_plane.messages import (
     Restoring,
     Retrying,
     SessionOpened,
+    Unlisted,
     Uploaded,
     UploadFailed,
 )
@@ -55,7 +58,11 @@ __all__ = [
     "Dumped",
     "Failed",
     "FillTask",
+    "Held",
+    "ListTask",
+    "Listed",
     "Logged",
+    "MendTask",
     "Message",
     "Packed",
     "Phase",
@@ -67,6 +74,7 @@ __all__ = [
     "Retrying",
     "SessionOpened",
     "Task",
+    "Unlisted",
     "UploadFailed",
     "UploadTask",
     "Uploaded",
@@ -166,6 +174,34 @@ class Copy(BaseModel):
     ref: str
 
 
+class ListTask(BaseModel):
+    """List what a drive holds: `objects` and `sidecars` are the refs on record, other sidecars of ours are read."""
+
+    kind: Literal["list"] = "list"
+    drive: DriveTask
+    objects: list[str]
+    sidecars: list[str]
+    retry: RetryPolicy
+
+
+class MendTask(BaseModel):
+    """Let a drive hold exactly this object, and its sidecar; what stands there and is not right goes first.
+
+    `ref` is where the object was; `copies` hold it on other drives. Without `read` an object of the right size counts.
+    """
+
+    kind: Literal["mend"] = "mend"
+    drive: DriveTask
+    object_name: str
+    ref: str | None
+    size: int | None
+    sha256: str
+    sidecar: dict[str, Any]
+    copies: list[Copy]
+    read: bool
+    retry: RetryPolicy
+
+
 class Packed(BaseModel):
     """How a dump is packed in its copies.
 
@@ -240,6 +276,8 @@ Task = Annotated[
     | DatabasesTask
     | CheckTask
     | DeleteTask
+    | ListTask
+    | MendTask
     | AbortTask
     | DownloadTask
     | RestoreTask

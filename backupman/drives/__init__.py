@@ -40,6 +40,14 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """An object in a listing: its ref, and the name that it was stored under."""
+
+    ref: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """What a drive can do, as data.
 
@@ -150,6 +158,11 @@ class Drive(Provider, ABC):
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[str]:
         """The refs of all objects whose name starts with `prefix`. Raises DriveError."""
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """The same with their names; as it stands where a ref is the name, or the path. Raises DriveError."""
+        before = self.path("x").removesuffix("x")
+        return (Entry(ref, ref.removeprefix(before)) for ref in self.list(prefix))
 
     def find(self, name: str) -> str | None:
         """The ref of exactly the object of that name, or None. Raises DriveError."""

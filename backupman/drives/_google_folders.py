@@ -9,6 +9,7 @@ from contextlib import suppress
 from threading import Lock
 from typing import Any
 
+from backupman.drives import Entry
 from backupman.drives._google_client import Connection
 from backupman.drives._google_errors import IdInUse
 from backupman.errors import DriveError, ObjectNotFound
@@ -53,8 +54,8 @@ class Folders:
         query = f"{_within(folders)} and name = {_quoted(name)} and mimeType != '{FOLDER}'"
         return [file["id"] for file in self._list(query)] if folders else []
 
-    def walk(self, folders: Sequence[str], prefix: str, path: str = "") -> Iterator[str]:
-        """The ids of all files below the folders whose path there begins with `prefix`."""
+    def walk(self, folders: Sequence[str], prefix: str, path: str = "") -> Iterator[Entry]:
+        """All files below the folders whose path there begins with `prefix`; a ref is an id."""
         if not folders:
             return
         inner: dict[str, list[str]] = {}
@@ -62,7 +63,7 @@ class Folders:
             whole = path + file["name"]
             if file["mimeType"] != FOLDER:
                 if whole.startswith(prefix):
-                    yield file["id"]
+                    yield Entry(file["id"], whole)
             elif f"{whole}/".startswith(prefix) or prefix.startswith(f"{whole}/"):
                 inner.setdefault(file["name"], []).append(file["id"])
         for name, ids in sorted(inner.items()):

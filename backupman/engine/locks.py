@@ -1,4 +1,4 @@
-"""The lock of a source: held while it is dumped, across threads and processes, and by the child that dumps it."""
+"""The locks of sources, held while they are dumped by the child that dumps them too, and of whoever reconciles."""
 
 import fcntl
 import os
@@ -11,6 +11,8 @@ from backupman.errors import BusyError, StoreError
 from backupman.naming import slug
 
 _POLL = 0.2
+_RECONCILE = "RECONCILE"
+"""No source's lock is called so: theirs are in lower case."""
 
 
 @contextmanager
@@ -23,18 +25,39 @@ def source_lock(
         BusyError: the source is being dumped already, and `wait` is false or `stop` asked to end the waiting.
         StoreError: the lock file cannot be made or locked.
     """
-    folder = state_folder / "locks"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(folder / slug(label), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _unusable(label, folder, error) from error
-    try:
+    with _lock(state_folder, slug(label), label) as (fd, folder):
         while not _taken(fd, label, folder):
             if not wait or stop():
                 raise BusyError(f"{label} is being backed up already; wait for it, or use --wait")
             time.sleep(_POLL)
         yield fd
+
+
+@contextmanager
+def reconcile_lock(state_folder: Path) -> Iterator[None]:
+    """Held by who compares records and drives; one at a time.
+
+    Raises:
+        BusyError: another one does.
+        StoreError: the lock file cannot be made or locked.
+    """
+    with _lock(state_folder, _RECONCILE, "reconcile") as (fd, folder):
+        if not _taken(fd, "reconcile", folder):
+            raise BusyError("another `backupman reconcile` is under way; wait for it to end")
+        yield
+
+
+@contextmanager
+def _lock(state_folder: Path, name: str, label: str) -> Iterator[tuple[int, Path]]:
+    """An open lock file, and its folder."""
+    folder = state_folder / "locks"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unusable(label, folder, error) from error
+    try:
+        yield fd, folder
     finally:
         os.close(fd)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from backupman.engine.alarms import IncidentReport
 from backupman.engine.pruning import PruneReport
+from backupman.engine.reconcile_report import ReconcileReport
 from backupman.engine.restoring import RestoreReport
 from backupman.engine.verify_report import VerifyReport
 from backupman.events import AlarmDrillReport, BackupExtended, EventKind, NotificationReport, View
@@ -19,6 +20,7 @@ PAYLOADS: Mapping[EventKind, type[View]] = {
     EventKind.BACKUP_RECOVERED: IncidentReport,
     EventKind.SIZE_ANOMALY: IncidentReport,
     EventKind.PRUNE_REPORT: PruneReport,
+    EventKind.RECONCILE_REPORT: ReconcileReport,
     EventKind.VERIFY_SUCCESS: VerifyReport,
     EventKind.VERIFY_FAILURE: VerifyReport,
     EventKind.RESTORE_START: RestoreReport,

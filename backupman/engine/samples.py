@@ -4,23 +4,15 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from backupman.config import Config, plans
 from backupman.engine.alarms import IncidentReport
 from backupman.engine.pruning import PruneReport
+from backupman.engine.reconcile_report import Review, report_of
 from backupman.engine.restoring import RestoreReport
 from backupman.engine.verify_report import VerifyReport
 from backupman.errors import NotifyError
-from backupman.events import (
-    AlarmDrillReport,
-    BackupExtended,
-    DriveFileExtended,
-    EventKind,
-    NotificationReport,
-    View,
-    iso,
-)
+from backupman.events import AlarmDrillReport, BackupExtended, DriveFileExtended, EventKind, NotificationReport, View
 from backupman.notifiers import Endpoint, Message, Notifier
 from backupman.records import new_id, now
 
@@ -89,8 +81,7 @@ def names(config: Config) -> list[str]:
 
 def sample(kind: EventKind, names: Mapping[str, str]) -> Message:
     """An event of that kind about nothing that has happened, which says so wherever it has words."""
-    shape = _SHAPES.get(kind)
-    payload = shape(kind, **names).document() if shape else _other(names)
+    payload = _SHAPES[kind](kind, **names).document()
     return Message(id=new_id(), event=kind, time=now(), payload=payload, log=[SENTENCE])
 
 
@@ -225,6 +216,10 @@ def _pruned(_: EventKind, *, job: str, source: str, instance: str) -> View:
     )
 
 
+def _reconciled(_: EventKind, *, job: str, source: str, instance: str) -> View:
+    return report_of(Review(LABEL), instance).model_copy(update={"reason": SENTENCE})
+
+
 def _verified(kind: EventKind, *, job: str, source: str, instance: str) -> View:
     return VerifyReport(
         label=LABEL,
@@ -270,12 +265,6 @@ def _drill(_: EventKind, *, job: str, source: str, instance: str) -> View:
     )
 
 
-def _other(names: Mapping[str, str]) -> dict[str, Any]:
-    """What every payload has that is not about one backup."""
-    known = {"Label": LABEL, **{name.title(): value for name, value in names.items()}}
-    return known | {"Time": iso(now()), "Reason": SENTENCE}
-
-
 _SHAPES = {
     EventKind.BACKUP_START: _backup,
     EventKind.BACKUP_REPORT: _backup,
@@ -287,6 +276,7 @@ _SHAPES = {
     EventKind.BACKUP_RECOVERED: _incident,
     EventKind.SIZE_ANOMALY: _incident,
     EventKind.PRUNE_REPORT: _pruned,
+    EventKind.RECONCILE_REPORT: _reconciled,
     EventKind.VERIFY_SUCCESS: _verified,
     EventKind.VERIFY_FAILURE: _verified,
     EventKind.RESTORE_START: _restored,

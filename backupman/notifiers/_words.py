@@ -25,6 +25,7 @@ _TITLES: Mapping[str, str] = {
     EventKind.BACKUP_STUCK: "Backup of {label} got stuck",
     EventKind.BACKUP_RECOVERED: "Backup of {label} is in order again",
     EventKind.SIZE_ANOMALY: "Backup of {label} has an odd size",
+    EventKind.RECONCILE_REPORT: "Records and drive {label} were compared",
     EventKind.VERIFY_SUCCESS: "The copies of {label} are right",
     EventKind.VERIFY_FAILURE: "A copy of {label} is not right",
     EventKind.RESTORE_START: "A restore of {label} has begun",

@@ -12,6 +12,7 @@ from sqlmodel import Session
 from backupman.errors import BackupmanError, StoreError
 from backupman.store._engines import engine, sqlite_file
 from backupman.store.backups import Backups
+from backupman.store.catalogue import Catalogue
 from backupman.store.copies import Copies
 from backupman.store.history import History
 from backupman.store.ingest import Ingest
@@ -43,6 +44,7 @@ class Store:
             self._engine = engine(self._url)
         self.backups = Backups(self._session)
         self.copies = Copies(self._session)
+        self.catalogue = Catalogue(self._session)
         self.history = History(self._session)
         self.ingest = Ingest(self._session)
         self.jobs = Jobs(self._session)

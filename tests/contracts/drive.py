@@ -295,6 +295,7 @@ class DriveContract:
         assert sorted(drive.list("shop/")) == sorted([refs["shop/a"], refs["shop/b"]])
         assert sorted(drive.list("shop")) == sorted(refs[name] for name in names[:3])
         assert list(drive.list("nowhere")) == []
+        assert sorted((entry.name, entry.ref) for entry in drive.entries("shop")) == sorted(list(refs.items())[:3])
 
     def test_check_leaves_nothing(self, drive: Drive, leftovers: Leftovers) -> None:
         drive.check()

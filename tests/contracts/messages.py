@@ -41,6 +41,8 @@ def message(kind: str = EventKind.BACKUP_REPORT, text: str = "", **changed: Any)
         payload = _restored(kind, text)
     elif kind == EventKind.PRUNE_REPORT:
         payload = _pruned(text)
+    elif kind == EventKind.RECONCILE_REPORT:
+        payload = _reconciled(text)
     elif kind.startswith(EventKind.ALARM_DRILL):
         payload = _drill(text)
     else:
@@ -69,6 +71,32 @@ def _incident(kind: str, text: str) -> dict[str, Any]:
         "Size": None,
         "UsualSize": None,
         "Reason": f"Mysql 1/shop has had no good backup since 2025-07-01 10:00 UTC{text}",
+    }
+
+
+def _reconciled(text: str) -> dict[str, Any]:
+    """A `ReconcileReport`."""
+    counts = dict.fromkeys(("Altered", "Bare", "Leftover", "Orphaned", "Unclaimed", "Foreign", "Mended"), 0)
+    found = {
+        "Finding": "missing",
+        "Object": f"mysql-1/backup-20250702100000-b4c3f1a0.sql.gz{text}",
+        "BackupId": "b4c3f1a0-1b1e-4b0e-8b4a-0e1b0e1b0e1b",
+        "Instance": None,
+        "Reason": "it is gone from the drive",
+        "Mended": None,
+        "Error": f"no other drive holds a copy of it{text}",
+    }
+    return counts | {
+        "Label": f"Mysql 1{text}",
+        "Job": "reconcile",
+        "Drive": f"Mysql 1{text}",
+        "Instance": f"db1{text}",
+        "Right": 23,
+        "Missing": 1,
+        "Failed": 1,
+        "Error": None,
+        "Objects": [found],
+        "Reason": f"Mysql 1: 1 missing; nothing was mended; 23 copies are as recorded{text}",
     }
 
 

@@ -26,7 +26,7 @@ def asked(kind: str, **settings: Any) -> dict[str, list[str]]:
 
 class TestCronitor(HttpNotifierContract):
     notifier_class = Cronitor
-    silent = frozenset({"restore_start", "prune_report", "alarm_drill"})
+    silent = frozenset({"restore_start", "prune_report", "reconcile_report", "alarm_drill"})
 
     @pytest.fixture
     def settings(self, receiver: Receiver, timeout: str) -> dict[str, Any]:

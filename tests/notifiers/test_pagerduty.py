@@ -47,7 +47,7 @@ class TestPagerDuty(HttpNotifierContract):
     notifier_class = PagerDuty
     good = Answer(202, body=b'{"status":"success","message":"Event processed","dedup_key":"k"}')
     delivered = frozenset({202})
-    silent = frozenset({"backup_start", "restore_start", "prune_report"})
+    silent = frozenset({"backup_start", "restore_start", "prune_report", "reconcile_report"})
     wordless = frozenset({"backup_report", "backup_success", "backup_recovered", "alarm_drill_recovered"})
 
     @pytest.fixture

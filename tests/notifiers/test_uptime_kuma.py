@@ -22,7 +22,7 @@ class TestUptimeKuma(HttpNotifierContract):
     good = Answer(body=b'{"ok":true}')
     delivered = frozenset({200, 201, 202})
     retried = frozenset({404})
-    silent = frozenset({"restore_start", "prune_report", "alarm_drill"})
+    silent = frozenset({"restore_start", "prune_report", "reconcile_report", "alarm_drill"})
 
     @pytest.fixture
     def settings(self, receiver: Receiver, timeout: str) -> dict[str, Any]:

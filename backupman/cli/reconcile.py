@@ -1,0 +1,103 @@
+"""`reconcile`: whether the records and what the drives hold fit together, and putting right what can be."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from backupman.cli.call import Call
+from backupman.cli.options import Json, known
+from backupman.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.text import Text
+
+    from backupman.engine.reconcile_report import Item, Review
+
+_FOREIGN_SHOWN = 10
+
+
+def reconcile(
+    call: Call,
+    drive: Annotated[
+        list[str] | None, typer.Option("--drive", metavar="LABEL", help="Only this drive; may be repeated.")
+    ] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Put right what can be; without it nothing is changed.")] = False,
+    adopt: Annotated[
+        list[str] | None,
+        typer.Option("--adopt", metavar="INSTANCE", help="Take what another instance has left for ours; see the docs."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare the records with what the drives hold.
+
+    Ends with 1 if something is wrong and was not mended. On a fresh host,
+    `--fix` makes all records anew from what the drives hold.
+
+    \b
+    Examples:
+      backupman reconcile
+      backupman reconcile --drive offsite --fix
+      backupman reconcile --fix --adopt old-host      old-host is no more
+    """
+    with call.app() as app:
+        drives = [each.label for each in app.config.drives]
+        for label in drive or []:
+            known("drive", label, drives)
+        chosen = [each for each in app.config.drives if not drive or each.label in drive]
+        reviews = []
+        for review in app.reconciler.reconcile(chosen, fix=fix, adopting=adopt or []):
+            reviews.append(review)
+            if not as_json:
+                _print(review, fix=fix, quiet=call.quiet)
+        instance = app.config.instance
+    if as_json:
+        _print_json(reviews, instance)
+    elif not fix and any(review.failed for review in reviews):
+        typer.echo(f"Put right what can be: {call.again('reconcile', '--fix')}", err=True)
+    raise typer.Exit(ExitCode.OK if all(review.good for review in reviews) else ExitCode.FAILED)
+
+
+def _print(review: "Review", *, fix: bool, quiet: bool) -> None:
+    from backupman.cli.output import console, print_marked, table
+    from backupman.engine.comparing import Finding
+    from backupman.engine.reconcile_report import sentence
+
+    if quiet and review.good and not review.mended:
+        return
+    out = console(stderr=True) if quiet else console()
+    print_marked("finished" if review.good else "failed", sentence(review), out)
+    if review.unlisted:
+        print_marked("warning", f"only what is on record was looked at: {review.unlisted}", out, indent=2)
+    shown = table("WHAT", "OBJECT", "WHY")
+    foreign = [item for item in review.items if item.found.kind == Finding.FOREIGN]
+    for item in [item for item in review.items if item.found.kind != Finding.FOREIGN] + foreign[:_FOREIGN_SHOWN]:
+        shown.add_row(_what(item), item.found.name, _why(item))
+    if shown.row_count:
+        out.print(shown)
+    if (more := sum(review.counts.values()) - shown.row_count) > 0:
+        out.print(f"… and {more:,} more")
+
+
+def _what(item: "Item") -> "Text":
+    from backupman.cli.output import mark
+
+    if item.mended:
+        return mark("finished", text=item.found.kind)
+    return mark("failed" if item.found.wrong else "dropped", text=item.found.kind)
+
+
+def _why(item: "Item") -> str:
+    said = (item.found.reason, item.mended, item.error)
+    return "; ".join(each for each in said if each)
+
+
+def _print_json(reviews: "Sequence[Review]", instance: str) -> None:
+    from backupman.cli.output import print_json
+    from backupman.engine.reconcile_report import report_of
+
+    results: list[dict[str, Any]] = [
+        report_of(review, instance).document() | {"Unlisted": review.unlisted} for review in reviews
+    ]
+    print_json({"Results": results})

@@ -1,0 +1,245 @@
+"""Compares the records with what the drives hold, and puts right what can be: `_one` tells it for one drive.
+
+Nothing is removed that is not on record as exactly ours, and nothing that stands there is replaced before another copy
+was read from end to end and is good.
+"""
+
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from backupman.config import Config, JobPlan, wanting
+from backupman.data_plane import DataPlane
+from backupman.data_plane.protocol import (
+    AbortTask,
+    Copy,
+    DriveTask,
+    Listed,
+    ListTask,
+    MendTask,
+    Message,
+    Phase,
+    SessionOpened,
+    Unlisted,
+    Uploaded,
+)
+from backupman.drives import Drive
+from backupman.engine.adopting import adopt
+from backupman.engine.comparing import Comparison, Finding, Found, Known, Object
+from backupman.engine.locks import reconcile_lock, source_lock
+from backupman.engine.reconcile_report import JOB, Item, Review, report_of, sentence
+from backupman.engine.tasks import whole_sidecar
+from backupman.errors import BackupmanError, BusyError
+from backupman.events import EventKind
+from backupman.records import Backup, DriveFile, Status
+from backupman.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Looks at drives one after the other; reports each one where something is wrong, or was."""
+
+    def __init__(self, config: Config, plans: Sequence[JobPlan], store: Store) -> None:
+        self._config = config
+        self._plans = {plan.label: plan for plan in plans}
+        self._store = store
+
+    def reconcile(self, drives: Sequence[Drive], *, fix: bool, adopting: Collection[str] = ()) -> Iterator[Review]:
+        """What came of each drive. With `fix` what can be is put right; `adopting` are other instances taken for ours.
+
+        Raises:
+            BusyError: somebody else does the same.
+        """
+        with reconcile_lock(self._config.state_folder):
+            for drive in drives:
+                review = self._one(drive, {self._config.instance, *adopting}, fix=fix)
+                self._report(review)
+                yield review
+
+    def _one(self, drive: Drive, instances: Collection[str], *, fix: bool) -> Review:
+        files = self._store.catalogue.on(self._config.instance, drive.label)
+        records = [_known(file) for file in files]
+        comparison = Comparison(instances, records)
+        review = Review(drive.label)
+        later: list[Found] = []
+
+        def take(message: Message) -> None:
+            if isinstance(message, Unlisted):
+                review.unlisted = message.error
+            if not isinstance(message, Listed):
+                return
+            for held in message.objects:
+                for found in comparison.add(Object(**held.model_dump())):
+                    if found.kind == Finding.ORPHANED:  # at once: of a whole bucket they do not fit into memory
+                        self._orphan(review, drive, found, fix=fix)
+                    else:
+                        later.append(found) if found.wrong else review.tell(Item(found))
+
+        try:
+            DataPlane().run(self._survey(drive, records), take)
+        except BackupmanError as error:
+            review.error = error.sentence
+            return review
+        for found in (*later, *comparison.rest()):
+            self._judge(review, drive, found, fix=fix)
+        wrong = sum(review.counts[kind] for kind in (Finding.MISSING, Finding.ALTERED, Finding.BARE))
+        review.right = sum(known.status == Status.FINISHED for known in records) - wrong
+        return review
+
+    def _survey(self, drive: Drive, records: Sequence[Known]) -> ListTask:
+        held = [known for known in records if known.status == Status.FINISHED]
+        return ListTask(
+            drive=_task(drive),
+            objects=[known.ref for known in held if known.ref],
+            sidecars=[known.sidecar_ref for known in held if known.sidecar_ref],
+            retry=self._config.retry.policy(),
+        )
+
+    def _orphan(self, review: Review, drive: Drive, found: Found, *, fix: bool) -> None:
+        assert found.sidecar is not None  # noqa: S101 - an orphan has one
+        backup = self._store.catalogue.backup(found.sidecar.id)
+        if backup and any(file.label == drive.label for file in backup.drive_files):
+            return  # it was begun after we had looked at the records
+        item = Item(found)
+        if fix:
+            try:
+                adopted = adopt(self._config, self._store, drive, found)
+                item.mended = f"it is on record again as {adopted.id[:8]}"
+            except BackupmanError as error:
+                item.error = error.sentence
+        _tell(review, item)
+
+    def _judge(self, review: Review, drive: Drive, found: Found, *, fix: bool) -> None:
+        """Look at the records again before anything is said of them: they may have changed since."""
+        item = Item(found)
+        if found.known and found.wrong:
+            file = self._as_it_was(found.known)
+            if file is None:
+                return
+            if fix:
+                self._mend(drive, file.backup, item, found.known)
+        _tell(review, item)
+
+    def _as_it_was(self, known: Known) -> DriveFile | None:
+        """The record, unless it is another by now: the copy was removed, or is being uploaded."""
+        file = self._store.catalogue.file(known.id)
+        return file if file and _known(file) == known else None
+
+    def _mend(self, drive: Drive, backup: Backup, item: Item, known: Known) -> None:
+        try:
+            with source_lock(self._config.state_folder, backup.source, wait=False) as lock:
+                if file := self._as_it_was(known):
+                    self._put_right(drive, file, item, lock)
+        except BusyError:
+            item.error = f"{backup.source} is being backed up: try again when that has ended"
+        except BackupmanError as error:
+            item.error = error.sentence
+
+    def _put_right(self, drive: Drive, file: DriveFile, item: Item, lock: int) -> None:
+        backup, left = file.backup, item.found.kind == Finding.LEFTOVER
+        if not left or (item.found.object and backup.dump_status == Status.FINISHED):
+            try:
+                self._copy(drive, file, item, lock)
+            except BackupmanError:
+                if not left:
+                    raise
+            else:
+                return
+        task = _task(drive, file.session)
+        retry = self._config.retry.policy()
+        DataPlane().run(AbortTask(object_name=backup.object_name, drives=[task], retry=retry), keep_fds=(lock,))
+        self._store.backups.change_drive_file(backup.id, drive.label, session=None)
+        item.mended = "what the failed upload has left was removed"
+
+    def _copy(self, drive: Drive, file: DriveFile, item: Item, lock: int) -> None:
+        backup, bare = file.backup, item.found.kind == Finding.BARE
+        done = "its sidecar was written again" if bare else "it was read, and is what was stored"
+
+        def take(message: Message) -> None:
+            nonlocal done
+            if isinstance(message, Phase):
+                done = "it was copied anew from another drive"
+            elif isinstance(message, SessionOpened):
+                self._store.backups.change_drive_file(backup.id, drive.label, session=message.session)
+            elif isinstance(message, Uploaded):
+                fields = _about(message) | {"sha256": backup.sha256}
+                self._store.catalogue.mended(file.id, **fields)
+                item.error = message.sidecar_error
+                item.mended = None if bare and message.sidecar_error else done
+
+        DataPlane().run(self._mend_task(drive, file, read=not bare), take, keep_fds=(lock,))
+
+    def _mend_task(self, drive: Drive, file: DriveFile, *, read: bool) -> MendTask:
+        backup = file.backup
+        held = {
+            other.label: other.ref
+            for other in backup.drive_files
+            if other.id != file.id and other.status == Status.FINISHED and other.ref
+        }
+        plan = self._plans.get(backup.job)
+        pipeline = plan.pipeline if plan else self._config.pipeline
+        manifest = self._store.proofs.manifest(backup.id)
+        return MendTask(
+            drive=_task(drive),
+            object_name=backup.object_name,
+            ref=file.ref,
+            size=backup.stored_size,
+            sha256=backup.sha256 or "",
+            sidecar=whole_sidecar(self._config, pipeline, backup, manifest),
+            copies=[
+                Copy(drive=_task(each), ref=held[each.label]) for each in self._config.drives if each.label in held
+            ],
+            read=read,
+            retry=self._config.retry.policy(),
+        )
+
+    def _report(self, review: Review) -> None:
+        said = sentence(review)
+        if review.good and not review.mended:
+            log.info("%s", said)
+            return
+        log.log(logging.INFO if review.good else logging.WARNING, "%s", said)
+        kind = EventKind.RECONCILE_REPORT
+        report = report_of(review, self._config.instance)
+        told = wanting(self._config, None, kind)
+        self._store.outbox.announce(kind, JOB, report.instance, report.document(), told)
+
+
+def _known(file: DriveFile) -> Known:
+    return Known(
+        id=file.id,
+        backup_id=file.backup_id,
+        name=file.backup.object_name,
+        status=file.status,
+        ref=file.ref,
+        sidecar_ref=file.sidecar_ref,
+        size=file.size,
+        checksums=file.checksums,
+        verify_error=file.verify_error,
+        session=file.session,
+        waits=bool(file.backup.dump_path),
+    )
+
+
+def _task(drive: Drive, session: str | None = None) -> DriveTask:
+    return DriveTask(label=drive.label, settings=drive.revealed(), leftover_session=session)
+
+
+def _about(message: Uploaded) -> dict[str, Any]:
+    return {
+        "ref": message.ref,
+        "size": message.size,
+        "checksums": message.checksums,
+        "sidecar_ref": message.sidecar_ref,
+    }
+
+
+def _tell(review: Review, item: Item) -> None:
+    review.tell(item)
+    if item.found.wrong:
+        what = f"{review.drive}: {item.found.name}: {item.found.reason}"
+        if item.mended:
+            log.info("%s: %s", what, item.mended)
+        else:
+            log.warning("%s%s", what, f": {item.error}" if item.error else "")

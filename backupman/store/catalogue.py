@@ -1,0 +1,84 @@
+"""The copies that a drive should hold, whatever came of them; copies that were found there and are put on record."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from sqlalchemy.orm import contains_eager
+from sqlmodel import Session, select
+
+from backupman.errors import BackupmanError
+from backupman.records import Backup, DriveFile, Kind, Status, now
+from backupman.settling import settle
+
+Sessions = Callable[[], AbstractContextManager[Session]]
+# As SQLAlchemy sees them: SQLModel types them as the records' own values.
+_FILE_BACKUP: Any = DriveFile.backup
+_BACKUP_FILES: Any = Backup.drive_files
+
+
+class Catalogue:
+    """An instance's own copies by their drive."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def on(self, instance: str, drive: str) -> Sequence[DriveFile]:
+        """Every drive file of a drive, of any status, each with its backup."""
+        with self._sessions() as session:
+            query = (
+                select(DriveFile)
+                .join(Backup)
+                .where(Backup.instance == instance, Backup.kind == Kind.OWN, DriveFile.label == drive)
+                .options(contains_eager(_FILE_BACKUP).lazyload(_BACKUP_FILES))
+            )
+            return session.exec(query).all()
+
+    def file(self, drive_file_id: str) -> DriveFile | None:
+        """One drive file as it is now, with its backup and the copies beside it."""
+        with self._sessions() as session:
+            file = session.get(DriveFile, drive_file_id)
+            if file:
+                _ = file.backup.drive_files  # loaded while the session lasts
+            return file
+
+    def backup(self, backup_id: str) -> Backup | None:
+        """The backup of exactly that id."""
+        with self._sessions() as session:
+            return session.get(Backup, backup_id)
+
+    def adopt(self, backup: Backup, file: DriveFile) -> Backup:
+        """Record a finished copy that was found: with its backup, or as one more copy of a backup that is on record.
+
+        Raises:
+            BackupmanError: another backup has that id, or another copy of it is on record for the drive.
+        """
+        with self._sessions() as session:
+            known = session.get(Backup, backup.id)
+            if known is None:
+                backup.drive_files = [file]
+                backup.status = settle(backup.dump_status, backup.drive_files)
+                session.add(backup)
+                return backup
+            if (known.object_name, known.sha256) != (backup.object_name, backup.sha256):
+                raise BackupmanError(f"another backup with the id {backup.id} is on record", permanent=True)
+            if any(each.label == file.label for each in known.drive_files):
+                raise BackupmanError("a copy of it is on record already", permanent=True)
+            known.drive_files.append(file)
+            known.drive_files.sort(key=lambda each: each.position)
+            known.updated_at = now()
+            return known
+
+    def mended(self, drive_file_id: str, **fields: Any) -> None:
+        """A copy is what it should be again; nothing is known against it any more."""
+        with self._sessions() as session:
+            file = session.get(DriveFile, drive_file_id)
+            if file is None:
+                return
+            for name, value in (fields | {"error": None, "verify_error": None, "session": None}).items():
+                setattr(file, name, value)
+            file.updated_at = now()
+            if file.status != Status.FINISHED:
+                file.status = Status.FINISHED
+                backup = file.backup
+                backup.status = settle(backup.dump_status, backup.drive_files)
