@@ -20,6 +20,7 @@ from backupman.engine.history import purge
 from backupman.engine.live import Live
 from backupman.engine.runner import Order
 from backupman.engine.scheduler import Scheduler
+from backupman.engine.verify_schedule import VerifySchedule
 from backupman.errors import BackupmanError, BusyError, ConfigError
 from backupman.records import now
 
@@ -30,7 +31,8 @@ _TICK = 0.2
 _RECOVER_EVERY = timedelta(seconds=10)
 _CHECK_EVERY = timedelta(minutes=1)
 _DRILL_EVERY = timedelta(seconds=20)
-"""How soon it is noticed that an alarm drill is due, or has failed."""
+"""How soon it is noticed that an alarm drill is due or has failed, and that copies are to be verified."""
+_SWEEP_EVERY = timedelta(minutes=10)
 _PURGE_EVERY = timedelta(days=1)
 _BEAT_EVERY = timedelta(seconds=10)
 _DEAD_AFTER = timedelta(minutes=5)
@@ -64,6 +66,7 @@ class Daemon:
         config, store = self.app.config, self.app.store
         self.deadlines = Deadlines(store, config.instance, clock)
         self.alarm_drills = AlarmDrills(store, config.instance, clock)
+        self.verifying = VerifySchedule(store, config.instance, clock)
         self.scheduler = Scheduler(store, config.instance, config.state_folder, self.run, self.deadlines.missed, clock)
         self._dispatcher = Thread(target=self._dispatch, name="dispatcher", daemon=True)
 
@@ -75,10 +78,13 @@ class Daemon:
         self._dispatcher.start()
         self.deadlines.watch(self.app.config, self.app.plans)
         self.alarm_drills.watch(self.app.config)
+        self.verifying.watch(self.app.plans, self.app.verifier)
         self.scheduler.start(self.app.plans)
         self.scheduler.every(_RECOVER_EVERY, "recovery", self.recover)
         self.scheduler.every(_CHECK_EVERY, _DEADLINES, self.deadlines.check)
         self.scheduler.every(_DRILL_EVERY, LANE, self.alarm_drills.check)
+        self.scheduler.every(_DRILL_EVERY, "verifying", self.verifying.check)
+        self.scheduler.every(_SWEEP_EVERY, "drills", self.verifying.sweep)
         self.scheduler.every(_PURGE_EVERY, "history", self._purge)
         self.scheduler.every(_BEAT_EVERY, "heartbeat", self._beat)
 
@@ -135,6 +141,7 @@ class Daemon:
             self.deadlines.watch(fresh.config, fresh.plans)
             self.scheduler.reschedule(fresh.plans)
             self.alarm_drills.watch(fresh.config)
+            self.verifying.watch(fresh.plans, fresh.verifier)
         except BackupmanError as error:
             self.app = before
             log.error("the config was not taken, the old one stays: %s", error.sentence)
@@ -163,6 +170,7 @@ class Daemon:
         deadline = time.monotonic() + grace.total_seconds()
         while _busy(apps) and time.monotonic() < deadline and not self._hurried.wait(_TICK):
             pass
+        self.verifying.stop("backupman was stopped")
         for app in apps:
             app.executor.stop("backupman was stopped")
         while _busy(apps):

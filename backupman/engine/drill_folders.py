@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,14 +51,14 @@ class DrillFolders:
         self._folder = config.verify.folder or config.state_folder / "drills"
 
     @contextmanager
-    def of(self, source: str) -> Iterator[DrillFolder]:
-        """The source's folder, new; nothing of it is there afterwards.
+    def of(self, source: str, stop: Callable[[], bool] = lambda: False) -> Iterator[DrillFolder]:
+        """The source's folder, new; nothing of it is there afterwards. Waits for another drill of the source to end.
 
         Raises:
-            BusyError: a copy of the source is being drilled already.
+            BusyError: `stop` asked to end the waiting.
             BackupmanError: the folder cannot be made, or what a dead drill has left cannot be dropped.
         """
-        with self._held(source) as lock:
+        with self._held(source, wait=True, stop=stop) as lock:
             folder = DrillFolder((self._folder / slug(source)).absolute(), lock)
             self._clear(folder.path)
             try:
@@ -78,7 +78,7 @@ class DrillFolders:
         """Remove what dead drills have left; what cannot be dropped yet stays noted."""
         for path in self._folder.iterdir() if self._folder.is_dir() else ():
             try:
-                with self._held(path.name):
+                with self._held(path.name, wait=False):
                     self._clear(path)
             except BusyError:
                 continue
@@ -86,12 +86,9 @@ class DrillFolders:
                 log.warning("%s", error.sentence)
 
     @contextmanager
-    def _held(self, source: str) -> Iterator[int]:
-        try:
-            with source_lock(self._config.state_folder, f"drill-{slug(source)}", wait=False) as lock:
-                yield lock
-        except BusyError as error:
-            raise BusyError(f"a copy of {source} is in a drill already: wait for its end") from error
+    def _held(self, source: str, *, wait: bool, stop: Callable[[], bool] = lambda: False) -> Iterator[int]:
+        with source_lock(self._config.state_folder, f"drill-{slug(source)}", wait=wait, stop=stop) as lock:
+            yield lock
 
     def _clear(self, path: Path) -> None:
         if not path.is_dir():

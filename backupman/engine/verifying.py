@@ -18,7 +18,7 @@ from backupman.engine.drill_folders import DrillFolder, DrillFolders
 from backupman.engine.spools import Spools
 from backupman.engine.verify_report import Checked, Tally
 from backupman.engine.verify_tasks import VerifyTasks, environment
-from backupman.errors import BackupmanError, Interrupted
+from backupman.errors import BackupmanError, BusyError, Interrupted
 from backupman.events import EventKind
 from backupman.pipeline.encryption import identities_in
 from backupman.records import Backup, DriveFile, Status, Verification, now
@@ -96,8 +96,8 @@ class Verifier:
                 raise Interrupted("verifying was stopped")
             drill = self._look(backup, file, level, identities)
             error = "; ".join(drill.problems) or None if drill else None
-        except Interrupted:
-            raise
+        except (Interrupted, BusyError) as stopped:  # while it waited for another drill's end
+            raise Interrupted(f"{backup.label}: verifying was stopped") from stopped
         except BackupmanError as failure:
             error = failure.sentence if not unreadable else f"{failure.sentence}: {unreadable}"
         if error:
@@ -111,7 +111,7 @@ class Verifier:
         if level == "checksum":
             self._run(self._tasks.task(backup, file, level, identities, Path()), ())
             return None
-        with self.folders.of(backup.source) as folder:
+        with self.folders.of(backup.source, lambda: self._stopped) as folder:
             task = self._tasks.task(backup, file, level, identities, folder.work)
             if level == "structure":
                 self._run(task, (folder.lock,))
