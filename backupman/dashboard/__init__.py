@@ -3,7 +3,21 @@
 from fastapi import FastAPI
 
 from backupman.api.secret import Secret
-from backupman.dashboard import backup, deeds, history, live, overview, pages, signing_in
+from backupman.dashboard import (
+    backup,
+    deeds,
+    history,
+    live,
+    notifications,
+    notifiers,
+    outbox,
+    overview,
+    pages,
+    plans,
+    settings,
+    signing_in,
+    storage,
+)
 from backupman.dashboard.reading import Reading
 from backupman.dashboard.sessions import Sessions
 
@@ -13,6 +27,19 @@ def add_dashboard(api: FastAPI) -> FastAPI:
     api.state.sessions = Sessions(Secret(api.state.daemon.app.config.state_folder))
     api.state.reading = Reading()
     api.include_router(pages.static)
-    for page in (signing_in, overview, history, backup, deeds, live):
+    for page in (
+        signing_in,
+        overview,
+        history,
+        backup,
+        deeds,
+        live,
+        plans,
+        storage,
+        outbox,
+        notifications,
+        notifiers,
+        settings,
+    ):
         api.include_router(page.router)
     return api

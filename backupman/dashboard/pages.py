@@ -32,7 +32,17 @@ _HEADERS = {
 }
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 _FOR_GOOD = "public, max-age=31536000, immutable"
-_NAV = [("Overview", "/", "read"), ("History", "/backups", "read")]
+_NAV = [
+    ("Overview", "/", "read"),
+    ("History", "/backups", "read"),
+    ("Jobs", "/jobs", "read"),
+    ("Storage", "/storage", "read"),
+    ("Deliveries", "/deliveries", "read"),
+    ("Events", "/events", "read"),
+    ("Notifications", "/notifications", "read"),
+    ("Notifiers", "/notifiers", "read"),
+    ("Config", "/config", "admin"),
+]
 """The pages of the menu, each with the scope that shows it."""
 _TONES = {403: "You may not do this", 404: "There is no such page", 409: "Not now", 429: "Too often"}
 
@@ -71,7 +81,14 @@ def address(request: Request, path: str, **query: Any) -> str:
     """The address of a page of ours, below the path of a proxy's; what is None or empty in its query is left out."""
     asked = urlencode({name: value for name, value in query.items() if value not in (None, "")})
     root: str = request.scope.get("root_path", "")
-    return root + quote(path, safe="/?&=%+-._~:") + (f"?{asked}" if asked else "")
+    joint = "&" if "?" in path else "?"
+    return root + quote(path, safe="/?&=%+-._~:") + (f"{joint}{asked}" if asked else "")
+
+
+def within(following: str) -> str:
+    """A page of ours to go on with, and never one of another site."""
+    ours = following.startswith("/") and not following.startswith(("//", "/\\", "/sign-")) and following.isprintable()
+    return following if ours else "/"
 
 
 @static.get("/static/{name}")

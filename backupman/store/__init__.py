@@ -17,6 +17,7 @@ from backupman.store.copies import Copies
 from backupman.store.history import History
 from backupman.store.ingest import Ingest
 from backupman.store.jobs import Jobs
+from backupman.store.listings import Listings
 from backupman.store.migrating import migrate
 from backupman.store.outbox import Announcement, Outbox
 from backupman.store.proofs import Proofs
@@ -48,6 +49,7 @@ class Store:
         self.history = History(self._session)
         self.ingest = Ingest(self._session)
         self.jobs = Jobs(self._session)
+        self.listings = Listings(self._session)
         self.outbox = Outbox(self._session)
         self.proofs = Proofs(self._session)
         self.restores = Restores(self._session)

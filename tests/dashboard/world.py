@@ -135,7 +135,17 @@ def two_months(store: Store) -> None:
             bad = (source == "orders" and night < 3) or (source == "blog" and night in (17, 18, 41))
             why = f"{source}: the server closed the connection unexpectedly: look at its log" if bad else None
             status = Status.FAILED if bad else Status.FINISHED
-            past(store, source, at, size=grown, status=status, error=why, verified=night % 7 == 2 and source != "wiki")
+            told = ("webhook/Operations",) if night < 2 else ()
+            past(
+                store,
+                source,
+                at,
+                size=grown,
+                status=status,
+                error=why,
+                verified=night % 7 == 2 and source != "wiki",
+                endpoints=told,
+            )
     store.run_logs.append(store.backups.get("latest").id, INSTANCE, LINES)
     incident = Incident(
         instance=INSTANCE, kind=EventKind.BACKUP_LATE, job="nightly", source="orders", database="orders",
@@ -186,6 +196,8 @@ def pages(store: Store) -> dict[str, str]:
     newest = store.backups.list(limit=1)[0].id
     failed = store.backups.list(BackupFilter(status="failed"), limit=1)
     found = {"overview": "/", "history": "/backups", "backup": f"/backups/{newest}"}
+    found |= {name: f"/{name}" for name in ("jobs", "storage", "deliveries", "events", "notifications", "notifiers")}
+    found |= {"config": "/config", "event": f"/events/{an_event(store).id}"}
     return found | ({"failed": f"/backups/{failed[0].id}"} if failed else {})
 
 

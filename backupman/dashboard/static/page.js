@@ -35,6 +35,7 @@
     }
   };
   times();
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   setInterval(times, 1000);
 
   document.addEventListener("submit", (event) => {

@@ -1,0 +1,76 @@
+"""What each drive holds, and what the retention will remove at the next run, with its reasons."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from backupman.api.keys import Served
+from backupman.config.plans import JobPlan
+from backupman.daemon import Daemon
+from backupman.dashboard.doors import PageRoute, Reader
+from backupman.dashboard.pages import render
+from backupman.engine.pruning import Pruner, Step
+from backupman.records import now
+from backupman.store.listings import Held
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+_WEEK = timedelta(days=7)
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What becomes of the copies of a job on a drive when it runs next; `going` are the first of them that leave."""
+
+    job: str
+    drive: str
+    at: datetime | None
+    rules: bool
+    kept: int
+    leaving: int
+    count: int
+    going: Sequence[Step]
+    warnings: Sequence[str]
+
+
+@router.get("/storage")
+def storage(daemon: Served, visit: Reader, request: Request) -> Response:
+    """Every drive of the config, and those that the records still name."""
+    held = daemon.app.store.listings.held(now() - _WEEK)
+    drives = {drive.label: drive.provider for drive in daemon.app.config.drives}
+    outlooks = [outlook for plan in daemon.app.plans for outlook in _outlooks(daemon, plan)]
+    return render(
+        request,
+        "storage",
+        visit,
+        drives=drives | {label: "not in the config any more" for label in held if label not in drives},
+        held=held,
+        nothing=Held(0, 0, 0),
+        outlooks=outlooks,
+    )
+
+
+def _outlooks(daemon: Daemon, plan: JobPlan) -> Iterator[Outlook]:
+    """What the next run of a job would remove, as things are: a copy that it makes itself does not count yet."""
+    due = next(iter(daemon.upcoming(plan, 1)), None)
+    pruner = Pruner(daemon.app.config, daemon.app.store, lambda: due or now())
+    ruled = [drive for drive in plan.drives if plan.retention_on(drive) and drive.capabilities.deletes]
+    planned = [pruner.plan(plan, source) for source in plan.sources] if ruled else []
+    for drive in plan.drives:
+        steps = [step for each in planned for step in each.steps if step.file.label == drive.label]
+        going = [step for step in steps if step.action in ("delete", "mark")]
+        yield Outlook(
+            job=plan.label,
+            drive=drive.label,
+            at=due,
+            rules=drive in ruled,
+            kept=len(steps) - len(going),
+            leaving=sum(step.file.size or 0 for step in going),
+            count=len(going),
+            going=sorted(going, key=lambda step: step.file.backup.created_at)[:_SHOWN],
+            warnings=[words for each in planned for words in each.warnings if drive.label in words],
+        )
