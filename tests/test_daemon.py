@@ -1,5 +1,6 @@
 """The daemon itself, in the test's own process: what it keeps of earlier configs, and of old records."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import pytest
 import yaml
 
 from backupman.daemon import Daemon
+from backupman.engine.reaching import reached
 from backupman.engine.runner import Order
 from backupman.records import now
 from backupman.store.backups import BackupFilter
 from backupman.store.ingest import Recipient, Reported
 from tests.e2e.world import wait_for
+from tests.servers.receiver import Receiver
 
 
 @pytest.fixture
@@ -89,3 +92,21 @@ def test_old_records_go_at_the_start(config_file: Path) -> None:
         assert [kept.message for kept in store.backups.list(BackupFilter(kind="ingested"))] == ["29 days ago"]
     finally:
         daemon.stop(daemon.app.config.shutdown_grace)
+
+
+def test_an_alarm_drill_is_held_when_it_is_due(config_file: Path, receiver: Receiver) -> None:
+    config = yaml.safe_load(config_file.read_text())
+    config["notifiers"] = {"webhook": {"endpoints": [{"name": "Ops", "url": f"{receiver.url}/hook"}]}}
+    config["alarm_drill"] = {"cron": "* * * * * *"}
+    config_file.write_text(yaml.safe_dump(config))
+    daemon = Daemon(config_file)
+    try:
+        daemon.start()
+        daemon.scheduler.soon("alarm drill")
+        wait_for(lambda: receiver.requests)
+        assert json.loads(receiver.requests[0].body)["Event"] == "alarm_drill"
+        wait_for(
+            lambda: [each.result.outcome for each in reached(daemon.app.config, daemon.app.store, now())] == ["proven"]
+        )
+    finally:
+        daemon.stop(timedelta(0))
