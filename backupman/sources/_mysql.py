@@ -1,16 +1,17 @@
 """What the sources `mysql` and `mariadb` share: what is dumped, by which program, and when it is whole."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, BinaryIO, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from backupman.errors import DumpError, SourceError
-from backupman.sources import GLOBALS, Dump
+from backupman.manifest import Manifest, TableRows
+from backupman.sources import GLOBALS, Dump, Origin, Target
 from backupman.sources._mysql_accounts import accounts_script
 from backupman.sources._mysql_client import (
     ENVIRONMENT,
@@ -21,9 +22,12 @@ from backupman.sources._mysql_client import (
     must_be_harmless,
     system_arguments,
 )
+from backupman.sources._mysql_content import count_rows, letters_of, scalar
 from backupman.sources._mysql_grants import Grants, account
 from backupman.sources._mysql_locks import LockWatch
+from backupman.sources._mysql_manifest import Count, counted, counting_of
 from backupman.sources._mysql_preflight import Preflight
+from backupman.sources._mysql_restore import Restoration, exists, remove
 from backupman.sources._mysql_server import MysqlServer, Session
 from backupman.sources._process import descriptor, environment, running, secret_file
 
@@ -33,6 +37,8 @@ _SYSTEM = ("information_schema", "performance_schema", "sys", "mysql", "ndbinfo"
 
 class MysqlSource(MysqlServer):
     """One, some or all databases of a MySQL or MariaDB server; the server decides which program dumps them."""
+
+    restores: ClassVar[bool] = True
 
     db_name: str | None = Field(default=None, min_length=1, description="The one database to dump.")
     databases: Literal["all"] | Annotated[list[str], Field(min_length=1)] | None = Field(
@@ -99,16 +105,30 @@ class MysqlSource(MysqlServer):
     @contextmanager
     def dump(self, database: str, folder: Path) -> Iterator[Dump]:
         with self.session(database) as session:
+            facts = {"server": session.flavour, "server_version": session.version}
             if database != GLOBALS:
-                opened = self._database(session, database)
+                opened = self._database(session, database, facts)
             elif session.flavour == "MariaDB":
-                opened = self._accounts(session)
+                opened = self._accounts(session, facts)
             else:
-                script = accounts_script(session).encode()
-                opened = nullcontext(Dump(io.BytesIO(script), facts={"tool": "backupman"}))
+                opened = self._script(session, facts)
             with opened as dump:
-                dump.facts |= {"server": session.flavour, "server_version": session.version}
                 yield dump
+
+    def exists(self, database: str) -> bool:
+        return exists(self, database)
+
+    def restore(self, dump: BinaryIO, origin: Origin, target: Target, folder: Path) -> list[str]:
+        return Restoration(self, self.tool_path, origin, target).fill(dump)
+
+    def remove(self, database: str) -> None:
+        remove(self, database)
+
+    def count_rows(self, database: str) -> list[TableRows]:
+        return count_rows(self, database)
+
+    def scalar(self, database: str, sql: str, timeout: float) -> str | None:
+        return scalar(self, database, sql, timeout)
 
     def examine(self) -> list[str]:
         remarks: list[str] = []
@@ -124,28 +144,48 @@ class MysqlSource(MysqlServer):
     def _look(self, session: Session, client: Client, database: str) -> Preflight:
         return Preflight(self.label, session, client, database, self.tables, self.exclude_tables, self.options)
 
-    def _database(self, session: Session, database: str) -> AbstractContextManager[Dump]:
+    def _database(self, session: Session, database: str, facts: dict[str, str]) -> AbstractContextManager[Dump]:
         client = find_client(self, self.tool_path, session)
         warnings = self._look(session, client, database).warnings()
         arguments = dump_arguments(client, database, self.tables, self.exclude_tables, self.options)
-        return self._streamed(session, client, database, arguments, warnings)
+        count = Count(self, database, self._is_dumped(database), counting_of(self.manifest.rows, self.options))
+        facts |= letters_of(session, database)
+        return self._streamed(session, client, database, arguments, warnings, facts, count)
 
-    def _accounts(self, session: Session) -> AbstractContextManager[Dump]:
+    def _is_dumped(self, database: str) -> Callable[[str], bool]:
+        out = {*self.exclude_tables, *(option.partition(f"={database}.")[2] for option in self.options)}
+        return lambda table: table not in out and (not self.tables or table in self.tables)
+
+    def _accounts(self, session: Session, facts: dict[str, str]) -> AbstractContextManager[Dump]:
         client = find_client(self, self.tool_path, session)
-        return self._streamed(session, client, "", system_arguments(self, client), [])
+        return self._streamed(session, client, "", system_arguments(self, client), [], facts, None)
+
+    @contextmanager
+    def _script(self, session: Session, facts: dict[str, str]) -> Iterator[Dump]:
+        facts |= {"tool": "backupman"}
+        manifest = Manifest(provider=self.provider, facts=facts)
+        yield Dump(io.BytesIO(accounts_script(session).encode()), facts=facts, manifest=manifest)
 
     @contextmanager
     def _streamed(
-        self, session: Session, client: Client, database: str, arguments: list[str], warnings: list[str]
+        self,
+        session: Session,
+        client: Client,
+        database: str,
+        arguments: list[str],
+        warnings: list[str],
+        facts: dict[str, str],
+        count: Count | None,
     ) -> Iterator[Dump]:
         """The tool's own stream; from here on the session belongs to the watch."""
-        facts = {"tool": client.path.name, "tool_version": f"{client.flavour} {client.version}"}
+        facts |= {"tool": client.path.name, "tool_version": f"{client.flavour} {client.version}"}
         watch = LockWatch(session, database, self.lock_timeout.total_seconds())
         with secret_file(login(self, client)) as path:
             argv = [str(client.path), f"--defaults-file={path}", *arguments]
             fds = (descriptor(path),)
+            counting = counted(count) if count else nullcontext()
             try:
-                with watch, running(self.label, argv, env=environment(ENVIRONMENT), pass_fds=fds) as tool:
+                with counting, watch, running(self.label, argv, env=environment(ENVIRONMENT), pass_fds=fds) as tool:
                     dump = Dump(tool.stdout, warnings, facts)
                     yield dump
             except DumpError as error:
@@ -160,6 +200,14 @@ class MysqlSource(MysqlServer):
         dump.warnings += [
             f"{self.label}: {client.path.name} said: {line}" for line in tool.stderr().splitlines() if line
         ]
+        dump.warnings += count.warnings if count else []
+        dump.manifest = Manifest(
+            provider=self.provider,
+            facts=facts,
+            restorable_by=".".join(client.version.split(".")[:2]),
+            same_snapshot=False,
+            tables=count.tables if count else [],
+        )
 
     def _must_see_all(self, session: Session) -> None:
         grants = Grants(session.column("SHOW GRANTS"))

@@ -12,11 +12,18 @@ from backupman.sources._process import environment, find_tool, output
 # The login file is read whatever the other options say, and would override ours.
 ENVIRONMENT = {"MYSQL_TEST_LOGIN_FILE": "/dev/null"}
 
-_PROGRAMS: dict[Flavour, tuple[tuple[str, ...], str]] = {
-    "MariaDB": (("mariadb-dump", "mysqldump"), "mariadb-client"),
-    "MySQL": (("mysqldump", "mariadb-dump"), "mysql-client or default-mysql-client"),
+_MARIADB, _MYSQL = "mariadb-client", "mysql-client or default-mysql-client"
+_DUMPERS: dict[Flavour, tuple[tuple[str, ...], str]] = {
+    "MariaDB": (("mariadb-dump", "mysqldump"), _MARIADB),
+    "MySQL": (("mysqldump", "mariadb-dump"), _MYSQL),
 }
-"""The programs to look for and the package that brings them, by what the server is."""
+"""The dump programs to look for and the package that brings them, by what the server is."""
+
+_SHELLS: dict[Flavour, tuple[tuple[str, ...], str]] = {
+    "MariaDB": (("mariadb", "mysql"), _MARIADB),
+    "MySQL": (("mysql", "mariadb"), _MYSQL),
+}
+"""The same for the programs that run SQL."""
 
 _VERSIONS: tuple[tuple[Flavour, str], ...] = (
     ("MariaDB", r"(\d+(?:\.\d+)+)-MariaDB"),
@@ -38,6 +45,14 @@ _DUMP_OPTIONS = (
 _MYSQL_OPTIONS = ("--no-tablespaces", "--set-gtid-purged=OFF", "--column-statistics=0")
 _TABLES_ONLY = ("--skip-routines", "--skip-events")
 _SYSTEM_OPTIONS = ("--system=users,servers", "--insert-ignore", "--default-character-set=utf8mb4")
+_RESTORE_OPTIONS = (
+    "--batch",
+    "--binary-mode",
+    "--local-infile=0",
+    "--default-character-set=utf8mb4",
+    "--max-allowed-packet=1G",
+)
+_RESTORE_EXTRAS = ("--sandbox", "--skip-print-query-on-error", "--skip-progress-reports", "--skip-reconnect")
 
 _REFUSED = {
     "it would hide the end by which a whole dump is known": (
@@ -59,7 +74,7 @@ _REFUSED = {
 
 @dataclass(frozen=True)
 class Client:
-    """An installed dump program."""
+    """An installed program that dumps, or that runs SQL."""
 
     path: Path
     flavour: Flavour
@@ -72,26 +87,48 @@ class Client:
 
 
 def find_client(source: MysqlServer, tool_path: Path | None, server: Session) -> Client:
-    """The program that fits the server, asked once for its version and its options.
+    """The dump program that fits the server.
 
     Raises:
         DumpError: there is none, it is no dump program, or it is MySQL's while the server is MariaDB.
     """
-    names, package = _PROGRAMS[server.flavour]
+    client = _asked(source, *_DUMPERS[server.flavour], tool_path, "dump program")
+    if client.flavour == "MySQL" and server.flavour == "MariaDB":
+        raise DumpError(
+            f"{source.label}: the server is MariaDB {server.version}, of which MySQL's {client.path} does not know all "
+            f"(sequences, logins): install MariaDB's own (Debian: {_MARIADB}) or set tool_path",
+            permanent=True,
+        )
+    return client
+
+
+def find_shell(source: MysqlServer, tool_path: Path | None, server: Session) -> Client:
+    """The program that runs SQL and fits the server; it lies where the dump program does.
+
+    Raises:
+        DumpError: there is none, or it is too old to take a dump for nothing but SQL.
+    """
+    folder = tool_path.parent if tool_path and tool_path.is_file() else tool_path
+    client = _asked(source, *_SHELLS[server.flavour], folder, "client")
+    if not client.knows("--binary-mode"):
+        raise DumpError(
+            f"{source.label}: {client.path} {client.version} would run commands that stand in a dump: install a newer "
+            "one",
+            permanent=True,
+        )
+    return client
+
+
+def _asked(source: MysqlServer, names: tuple[str, ...], package: str, tool_path: Path | None, kind: str) -> Client:
+    """A program, asked once for its version and its options."""
     path = find_tool(source.label, names, tool_path, package)
     said = output(source.label, [str(path), "--version"], env=environment(ENVIRONMENT))
     matches = ((flavour, re.search(pattern, said)) for flavour, pattern in _VERSIONS)
     flavour, version = next(((flavour, found[1]) for flavour, found in matches if found), (None, ""))
     if flavour is None:
         raise DumpError(
-            f"{source.label}: {path} is no dump program of MySQL or MariaDB, it calls itself {said.strip()!r}: "
+            f"{source.label}: {path} is no {kind} of MySQL or MariaDB, it calls itself {said.strip()!r}: "
             "correct tool_path",
-            permanent=True,
-        )
-    if flavour == "MySQL" and server.flavour == "MariaDB":
-        raise DumpError(
-            f"{source.label}: the server is MariaDB {server.version}, of which MySQL's {path} does not know all "
-            f"(sequences, logins): install MariaDB's own (Debian: {package}) or set tool_path",
             permanent=True,
         )
     usage = output(source.label, [str(path), "--no-defaults", "--help"], env=environment(ENVIRONMENT))
@@ -125,6 +162,19 @@ def system_arguments(source: MysqlServer, client: Client) -> list[str]:
             permanent=True,
         )
     return [*_SYSTEM_OPTIONS]
+
+
+def restore_arguments(client: Client, database: str, *, go_on: bool = False) -> list[str]:
+    """What follows the login in the arguments of the program that runs a dump as SQL, and as nothing but SQL.
+
+    In binary mode it knows no command but DELIMITER: none that runs a program, reads a file or writes one. The sandbox,
+    where there is one, says it once more.
+    """
+    arguments = [
+        *_RESTORE_OPTIONS,
+        *(option for option in _RESTORE_EXTRAS if client.knows(option.replace("skip-", ""))),
+    ]
+    return [*arguments, *(["--force"] if go_on else []), "--", *([database] if database else [])]
 
 
 def login(source: MysqlServer, client: Client) -> str:

@@ -87,6 +87,37 @@ _MEANINGS = {
 BROKEN_VIEW = (1356, 1449)
 """What a view is refused with that refers to something, or belongs to an account, which is no longer there."""
 
+TOO_LONG = (1969, 3024, 1317)
+"""What a query is ended with that took longer than it may."""
+
+LOCKED = (1205,)
+"""What a query is ended with that has waited too long for a lock."""
+
+WRITES = (1792, 1290, 1036)
+"""What a statement is refused with that would write where one may only read."""
+
+_ADVICE = {
+    1044: "the account may not make databases: restore with an administrator's account; ",
+    1142: "the account may not do all of it: restore with an administrator's account; ",
+    1370: "the account may not do all of it: restore with an administrator's account; ",
+    1227: "parts of the dump belong to other accounts (DEFINER), or need rights of their own: restore with an "
+    "administrator's account; ",
+    1410: "the account may not grant what the dump grants: restore the accounts as root; ",
+    1419: "the server writes a binary log: restore with an administrator's account, or set "
+    "log_bin_trust_function_creators there; ",
+    1418: "the server writes a binary log: restore with an administrator's account, or set "
+    "log_bin_trust_function_creators there; ",
+    1153: "a row is larger than the server's max_allowed_packet: raise it; ",
+    2006: "the connection was lost: look into the server's log, and raise its max_allowed_packet; ",
+    2013: "the connection was lost: look into the server's log; ",
+    1114: "the server's disk is full: make room there; ",
+    1021: "the server's disk is full: make room there; ",
+    1115: "the server does not know a character set of the dump: restore into a server of the same make; ",
+    1273: "the server does not know a collation of the dump: restore into a server of the same make and version; ",
+    1286: "the server lacks a storage engine of the dump: install it there; ",
+}
+"""What to do when a restore ends with it."""
+
 _NUMBER = re.compile(r"\berror:? (\d{3,4})\b|\((\d{3,4})\)(?:\s|$)", re.IGNORECASE)
 
 
@@ -103,6 +134,11 @@ def number_of(said: str | pymysql.Error) -> int:
 def meaning_of(number: int) -> Meaning | None:
     """What the error of that number means; None when there is no more to say than the server said."""
     return _MEANINGS.get(number)
+
+
+def restore_advice(number: int) -> str:
+    """What to do about an error that has ended a restore, as the beginning of a sentence; empty without any."""
+    return _ADVICE.get(number, "")
 
 
 def text_of(error: pymysql.Error) -> str:

@@ -52,7 +52,7 @@ class Session:
     @property
     def number(self) -> tuple[int, ...]:
         """The server's version as numbers, for example (10, 11, 19)."""
-        return tuple(int(part) for part in self.version.split("-")[0].split(".") if part.isdigit())
+        return numbers_of(self.version)
 
     def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """What a query answers; `%s` stands for a value only if there are values."""
@@ -63,6 +63,11 @@ class Session:
     def column(self, sql: str, *values: object) -> list[str]:
         """The first column of what a query answers, as text."""
         return [_text(row[0]) for row in self.rows(sql, *values)]
+
+
+def numbers_of(version: str) -> tuple[int, ...]:
+    """A server's version as numbers, for example (10, 11, 19)."""
+    return tuple(int(part) for part in version.split("-")[0].split(".") if part.isdigit())
 
 
 def _text(value: object) -> str:
