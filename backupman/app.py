@@ -92,7 +92,7 @@ class App:
             pruner=pruner,
             verifier=Verifier(config, jobs, store, spools),
             reconciler=Reconciler(config, jobs, store),
-            executor=Executor(config, runner, pruner),
+            executor=Executor(config, runner, pruner, restorer),
             dispatcher=Dispatcher(config.deliveries, told, store, config.instance),
         )
 

@@ -86,7 +86,7 @@ def start_backup(daemon: Served, caller: Operator, body: Annotated[Any, Depends(
     plans, sources = _chosen(daemon, asked)
     order = Order(trigger="api", operator=caller.name, comment=asked.comment, tags=asked.tags)
     call = daemon.app.executor.start(plans, sources, order, wait=False)
-    return Started(message="Backup started", ids=_begun(call))
+    return Started(message="Backup started", ids=begun(call))
 
 
 @router.get("/{backup_id}", responses=KEYED | refusals(404))
@@ -116,7 +116,7 @@ def retry_backup(daemon: Served, _: Operator, backup_id: BackupId) -> Started:
     if backup.status != Status.FAILED:
         raise BusyError(f"{backup.label}: the backup is {backup.status}; only a failed one is retried")
     call = app.executor.start_retry(app.plans, [backup], wait=False)
-    return Started(message="Retry started", ids=_begun(call) or [backup.id])
+    return Started(message="Retry started", ids=begun(call) or [backup.id])
 
 
 @router.post("/{backup_id}/cancel", responses=KEYED | refusals(404, 409))
@@ -142,7 +142,7 @@ def _chosen(daemon: Daemon, asked: StartRequest) -> tuple[list[JobPlan], list[st
     return chosen, [asked.source] if asked.source else None
 
 
-def _begun(call: Call) -> list[str]:
+def begun(call: Call) -> list[str]:
     """The ids of what has begun; an error when everything has ended without a record."""
     ids = call.ids(_BEGIN_WITHIN)
     if ids or not call.ended():

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_pascal
 
 from backupman.engine.reaching import MessagesShown
+from backupman.engine.restoring import RestoreShown
 from backupman.events import BackupExtended, EventKind, Time, View
 from backupman.manifest import ManifestShown
 
@@ -68,10 +69,41 @@ class Started(View):
 
 
 class Cancelled(View):
-    """A backup that is being ended."""
+    """A backup or restore that is being ended."""
 
-    message: str = Field(description="`Backup cancelled`.")
-    id: str = Field(description="The backup's id.")
+    message: str = Field(description="`Backup cancelled` or `Restore cancelled`.")
+    id: str = Field(description="The id of the backup or restore.")
+
+
+class RestoreRequest(View):
+    """Where a backup is to go: a new database of its own source when it is empty."""
+
+    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True, frozen=True, extra="forbid")
+
+    to_database: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+        default=None, description="The database; default its name with `_restored_` and the time."
+    )
+    source: str | None = Field(default=None, description="Into the server of this source of the config.")
+    drive: str | None = Field(default=None, description="Only from this drive; default the first good one.")
+    tables: list[str] = Field(default=[], description="Only these tables, where the format allows it.")
+    jobs: int = Field(default=1, ge=1, le=64, description="How many tables at once, where the format allows it.")
+    clean: bool = Field(default=False, description="Replace the database of that name, if it is there.")
+    confirm: str | None = Field(
+        default=None, description="The name of what is replaced, as confirmation; with `Clean` and for `_globals`."
+    )
+
+
+class RestoreStarted(View):
+    """A restore that was begun."""
+
+    message: str = Field(description="`Restore started`.")
+    id: str = Field(description="Of its record.")
+
+
+class RestorePage(View):
+    """Restores, the newest first."""
+
+    results: list[RestoreShown] = Field(description="The restores.")
 
 
 class DownloadUrl(View):

@@ -120,6 +120,7 @@ def check_scope(request: Request, scope: Scope) -> Caller:
 
 Reader = Annotated[Caller, require(Scope.READ)]
 Operator = Annotated[Caller, require(Scope.RUN)]
+Restorer = Annotated[Caller, require(Scope.RESTORE)]
 Downloader = Annotated[Caller, require(Scope.DOWNLOAD)]
 Administrator = Annotated[Caller, require(Scope.ADMIN)]
 Ingester = Annotated[Caller, require(Scope.INGEST)]

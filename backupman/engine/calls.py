@@ -8,7 +8,7 @@ from threading import Condition
 from typing import Protocol
 
 from backupman.errors import BackupmanError
-from backupman.records import Backup, Status
+from backupman.records import Backup, Restore, Status
 
 _TICK = 0.5
 
@@ -20,17 +20,18 @@ class Stoppable(Protocol):
         """End everything that is under way."""
 
 
-Begun = Callable[[Sequence[Backup]], None]
-"""Told the records of a source as soon as they are there."""
+Begun = Callable[[Sequence[Backup | Restore]], None]
+"""Told the records of a task as soon as they are there."""
 
 Task = Callable[[Begun], "Result"]
 
 
 @dataclass
 class Result:
-    """What came of a call: the settled backups, the sources that were busy, and what went wrong beside them."""
+    """What came of a call: the settled records, the sources that were busy, and what went wrong beside them."""
 
     backups: list[Backup] = field(default_factory=list)
+    restores: list[Restore] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)
     errors: list[BackupmanError] = field(default_factory=list)
     interrupted: bool = False
@@ -39,11 +40,13 @@ class Result:
     def good(self) -> bool:
         """Whether everything that was asked for is finished."""
         finished = all(backup.status == Status.FINISHED for backup in self.backups)
+        finished = finished and all(restore.status == Status.FINISHED for restore in self.restores)
         return finished and not (self.busy or self.errors or self.interrupted)
 
     def add(self, other: "Result") -> None:
         """Take over what came of a part of the call."""
         self.backups += other.backups
+        self.restores += other.restores
         self.busy += other.busy
         self.errors += other.errors
 
@@ -64,15 +67,15 @@ class Call:
             self._pending.add(future)
         pool.shutdown(wait=False)
 
-    def _hear(self, name: str, backups: Sequence[Backup]) -> None:
-        """A task has recorded its backups, or has ended without."""
+    def _hear(self, name: str, records: Sequence[Backup | Restore]) -> None:
+        """A task has made its records, or has ended without."""
         with self._changed:
-            self._begun += [backup.id for backup in backups]
+            self._begun += [record.id for record in records]
             self._silent.discard(name)
             self._changed.notify_all()
 
     def ids(self, timeout: float) -> list[str]:
-        """The ids of the backups, once every source has recorded its own or `timeout` seconds are over."""
+        """The ids of the records, once every task has made its own or `timeout` seconds are over."""
         with self._changed:
             self._changed.wait_for(lambda: not self._silent, timeout)
             return list(self._begun)

@@ -12,6 +12,7 @@ from backupman.data_plane.protocol import Databases, DatabasesTask, Message
 from backupman.engine.calls import Begun, Call, Result, Task
 from backupman.engine.locks import source_lock
 from backupman.engine.pruning import Pruner
+from backupman.engine.restoring import RestoreOrder, Restorer
 from backupman.engine.runner import Order, Runner
 from backupman.errors import BackupmanError, BusyError, Interrupted
 from backupman.logs import about, about_backup
@@ -24,12 +25,13 @@ _TICK = 0.5
 
 
 class Executor:
-    """Runs jobs and retries; `cancel` and `stop` end what is under way. Thread-safe."""
+    """Runs jobs, retries and restores; `cancel` and `stop` end what is under way. Thread-safe."""
 
-    def __init__(self, config: Config, runner: Runner, pruner: Pruner) -> None:
+    def __init__(self, config: Config, runner: Runner, pruner: Pruner, restorer: Restorer) -> None:
         self._config = config
         self._runner = runner
         self._pruner = pruner
+        self._restorer = restorer
         self._closed = Event()
         self._stopped = Event()
         self._calls: list[Call] = []
@@ -79,6 +81,21 @@ class Executor:
 
         return self._call({backup.id: partial(one, backup) for backup in backups})
 
+    def start_restore(self, order: RestoreOrder) -> Call:
+        """Begin a restore. It waits for no backup: whoever needs one needs it now."""
+
+        def one(begun: Begun) -> Result:
+            try:
+                with self._reachable(order.id) as data_plane:
+                    if self._closed.is_set():
+                        return Result()
+                    restore = self._restorer.restore(order, data_plane, begun=lambda record: begun([record]))
+                    return Result(restores=[restore])
+            except BackupmanError as error:
+                return Result(errors=[error])
+
+        return self._call({order.id: one})
+
     def _call(self, tasks: Mapping[str, Task]) -> Call:
         call = Call(self, tasks)
         with self._guard:
@@ -90,9 +107,9 @@ class Executor:
         """Whether anything is under way, or waits to be."""
         return any(not call.ended() for call in self._calls)
 
-    def cancel(self, backup_id: str, reason: str) -> bool:
-        """End one backup; whether it was under way here."""
-        data_plane = self._under_way.get(backup_id)
+    def cancel(self, record_id: str, reason: str) -> bool:
+        """End one backup or restore; whether it was under way here."""
+        data_plane = self._under_way.get(record_id)
         if data_plane:
             data_plane.cancel(Interrupted(reason))
         return data_plane is not None
@@ -186,10 +203,7 @@ class Executor:
         Raises:
             Interrupted: it was cancelled before its turn came.
         """
-        data_plane = DataPlane()
-        with self._guard:
-            self._under_way[key] = data_plane
-        try:
+        with self._reachable(key) as data_plane:
             while not self._slots.acquire(timeout=_TICK):
                 self._check(data_plane)
             try:
@@ -197,6 +211,14 @@ class Executor:
                 yield data_plane
             finally:
                 self._slots.release()
+
+    @contextmanager
+    def _reachable(self, key: str) -> Iterator[DataPlane]:
+        data_plane = DataPlane()
+        with self._guard:
+            self._under_way[key] = data_plane
+        try:
+            yield data_plane
         finally:
             with self._guard:
                 del self._under_way[key]

@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import Field
@@ -14,12 +14,13 @@ from backupman.config import Config, JobPlan, wanting
 from backupman.data_plane import DataPlane
 from backupman.data_plane.protocol import CopyFailed, FillTask, Message, Restored
 from backupman.engine.locks import source_lock
-from backupman.engine.restores import copies_of, origin_of, packed
+from backupman.engine.restores import copies_of, ending_of, origin_of, packed
 from backupman.engine.spools import Spools
 from backupman.engine.targets import Destination
-from backupman.errors import BackupmanError, BusyError, NotFoundError
+from backupman.errors import BackupmanError, BusyError, ConfigError, NotFoundError
 from backupman.events import EventKind, Time, View
 from backupman.logs import about_backup
+from backupman.pipeline.encryption import identities_in
 from backupman.records import Backup, Event, Restore, Status, new_id, now
 from backupman.sources import Target
 from backupman.store import Store
@@ -47,6 +48,8 @@ class RestoreOrder:
     jobs: int = 1
     trigger: str = "manual"
     operator: str | None = None
+    id: str = field(default_factory=new_id)
+    """Its record's."""
 
 
 class RestoreShown(View):
@@ -89,9 +92,9 @@ class Restorer:
 
     def check(self, order: RestoreOrder) -> None:
         """Raise ConfigError or NotFoundError where it cannot even begin."""
-        self._task(order, "")
+        self._task(order)
 
-    def _task(self, order: RestoreOrder, restore_id: str) -> FillTask:
+    def _task(self, order: RestoreOrder) -> FillTask:
         """What the data plane is to do.
 
         Raises:
@@ -105,9 +108,23 @@ class Restorer:
             source=destination.source.revealed(),
             origin=origin_of(order.backup),
             target=Target(destination.database, destination.replaces, list(order.tables), order.jobs),
-            folder=self._folder(restore_id),
-            **dict(packed(self._config, order.backup, order.identities)),
+            folder=self._folder(order.id),
+            **dict(packed(self._config, order.backup, self._identities(order))),
         )
+
+    def _identities(self, order: RestoreOrder) -> Sequence[str]:
+        """Those that were given; for an encrypted backup else those of `verify.identity_file`."""
+        backup = order.backup
+        if order.identities or not ending_of(self._config, backup).endswith(".age"):
+            return order.identities
+        plan = self._plans.get(backup.job)
+        file = (plan.verify if plan else self._config.verify).identity_file
+        if file is None:
+            raise ConfigError(
+                f"{backup.label}: the backup is encrypted; name the file of its age identity: --identity FILE, or "
+                "verify.identity_file in the config"
+            )
+        return identities_in(file)
 
     def restore(
         self,
@@ -123,16 +140,16 @@ class Restorer:
             BackupmanError: nothing was begun.
             KeyboardInterrupt: as it came, once the record is settled.
         """
-        restore_id = new_id()
-        task = self._task(order, restore_id)
+        task = self._task(order)
         with about_backup(order.backup), self._alone(order.destination) as locks:
-            restore = self._begin(order, restore_id)
+            restore = self._begin(order)
             begun(restore)
             outcome = _Outcome(handle)
             try:
                 data_plane.run(task, outcome.take, keep_fds=locks)
             except BackupmanError as error:
-                outcome.error = order.destination.source.redact(error.sentence)
+                sentence = order.destination.source.redact(error.sentence)
+                outcome.error = sentence if restore.label in sentence else f"{restore.label}: {sentence}"
             except BaseException:
                 outcome.error = f"{restore.label}: the restore was interrupted"
                 self._settle(restore, outcome)
@@ -157,10 +174,10 @@ class Restorer:
         except BusyError:
             pass
 
-    def _begin(self, order: RestoreOrder, restore_id: str) -> Restore:
+    def _begin(self, order: RestoreOrder) -> Restore:
         backup = order.backup
         restore = Restore(
-            id=restore_id,
+            id=order.id,
             backup_id=backup.id,
             instance=self._config.instance,
             label=backup.label,

@@ -28,7 +28,9 @@ from tests.servers.s3 import S3
 MIB = 2**20
 ROOT = "bm_every-scope"
 SLOW = ["sh", "-c", "echo begun; sleep 60"]
-KEYS = {"root": ROOT} | {scope: f"bm_{scope}-only" for scope in ("read", "run", "download", "ingest", "admin")}
+KEYS = {"root": ROOT} | {
+    scope: f"bm_{scope}-only" for scope in ("read", "run", "download", "restore", "ingest", "admin")
+}
 
 
 @dataclass
@@ -100,7 +102,9 @@ def configuration(folder: Path, hook: str) -> dict[str, Any]:
         database.execute("create table users (name text)")
         database.executemany("insert into users values (?)", [("Ada",), ("Grace",)])
     database.close()
-    hashed = {scope: hashlib.sha256(KEYS[scope].encode()).hexdigest() for scope in ("read", "run", "download")}
+    hashed = {
+        scope: hashlib.sha256(KEYS[scope].encode()).hexdigest() for scope in ("read", "run", "download", "restore")
+    }
     return {
         "state_folder": str(folder / "state"),
         "instance": "test-host",

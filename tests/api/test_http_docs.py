@@ -12,6 +12,7 @@ import pytest
 
 from backupman.api import create_api
 from backupman.config.http import Scope
+from backupman.records import Backup
 from tests.api.conftest import ROOT as KEY
 from tests.api.conftest import SLOW, Api
 from tests.e2e.world import wait_for
@@ -106,8 +107,21 @@ def shape(value: Any, example: Any) -> Any:
     return None
 
 
+def wait_forever(backup: Backup) -> None:
+    """Let whoever reads the backup's object wait, until it is ended."""
+    stored = Path(backup.drive_files[0].path or "")
+    stored.unlink()
+    os.mkfifo(stored)
+
+
 def prepared(api: Api, route: str) -> str:
     """Serve with what the example of a route needs; the id that it uses."""
+    if "restores" in route:
+        [backup] = api.start().run()
+        if route.endswith("/cancel"):
+            wait_forever(backup)
+        with api.client() as client:
+            return str(client.post(f"/api/backups/{backup.id}/restore").json()["Id"])
     if route.endswith(("/retry", "/cancel")):
         source = {"provider": "command", "label": "Slow", "argv": SLOW, "database": "slow", "suffix": ".txt"}
         api.config["data_sources"].append(source)
@@ -127,7 +141,7 @@ def test_an_example_does_what_it_shows(configured: Api, tmp_path: Path, route: s
     (example,) = [block.text for block in PAGE.blocks("sh") if block.text in SECTIONS[route]]
     method, path = route.split()
     (asked,) = re.findall(r"\$URL(/[^\"?]*)", example)
-    assert re.sub(r"\$ID|latest", "{backup_id}", asked) == path
+    assert re.sub(r"\$ID|latest", "{restore_id}" if "restores" in path else "{backup_id}", asked) == path
     assert ("-X POST" in example or " -d " in example) == (method == "POST")
     folder = tmp_path / "example"
     folder.mkdir()

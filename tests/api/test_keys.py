@@ -24,6 +24,10 @@ SCOPES = {
     ("POST", "/api/backups"): "run",
     ("POST", "/api/backups/{backup_id}/retry"): "run",
     ("POST", "/api/backups/{backup_id}/cancel"): "run",
+    ("POST", "/api/backups/{backup_id}/restore"): "restore",
+    ("GET", "/api/restores"): "read",
+    ("GET", "/api/restores/{restore_id}"): "read",
+    ("POST", "/api/restores/{restore_id}/cancel"): "restore",
     ("GET", "/api/backups/{backup_id}/generate-download-url"): "download",
     ("GET", "/api/backups/{backup_id}/download"): "download",
     ("POST", "/api/ingest/backup"): "ingest",
@@ -38,7 +42,7 @@ def routes(openapi: dict[str, Any]) -> list[tuple[str, str]]:
 
 def status(client: httpx.Client, method: str, path: str) -> int:
     """What a route answers, whatever follows; a body that is refused, so that nothing is started."""
-    with client.stream(method, path.format(backup_id="nix"), content=b"[") as answer:
+    with client.stream(method, path.format(backup_id="nix", restore_id="nix"), content=b"[") as answer:
         return answer.status_code
 
 
@@ -49,7 +53,7 @@ def test_every_route_but_the_signs_of_life_needs_a_key(api: Api) -> None:
             assert status(client, method, path) == (200 if path in OPEN else 401), path
 
 
-@pytest.mark.parametrize("key", ["read", "run", "download", "ingest", "admin", "root"])
+@pytest.mark.parametrize("key", ["read", "run", "download", "restore", "ingest", "admin", "root"])
 def test_every_route_is_opened_by_its_scope_alone(api: Api, key: str) -> None:
     asked = [route for route in routes(api.application.openapi()) if route[1] not in OPEN]
     assert set(asked) == set(SCOPES)
@@ -225,5 +229,5 @@ def test_no_key_is_in_any_answer(api: Api) -> None:
     with api.client() as client:
         for method, path in routes(api.application.openapi()):
             if path != "/api/stream":
-                text = client.request(method, path.format(backup_id="nix")).text
+                text = client.request(method, path.format(backup_id="nix", restore_id="nix")).text
                 assert not any(key in text for key in KEYS.values()), path

@@ -17,6 +17,7 @@ from backupman.engine.calls import Begun, Call, Result
 from backupman.engine.deadlines import Deadlines
 from backupman.engine.executor import Executor
 from backupman.engine.pruning import Pruner
+from backupman.engine.restoring import Restorer
 from backupman.engine.runner import Order, Runner
 from backupman.engine.scheduler import Scheduler
 from backupman.engine.spools import Spools
@@ -213,8 +214,10 @@ class World:
         return load(file).config
 
     def _executor(self) -> Executor:
-        runner = Runner(self.config, self.store, Spools(self.config, self.store), Unobserved(), self.folder / "c")
-        return Executor(self.config, runner, Pruner(self.config, self.store))
+        spools = Spools(self.config, self.store)
+        runner = Runner(self.config, self.store, spools, Unobserved(), self.folder / "c")
+        restorer = Restorer(self.config, self.plans, self.store, spools)
+        return Executor(self.config, runner, Pruner(self.config, self.store), restorer)
 
 
 def settings(folder: Path, *sources: str, **job: Any) -> dict[str, Any]:
