@@ -13,7 +13,7 @@ from backupman.sources._process import descriptor, environment, find_tool, outpu
 
 PACKAGE = "postgresql-client"
 
-_PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*", "/opt/postgresql*/bin")
+PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*", "/opt/postgresql*/bin")
 """Where Debian, Red Hat (of postgresql.org), Alpine and others keep the programs of each version."""
 
 _CONNECT_SECONDS = 30
@@ -55,7 +55,7 @@ def major(version: str) -> int:
 @cache
 def _newest_folder(label: str) -> Path | None:
     """The folder of the newest pg_dump, None where there is none."""
-    folders = [folder for pattern in _PLACES for folder in Path("/").glob(pattern[1:]) if (folder / "pg_dump").exists()]
+    folders = [folder for pattern in PLACES for folder in Path("/").glob(pattern[1:]) if (folder / "pg_dump").exists()]
     if on_path := shutil.which("pg_dump"):
         folders.append(Path(on_path).parent)
     versions: dict[Path, tuple[int, ...]] = {}

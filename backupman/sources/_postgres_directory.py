@@ -1,16 +1,23 @@
-"""A folder of files as a tar stream that removes what it has passed on, so that there is never a second copy."""
+"""A folder of files as a tar stream that removes what it passes on, so that there is never a second copy; and back."""
 
 import io
+import re
+import shutil
 import tarfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from backupman.errors import DumpError
 
 _CHUNK = 2**18
+_BLOCK = tarfile.BLOCKSIZE
 
-TAR_END = b"\0" * 2 * tarfile.BLOCKSIZE
+TAR_END = b"\0" * 2 * _BLOCK
 """How every whole tar stream ends."""
+
+_MEMBER = re.compile(r"dump/[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+"""What `pg_dump --format=directory` writes: toc.dat, blobs.toc, 3456.dat, ..."""
 
 
 class Packed(io.RawIOBase):
@@ -61,4 +68,63 @@ def _member(path: Path, name: str) -> Iterator[bytes]:
         yield member.tobuf(tarfile.GNU_FORMAT)
         while chunk := file.read(_CHUNK):
             yield chunk
-        yield b"\0" * (-member.size % tarfile.BLOCKSIZE)
+        yield b"\0" * (-member.size % _BLOCK)
+
+
+def unpack(label: str, dump: BinaryIO, folder: Path) -> Path:
+    """The folder that was packed, below `folder`; the stream is read to its end.
+
+    What is no plain file of a dump is refused, and nothing is written outside of the folder. An error that reading
+    `dump` raises is passed on.
+
+    Raises:
+        DumpError: it is no such stream, or is cut off, or the disk is full.
+    """
+    place = folder / "dump"
+    stream = _Whole(label, dump)
+    try:
+        shutil.rmtree(place, ignore_errors=True)  # what an earlier try has left
+        place.mkdir(mode=0o700)
+        while (block := stream.take(_BLOCK)) != TAR_END[:_BLOCK]:
+            member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            if not member.isreg() or not _MEMBER.fullmatch(member.name):
+                raise DumpError(f"{label}: {member.name!r} in the dump is nothing that pg_dump writes", permanent=True)
+            with (place / Path(member.name).name).open("xb") as file:
+                for size in _pieces(member.size):
+                    file.write(stream.take(size))
+            stream.take(-member.size % _BLOCK)
+    except tarfile.HeaderError as error:
+        raise stream.damaged() from error
+    except OSError as error:
+        raise DumpError(f"{label}: the dump cannot be unpacked in {folder}: {error.strerror}") from error
+    if stream.take(_BLOCK) != TAR_END[:_BLOCK] or dump.read(1):
+        raise stream.damaged()
+    return place
+
+
+def _pieces(size: int) -> Iterator[int]:
+    """A number in numbers that are not large."""
+    for start in range(0, size, _CHUNK):
+        yield min(_CHUNK, size - start)
+
+
+class _Whole:
+    """A stream of which exactly as many bytes are taken as are wanted."""
+
+    def __init__(self, label: str, dump: BinaryIO) -> None:
+        self._label = label
+        self._dump = dump
+
+    def take(self, size: int) -> bytes:
+        """The next `size` bytes. Raises DumpError when there are fewer."""
+        taken = b""
+        while len(taken) < size:
+            chunk = self._dump.read(size - len(taken))
+            if not chunk:
+                raise self.damaged()
+            taken += chunk
+        return taken
+
+    def damaged(self) -> DumpError:
+        """What is said of a stream that is not what was packed."""
+        return DumpError(f"{self._label}: the dump is damaged or cut off: it is no whole tar file", permanent=True)

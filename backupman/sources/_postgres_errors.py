@@ -5,6 +5,7 @@ The programs run in the C locale, so their own words are English; a server's may
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backupman.errors import SourceError
@@ -120,9 +121,30 @@ MEANINGS = (
 )
 
 
-def explained(error: SourceError, label: str, facts: dict[str, object]) -> SourceError:
+RESTORE_MEANINGS = (
+    Meaning(
+        r"permission denied to create database",
+        "{user} may not create databases at {where}: ALTER ROLE {user} CREATEDB, or restore as a superuser",
+    ),
+    Meaning(
+        r"must be owner of database (?P<name>.*)", "{user} does not own {name}: restore as its owner or a superuser"
+    ),
+    Meaning(
+        r'database "(?P<name>.*)" is being accessed by other users',
+        "others are connected to the database {name} and come back at once: end them, then try again",
+        False,
+    ),
+    Meaning(r"No space left on device", "the disk of {where} is full ({said}): make room there", False),
+    *(meaning for meaning in MEANINGS if "permission denied" not in meaning.pattern),
+)
+"""The same for what is done to a server before and after the dump itself is restored."""
+
+
+def explained(
+    error: SourceError, label: str, facts: dict[str, object], meanings: Sequence[Meaning] = MEANINGS
+) -> SourceError:
     """The same error in words that say what to do; as it was where no row of the table fits."""
-    for meaning in MEANINGS:
+    for meaning in meanings:
         if found := re.search(meaning.pattern, error.sentence):
             groups = {name: text.strip() for name, text in found.groupdict().items()}
             said = _line_of(error.sentence, found.start())

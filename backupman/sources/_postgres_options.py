@@ -1,5 +1,7 @@
 """Which arguments of pg_dump may not stand in `options`, and why: data, and the reading of a command line."""
 
+import re
+
 _SETTING = "use the setting {} instead"
 
 REFUSED = {
@@ -32,6 +34,12 @@ _SHORT = {
 
 _SHORT_WITH_VALUE = frozenset("eEnNStT") | frozenset("fFjZdhpU")
 
+_FEWER_TABLES = (
+    *("schema", "exclude-schema", "table", "exclude-table", "table-and-children", "exclude-table-and-children"),
+    *("extension", "exclude-extension", "filter", "section", "data-only"),
+)
+_FEWER_ROWS = ("schema-only", "exclude-table-data", "exclude-table-data-and-children", "section", "filter", "no-data")
+
 
 def must_be_harmless(options: list[str]) -> list[str]:
     """The options as they are.
@@ -58,3 +66,21 @@ def _names(option: str) -> list[str]:
             if letter in _SHORT_WITH_VALUE:
                 break
     return names
+
+
+def leave_out_tables(options: list[str]) -> bool:
+    """Whether the options may leave tables out of the dump."""
+    return any(_may_be(option, _FEWER_TABLES, "nNtTea") for option in options)
+
+
+def leave_out_rows(options: list[str]) -> bool:
+    """Whether the options may leave rows out of the dump of tables that are in it."""
+    return any(_may_be(option, _FEWER_ROWS, "s") for option in options)
+
+
+def _may_be(option: str, names: tuple[str, ...], letters: str) -> bool:
+    if option.startswith("--"):
+        word = option[2:].split("=", 1)[0]
+        return any(name.startswith(word) for name in names)
+    given = re.match(rf"-[^{''.join(sorted(_SHORT_WITH_VALUE))}]*.?", option)
+    return given is not None and not set(letters).isdisjoint(given[0])

@@ -146,6 +146,11 @@ class Tool:
             why = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
             raise DumpError(f"{self.label}: {self.name} {why}: {self.stderr() or 'it said nothing'}")
 
+    def terminate(self) -> None:
+        """Ask the tool to end, and wait for nothing: another thread may still be reading."""
+        if self._process.poll() is None:
+            self._process.terminate()
+
     def end(self) -> None:
         """End the tool if it still runs: SIGTERM, and SIGKILL after a while."""
         self.stdout.close()
@@ -197,9 +202,10 @@ def output(
     *,
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
-    timeout: float = 60,
+    timeout: float | None = 60,
+    script: str = "",
 ) -> str:
-    """What a short-lived tool prints, for example its version.
+    """What a tool prints that reads `script`, if anything; for example its version.
 
     Raises:
         SourceError: it cannot be started, fails, or takes longer than `timeout` seconds.
@@ -207,7 +213,7 @@ def output(
     try:
         done = subprocess.run(
             argv,
-            stdin=subprocess.DEVNULL,
+            input=script.encode(errors="surrogateescape"),
             capture_output=True,
             env=environment() if env is None else dict(env),
             pass_fds=tuple(pass_fds),

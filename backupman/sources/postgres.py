@@ -2,21 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, Self, cast
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from backupman.errors import DumpError, SourceError
-from backupman.registry import Duration
-from backupman.sources import GLOBALS, Dump, Source
+from backupman.sources import GLOBALS, Dump
 from backupman.sources._postgres_archive import CUSTOM_END, Head, Observed, list_toc, read_toc
-from backupman.sources._postgres_client import Login, find_program, logged_in, major, version_of
+from backupman.sources._postgres_back import PostgresBack
+from backupman.sources._postgres_client import Login, major, version_of
 from backupman.sources._postgres_directory import TAR_END, Packed
-from backupman.sources._postgres_errors import explained
-from backupman.sources._postgres_options import must_be_harmless
+from backupman.sources._postgres_manifest import Census, census, dumped_tables
+from backupman.sources._postgres_options import leave_out_rows, leave_out_tables, must_be_harmless
 from backupman.sources._postgres_queries import (
     DATABASES,
     LEFT_OUT_ON_A_STANDBY,
@@ -31,15 +30,10 @@ _SUFFIXES = {"plain": ".sql", "custom": ".dump", "directory": ".tar"}
 _ENDS = {"custom": CUSTOM_END, "directory": TAR_END}
 _NAMED = 5
 
-TlsMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
-
-class Postgres(Source):
+class Postgres(PostgresBack):
     """One database of a PostgreSQL server, or several, each dumped on its own."""
 
-    host: str = Field(default="localhost", min_length=1, description="The server's name or address.")
-    port: int = Field(default=5432, ge=1, le=65535, description="The server's port, which also names its socket.")
-    socket: Path | None = Field(default=None, description="The folder of the server's socket; `host` then rests.")
     db_name: str | None = Field(default=None, min_length=1, description="The one database to dump.")
     databases: Literal["all"] | Annotated[list[str], Field(min_length=1)] | None = Field(
         default=None, description="Instead of `db_name`: several databases, or `all` with roles and tablespaces."
@@ -47,26 +41,6 @@ class Postgres(Source):
     exclude: list[str] = Field(
         default_factory=list, description="With `databases: all`: the names to leave out; `*` and `?` are wildcards."
     )
-    maintenance_db: str = Field(
-        default="postgres", min_length=1, description="Where the names of all databases, and the roles, are asked for."
-    )
-    user: str | None = Field(
-        default=None, min_length=1, description="The role that dumps; default: the account's name."
-    )
-    password: SecretStr = Field(
-        default=SecretStr(""), description="The role's password; without it libpq looks into `~/.pgpass`."
-    )
-    tls: bool | None = Field(
-        default=None,
-        description="`true`: always TLS, verified against `tls_ca` if that is given; `false`: never; default: if the "
-        "server can.",
-    )
-    tls_mode: TlsMode | None = Field(default=None, description="libpq's own `sslmode`, instead of `tls`.")
-    tls_ca: Path | None = Field(
-        default=None, description="The file of the authority to verify the server against; `system` from libpq 16 on."
-    )
-    tls_cert: Path | None = Field(default=None, description="The client's certificate.")
-    tls_key: Path | None = Field(default=None, description="The client's private key, mode 0600.")
     format: Literal["plain", "custom", "directory"] = Field(
         default="plain", description="`plain` is for psql, the other two for pg_restore; `directory` is packed by tar."
     )
@@ -80,12 +54,6 @@ class Postgres(Source):
     )
     options: Annotated[list[str], AfterValidator(must_be_harmless)] = Field(
         default_factory=list, description="More arguments for pg_dump."
-    )
-    tool_path: Path | None = Field(
-        default=None, description="pg_dump, or the folder of PostgreSQL's programs; default: the newest installed."
-    )
-    lock_timeout: Duration = Field(
-        default=timedelta(seconds=60), description="How long to wait behind a schema change; 0 is for ever."
     )
 
     @model_validator(mode="after")
@@ -132,17 +100,29 @@ class Postgres(Source):
 
     @contextmanager
     def dump(self, database: str, folder: Path) -> Iterator[Dump]:
-        everywhere = database == GLOBALS
-        with self._explained(), self._logged_in(self.maintenance_db if everywhere else database) as login:
-            place = folder / "dump"
-            argv = self._globals_argv(login) if everywhere else self._dump_argv(login, place)
-            facts = {"tool": Path(argv[0]).name, "tool_version": version_of(self.label, Path(argv[0]))}
-            warnings = [] if everywhere else self._left_out(login)
-            packed = self.format == "directory" and not everywhere
-            with self._packed(argv, login, place) if packed else self._streamed(argv, login, everywhere) as dump:
+        if database == GLOBALS:
+            with self._explained(), self._logged_in(self.maintenance_db) as login:
+                argv = self._globals_argv(login)
+                facts = self._tool_facts(argv)
+                with self._streamed(argv, login, plain=True) as dump:
+                    dump.facts |= facts
+                    yield dump
+            return
+        with self._explained(), self._logged_in(database) as login, self._census(login) as census:
+            chosen = self._chosen_argv(login, census.snapshot)
+            argv = [*chosen, *self._format_argv(folder / "dump")]
+            facts = self._tool_facts(argv) | census.facts
+            warnings = self._left_out(login)
+            self._narrow(census, chosen, login, folder)
+            census.count()
+            packed = self.format == "directory"
+            plain = self.format == "plain"
+            with self._packed(argv, login, folder / "dump") if packed else self._streamed(argv, login, plain) as dump:
                 dump.facts |= facts
                 dump.warnings += warnings
                 yield dump
+            dump.manifest = census.manifest(self.provider, dump.facts)
+            dump.warnings += census.warnings
 
     def accept(self, database: str, dump: Dump) -> None:
         super().accept(database, dump)
@@ -181,7 +161,6 @@ class Postgres(Source):
     @contextmanager
     def _streamed(self, argv: list[str], login: Login, plain: bool) -> Iterator[Dump]:
         """The tool's own stream, and somebody who reads its beginning along."""
-        plain = plain or self.format == "plain"
         with nullcontext(Head()) if plain else read_toc(self.label, self._program("pg_restore")) as start:
             with running(self.label, argv, env=login.env, pass_fds=login.pass_fds) as tool:
                 dump = Dump(cast(BinaryIO, Observed(tool.stdout, start.feed)))
@@ -198,24 +177,41 @@ class Postgres(Source):
         with Packed(self.label, place) as stream:
             yield Dump(cast(BinaryIO, stream), self._warnings(tool), facts)
 
-    def _dump_argv(self, login: Login, place: Path) -> list[str]:
+    def _census(self, login: Login) -> AbstractContextManager[Census]:
+        shares = not any(option.startswith(("--se", "--sn")) for option in self.options)  # --serializable, --snapshot
+        return census(self._server(), login, self.manifest, shares=shares, all_rows=not leave_out_rows(self.options))
+
+    def _narrow(self, census: Census, argv: list[str], login: Login, folder: Path) -> None:
+        """Have only those tables in the manifest that are in the dump."""
+        if census.lists and (self.tables or self.exclude_tables or leave_out_tables(self.options)):
+            try:
+                census.only(dumped_tables(self.label, argv, login, self._program("pg_restore"), folder))
+            except SourceError as error:
+                census.only(set())
+                census.warn(error.sentence)
+
+    def _tool_facts(self, argv: list[str]) -> dict[str, str]:
+        return {"tool": Path(argv[0]).name, "tool_version": version_of(self.label, Path(argv[0]))}
+
+    def _chosen_argv(self, login: Login, snapshot: str | None) -> list[str]:
         milliseconds = int(self.lock_timeout.total_seconds() * 1000)
         argv = [str(self._program("pg_dump")), f"--dbname={login.conninfo}", "--no-password"]
-        argv += [f"--lock-wait-timeout={milliseconds}", f"--format={self.format}"]
-        if self.format != "plain":
-            argv.append("--compress=0")  # the pipeline is several times as fast
-        if self.format == "directory":
-            argv += [f"--file={place}", f"--jobs={self.jobs}", "--no-sync"]
+        argv += [f"--lock-wait-timeout={milliseconds}", *([f"--snapshot={snapshot}"] if snapshot else [])]
         if self.tables:
             argv += [*(f"--table={pattern}" for pattern in self.tables), "--strict-names"]
         return [*argv, *(f"--exclude-table={pattern}" for pattern in self.exclude_tables), *self.options]
 
+    def _format_argv(self, place: Path) -> list[str]:
+        argv = [f"--format={self.format}"]
+        if self.format != "plain":
+            argv.append("--compress=0")  # the pipeline is several times as fast
+        if self.format == "directory":
+            argv += [f"--file={place}", f"--jobs={self.jobs}", "--no-sync"]
+        return argv
+
     def _globals_argv(self, login: Login) -> list[str]:
         argv = [str(self._program("pg_dumpall")), f"--dbname={login.conninfo}", "--no-password", "--globals-only"]
         return argv if self.role_passwords else [*argv, "--no-role-passwords"]
-
-    def _program(self, name: str) -> Path:
-        return find_program(self.label, name, self.tool_path)
 
     def _left_out(self, login: Login) -> list[str]:
         tables = ask(self.label, login, LEFT_OUT_ON_A_STANDBY, self.tool_path)
@@ -225,34 +221,6 @@ class Postgres(Source):
     def _warnings(self, tool: Tool) -> list[str]:
         said = (line.partition(": warning: ")[2] for line in tool.stderr().splitlines())
         return [f"{self.label}: {warning}" for warning in said if warning]
-
-    def _logged_in(self, database: str) -> AbstractContextManager[Login]:
-        modes = {True: "verify-full" if self.tls_ca else "require", False: "disable", None: None}
-        where = {
-            "host": self.socket or self.host,
-            "port": self.port,
-            "dbname": database,
-            "user": self.user,
-            "sslmode": self.tls_mode or modes[self.tls] or ("verify-full" if self.tls_ca else None),
-            "sslrootcert": self.tls_ca,
-            "sslcert": self.tls_cert,
-            "sslkey": self.tls_key,
-        }
-        return logged_in(where, self.password.get_secret_value())
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        facts = {
-            "user": self.user or "the account",
-            "where": str(self.socket or f"{self.host}:{self.port}"),
-            "lock_timeout": self.lock_timeout.total_seconds(),
-        }
-        try:
-            yield
-        except SourceError as error:
-            better = explained(error, self.label, facts)
-            sentence = self.redact(error.sentence) if better is error else better.sentence
-            raise DumpError(sentence, permanent=better.permanent) from error
 
 
 def _some(names: list[str]) -> str:

@@ -170,8 +170,11 @@ class RestoreContract:
             source.restore(reader(self.broken(data)), origin, Target(target), folder)
         self.nothing_is_left(source, target)
 
-    @pytest.mark.parametrize("error", [PipelineError("damaged", permanent=True), Interrupted("given up")])
-    @pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+    @pytest.mark.parametrize(
+        ("share", "error"),
+        [(0.0, Interrupted("given up")), (0.6, PipelineError("damaged")), (1.0, PipelineError("damaged"))],
+        ids=["at once", "half-way", "at the very end"],
+    )
     def test_an_error_of_the_reader_passes_through(
         self, source: Source, data: bytes, origin: Origin, target: str, folder: Path, error: Exception, share: float
     ) -> None:

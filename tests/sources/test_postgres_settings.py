@@ -125,7 +125,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     broken.parent.mkdir(parents=True)
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
-    monkeypatch.setattr(_postgres_client, "_PLACES", (f"{tmp_path}/*/bin",))
+    monkeypatch.setattr(_postgres_client, "PLACES", (f"{tmp_path}/*/bin",))
     monkeypatch.setenv("PATH", f"{tmp_path}/path/bin:{os.environ['PATH']}")
     _postgres_client._newest_folder.cache_clear()
     yield tmp_path

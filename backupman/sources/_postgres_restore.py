@@ -1,0 +1,93 @@
+"""Brings a dump back into a PostgreSQL server: plain SQL by psql, archives by pg_restore.
+
+A new database is dropped again unless all went well; one that is replaced stays as it is until the new one is whole.
+"""
+
+from pathlib import Path
+from typing import BinaryIO
+
+from backupman.errors import RestoreError
+from backupman.sources import GLOBALS, Origin, Target
+from backupman.sources._postgres_client import major, version_of
+from backupman.sources._postgres_pg_restore import inspect_archive, restore_archive, selection
+from backupman.sources._postgres_script import (
+    DATABASE_END,
+    GLOBALS_END,
+    must_know_restrict,
+    run_globals,
+    run_script,
+    statements,
+)
+from backupman.sources._postgres_server import Server
+
+PLAIN = ".sql"
+
+
+def restore(server: Server, dump: BinaryIO, origin: Origin, target: Target, folder: Path) -> list[str]:
+    """Fill a database, or the server's roles and tablespaces, with a dump; the warnings of it.
+
+    Raises:
+        RestoreError: before the first statement, because it cannot work.
+        SourceError: the server or its client refuses.
+    """
+    if GLOBALS in (target.database, origin.database):
+        if target.database != origin.database:
+            raise _refused(
+                server, f"roles and tablespaces go with the whole server: {GLOBALS} is restored as {GLOBALS}"
+            )
+        must_know_restrict(server)
+        return run_globals(server, dump)
+    _must_fit(server, origin, target)
+    there = server.exists(target.database)
+    if there and not target.overwrite:
+        raise _refused(server, f"the database {target.database} exists already, and nothing was changed")
+    if not there:
+        warnings = server.create(target.database, origin.facts)
+        with server.dropped_unless_whole(target.database):
+            return warnings + _fill(server, target.database, dump, origin, target, folder)
+    # It keeps its owner, and what the dump does not say of its encoding and locale.
+    traits = {**server.traits(target.database), **origin.facts}
+    with server.replacing(target.database) as new:
+        warnings = server.create(new, traits)
+        return warnings + _fill(server, new, dump, origin, target, folder)
+
+
+def inspect(server: Server, dump: BinaryIO, origin: Origin, folder: Path) -> None:
+    """Read a stored dump to its end: whether pg_restore can read all of it, or whether plain SQL has its end.
+
+    Raises:
+        DumpError: it is not whole, or pg_restore is missing.
+    """
+    if origin.suffix == PLAIN:
+        for _ in statements(server, dump, GLOBALS_END if origin.database == GLOBALS else DATABASE_END):
+            pass
+    else:
+        inspect_archive(server, dump, origin.suffix, folder)
+
+
+def _fill(server: Server, database: str, dump: BinaryIO, origin: Origin, target: Target, folder: Path) -> list[str]:
+    if origin.suffix == PLAIN:
+        return run_script(server, database, dump)
+    return restore_archive(server, database, dump, origin.suffix, target, folder)
+
+
+def _must_fit(server: Server, origin: Origin, target: Target) -> None:
+    """Refuse what the server or its client is too old for, and the format too simple."""
+    of, here = major(origin.facts.get("server_version", "")), server.major()
+    if of > here:
+        raise _refused(server, f"the dump is of PostgreSQL {of}, and the server is {here}: restore into {of} or newer")
+    if origin.suffix == PLAIN:
+        if target.tables:
+            raise _refused(server, "no single table can be picked out of plain SQL: restore all, under another name")
+        must_know_restrict(server)
+        return
+    selection(server.label, target.tables)
+    by, client = major(origin.facts.get("tool_version", "")), version_of(server.label, server.program("pg_restore"))
+    if by > major(client):
+        raise _refused(
+            server, f"pg_dump {by} made the dump, and pg_restore is {client}: install postgresql-client-{by}"
+        )
+
+
+def _refused(server: Server, why: str) -> RestoreError:
+    return RestoreError(f"{server.label}: {why}", permanent=True)

@@ -1,0 +1,187 @@
+"""A PostgreSQL server that dumps are brought back into: what is asked of it and done to its databases, by psql."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from backupman.errors import DumpError, RestoreError, SourceError
+from backupman.sources._postgres_client import Login, find_program, major
+from backupman.sources._postgres_queries import SERVER_VERSION, ask
+from backupman.sources._process import output
+
+_CREATION_SECONDS = 60.0
+_LIKE_THE_OLD = """SELECT json_build_object('owner', rolname, 'encoding', pg_encoding_to_char(encoding),
+    'collate', datcollate, 'ctype', datctype) FROM pg_database d JOIN pg_roles r ON r.oid = datdba WHERE datname = """
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server, and how to log in to one of its databases."""
+
+    label: str
+    maintenance_db: str
+    tool_path: Path | None
+    login: Callable[[str], AbstractContextManager[Login]]
+
+    def program(self, name: str) -> Path:
+        """One of PostgreSQL's programs; beside `tool_path`, which may hold pg_dump alone, else the newest."""
+        try:
+            return find_program(self.label, name, self.tool_path)
+        except DumpError:
+            return find_program(self.label, name, None)
+
+    def ask(self, query: str, database: str | None = None) -> list[str]:
+        """The first column of a query's rows."""
+        with self.login(database or self.maintenance_db) as login:
+            return ask(self.label, login, query, self.tool_path)
+
+    def psql(
+        self, script: str, database: str | None = None, *options: str, env: Mapping[str, str] | None = None
+    ) -> str:
+        """What psql prints for a script, of which each statement is a transaction of its own.
+
+        Raises:
+            SourceError: one of them failed; those after it were not run.
+        """
+        with self.login(database or self.maintenance_db) as login:
+            argv = self.psql_argv(login, "--set=ON_ERROR_STOP=1", *options)
+            return output(
+                self.label,
+                argv,
+                env={**login.env, "PGCLIENTENCODING": "UTF8", **(env or {})},
+                pass_fds=login.pass_fds,
+                timeout=None,
+                script=script,
+            )
+
+    def psql_argv(self, login: Login, *options: str) -> list[str]:
+        """psql as it is always run: it reads a script, and nobody's settings."""
+        argv = [str(self.program("psql")), "--no-psqlrc", "--no-password", "--quiet", "--no-align", "--tuples-only"]
+        return [*argv, *options, f"--dbname={login.conninfo}", "--file=-"]
+
+    def major(self) -> int:
+        """The first number of the server's version."""
+        return major(self.ask(SERVER_VERSION)[0])
+
+    def exists(self, database: str) -> bool:
+        """Whether there is a database of that name."""
+        return bool(self.ask(f"SELECT datname FROM pg_database WHERE datname = {literal(database)}"))  # noqa: S608 - quoted
+
+    def drop(self, database: str) -> None:
+        """Drop a database with whoever is connected; one that is gone is fine."""
+        if self.major() >= 13:
+            self.psql(f"DROP DATABASE IF EXISTS {name(database)} WITH (FORCE);")
+            return
+        if self.exists(database):
+            self.psql(f"ALTER DATABASE {name(database)} ALLOW_CONNECTIONS false;\n{_ending(database)}")
+            self.psql(f"DROP DATABASE IF EXISTS {name(database)};")
+
+    def create(self, database: str, facts: Mapping[str, str]) -> list[str]:
+        """Make an empty database like the one that facts tell of; the warnings of it."""
+        words = [f"CREATE DATABASE {name(database)} TEMPLATE template0"]
+        if "owner" in facts:
+            words.append(f"OWNER {name(facts['owner'])}")
+        if "encoding" in facts:
+            words.append(f"ENCODING {literal(facts['encoding'])}")
+        plain, warnings = list(words), []
+        if "collate" in facts:
+            words.append(f"LC_COLLATE {literal(facts['collate'])} LC_CTYPE {literal(facts['ctype'])}")
+        if provider := facts.get("locale_provider"):
+            words.append(f"LOCALE_PROVIDER {provider} {provider.upper()}_LOCALE {literal(facts.get('locale', ''))}")
+        try:
+            self._create(database, " ".join(words))
+        except SourceError as error:
+            if "collate" not in facts or not ("locale" in error.sentence or "LC_" in error.sentence):
+                raise
+            # A server on another system may not know the locale's name.
+            self._create(database, " ".join([*plain, "LC_COLLATE 'C' LC_CTYPE 'C'"]))
+            said = facts.get("locale") or facts["collate"]
+            warnings = [f"{self.label}: the server has no locale {said}: the database has C, and sorts by it"]
+        return warnings
+
+    def _create(self, database: str, statement: str) -> None:
+        try:
+            self.psql(f"{statement};")
+        except SourceError:
+            raise
+        except BaseException:  # interrupted: the server goes on with what it has begun
+            self._wait_for_creation(statement)
+            self.drop(database)
+            raise
+
+    def _wait_for_creation(self, statement: str) -> None:
+        active = "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() AND query LIKE "
+        begun = active + literal(_pattern(statement[:200]) + "%")
+        end = time.monotonic() + _CREATION_SECONDS
+        while self.ask(begun) and time.monotonic() < end:
+            time.sleep(0.1)
+
+    def traits(self, database: str) -> dict[str, str]:
+        """The owner, encoding and locale of a database that is there, as facts for another like it."""
+        [row] = self.ask(_LIKE_THE_OLD + literal(database))
+        found: dict[str, str] = json.loads(row)
+        return found
+
+    @contextmanager
+    def replacing(self, database: str) -> Iterator[str]:
+        """The name to restore under; the database of that name takes the place of `database` when the `with` ends well.
+
+        Others who are connected to the old one are cut off then, as by DROP DATABASE ... WITH (FORCE).
+        """
+        new = f"backupman_new_{sha256(database.encode()).hexdigest()[:12]}"
+        old = new.replace("_new_", "_old_")
+        for left in (new, old):  # by a restore that was killed
+            self.drop(left)
+        with self.dropped_unless_whole(new):
+            yield new
+            self.psql(f"ALTER DATABASE {name(database)} ALLOW_CONNECTIONS false;\n{_ending(database)}")
+            try:
+                self._swap(database, new, old)
+            except BaseException:
+                self.psql(f"ALTER DATABASE {name(database)} ALLOW_CONNECTIONS true;")
+                raise
+        self.drop(old)
+
+    @contextmanager
+    def dropped_unless_whole(self, database: str) -> Iterator[None]:
+        """A database that is dropped when the `with` ends by an error or an interruption."""
+        try:
+            yield
+        except BaseException as error:
+            try:
+                self.drop(database)
+            except SourceError as why:
+                left = f"and the half-filled database {database} could not be dropped: drop it"
+                if isinstance(error, SourceError | RestoreError):
+                    raise type(error)(f"{error.sentence}; {left}", permanent=error.permanent) from error
+                error.add_note(f"{left} ({why.sentence})")
+            raise
+
+    def _swap(self, database: str, new: str, old: str) -> None:
+        renamed = "ALTER DATABASE {} RENAME TO {};"
+        self.psql(
+            f"BEGIN;\n{renamed.format(name(database), name(old))}\n{renamed.format(name(new), name(database))}\nCOMMIT;"
+        )
+
+
+def _ending(database: str) -> str:
+    """Ends everybody's connection to a database."""
+    return f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {literal(database)};"  # noqa: S608 - quoted
+
+
+def _pattern(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def name(text: str) -> str:
+    """An identifier for SQL."""
+    return '"' + text.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string for SQL, whatever standard_conforming_strings says."""
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -1,0 +1,173 @@
+"""Throwaway servers for drills: a home that an unprivileged account may enter, and a process that ends with this one.
+
+A server refuses to run as root, so root starts it as an account of its own. It stays in the session of the process that
+starts it, and the kernel ends it with that process, so that nothing outlives a drill that was killed.
+"""
+
+import fcntl
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from backupman.errors import RestoreError
+from backupman.sources._process import environment
+
+_START_SECONDS = 120.0
+_END_SECONDS = 60.0
+_LOOK_EVERY = 0.05
+_LONGEST = 80
+"""Bytes of a folder that a socket still fits into: its whole path may have 107."""
+
+_ELSEWHERE = "backupman-scratch-"
+_LOG_SHOWN = 1500
+
+
+@dataclass(frozen=True)
+class Home:
+    """A folder `path` that belongs to the account, which is None where it is our own."""
+
+    label: str
+    path: Path
+    account: pwd.struct_passwd | None
+
+    def folder(self, name: str) -> Path:
+        """A new folder in it that is the account's too."""
+        path = self.path / name
+        path.mkdir(mode=0o700)
+        if self.account:
+            os.chown(path, self.account.pw_uid, self.account.pw_gid)
+        return path
+
+    def run(self, *argv: str | Path) -> None:
+        """Run a program of the server to its end.
+
+        Raises:
+            RestoreError: it failed; the sentence holds what it said.
+        """
+        with self._started(argv, subprocess.PIPE) as process:
+            said, _ = process.communicate()
+        if process.returncode != 0:
+            raise self._failed(argv, said.decode(errors="replace"))
+
+    @contextmanager
+    def serving(self, argv: Sequence[str | Path], ready: Callable[[], bool], end: signal.Signals) -> Iterator[None]:
+        """The server while the `with` lasts, from when `ready` says so on; `end` is the signal that ends it at once.
+
+        Raises:
+            RestoreError: it does not start; the sentence holds the end of its log.
+        """
+        log = self.path / "log"
+        with log.open("wb") as out, self._started(argv, out.fileno(), end) as process:
+            deadline = time.monotonic() + _START_SECONDS
+            while not ready():
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise self._failed(argv, log.read_text(errors="replace"))
+                time.sleep(_LOOK_EVERY)
+            yield
+
+    @contextmanager
+    def _started(
+        self, argv: Sequence[str | Path], out: int, end: signal.Signals = signal.SIGKILL
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        setpriv = shutil.which("setpriv")
+        bound: list[str | Path] = []
+        if setpriv and Path(setpriv).resolve().name == "setpriv":  # BusyBox has one that cannot do it
+            bound = [setpriv, f"--pdeathsig={end.name.removeprefix('SIG')}", "--"]
+        user = self.account
+        try:
+            process = subprocess.Popen(
+                [*bound, *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=self.path,
+                env=environment({"LC_ALL": "C", "HOME": str(self.path), "TMPDIR": str(self.path)}),
+                user=user.pw_uid if user else None,
+                group=user.pw_gid if user else None,
+                extra_groups=[] if user else None,
+            )
+        except OSError as error:
+            raise RestoreError(
+                f"{self.label}: {argv[0]} cannot be started: {error.strerror}", permanent=True
+            ) from error
+        with process:
+            try:
+                yield process
+            finally:
+                _end(process, end)
+
+    def _failed(self, argv: Sequence[str | Path], said: str) -> RestoreError:
+        words = " ".join(said[-_LOG_SHOWN:].split()) or "it said nothing"
+        return RestoreError(f"{self.label}: {Path(argv[0]).name} of the throwaway server failed: {words}")
+
+
+def _end(process: subprocess.Popen[bytes], end: signal.Signals) -> None:
+    for how in (end, signal.SIGKILL):
+        if process.poll() is None:
+            process.send_signal(how)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_END_SECONDS)
+
+
+@contextmanager
+def home(label: str, folder: Path, accounts: Sequence[str]) -> Iterator[Home]:
+    """A new folder below `folder` for a server while the `with` lasts; for root it belongs to the first of `accounts`.
+
+    Where the account cannot get to `folder`, or a socket's name would be too long there, it is a folder of /var/tmp.
+
+    Raises:
+        RestoreError: root has none of these accounts.
+    """
+    account = _account(label, accounts) if os.geteuid() == 0 else None
+    with ExitStack() as stack:
+        if not _fits(folder, account):
+            folder = stack.enter_context(_elsewhere())
+        path = folder / "server"
+        stack.callback(shutil.rmtree, path, ignore_errors=True)
+        path.mkdir(mode=0o700)
+        if account:
+            os.chown(path, account.pw_uid, account.pw_gid)
+        yield Home(label, path, account)
+
+
+def _account(label: str, names: Sequence[str]) -> pwd.struct_passwd:
+    for name in names:
+        with suppress(KeyError):
+            return pwd.getpwnam(name)
+    raise RestoreError(
+        f"{label}: root may not run a server, and there is no account {' or '.join(names)}", permanent=True
+    )
+
+
+def _fits(folder: Path, account: pwd.struct_passwd | None) -> bool:
+    places = [folder, *folder.absolute().parents]
+    return len(os.fsencode(folder.absolute())) <= _LONGEST and (
+        account is None or all(place.stat().st_mode & 0o001 for place in places)
+    )
+
+
+@contextmanager
+def _elsewhere() -> Iterator[Path]:
+    """A folder of /var/tmp, and an end for those that killed drills have left there: their locks are free."""
+    parent = Path("/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir())  # noqa: S108 - made below
+    for left in parent.glob(f"{_ELSEWHERE}*"):
+        with suppress(OSError), (left / "lock").open("rb") as lock:
+            if left.stat().st_uid == os.geteuid():
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_ELSEWHERE, dir=parent))
+    try:
+        with (folder / "lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            folder.chmod(0o711)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
