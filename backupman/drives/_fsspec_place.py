@@ -81,7 +81,7 @@ class Place:
     def walk(self, folder: str = "") -> Iterator[str]:
         """The names of all whole objects below a folder."""
         try:
-            entries = self._ask(lambda: self._ls(folder), folder or self._url)
+            entries = self._ask(lambda: self._ls(folder), folder)
         except ObjectNotFound:
             return
         for name, is_folder in sorted(entries):
@@ -173,7 +173,7 @@ class Place:
         self._fs.invalidate_cache()
         about: Mapping[str, Any] = self._fs.info(self._path(ref))
         if about["type"] == "directory":
-            raise FileNotFoundError(ref)
+            raise _Folder(ref)
         return about
 
     def _ls(self, folder: str) -> list[tuple[str, bool]]:
@@ -183,8 +183,8 @@ class Place:
         entries = [entry for entry in self._fs.ls(path, detail=True) if entry["name"].strip("/") != path.strip("/")]
         return [(entry["name"].rstrip("/").rpartition("/")[2], entry["type"] == "directory") for entry in entries]
 
-    def _ask(self, function: Callable[[], Any], of: str) -> Any:
-        """What `function` returns. That something is not there is believed only if a folder above can be listed.
+    def _ask(self, function: Callable[[], Any], ref: str) -> Any:
+        """What `function` returns. That something is not there is believed only if a folder above it says so too.
 
         Some filesystems say "not found" for whatever goes wrong, and what is not found is forgotten by the retention.
         """
@@ -192,20 +192,26 @@ class Place:
         def attempt() -> Any:
             try:
                 return function()
+            except _Folder:
+                raise
             except FileNotFoundError:
-                if not self._some_folder_is_listed():
-                    raise OSError(f"neither {of} nor its folder can be looked at") from None
+                if not self._surely_missing(self._path(ref)):
+                    raise OSError(f"{ref or self._url} is said to be missing, and its folder does not say so") from None
                 raise
 
-        return self.door.call(attempt, of)
+        return self.door.call(attempt, ref or self._url)
 
-    def _some_folder_is_listed(self) -> bool:
-        path = self._root or "/"
+    def _surely_missing(self, path: str) -> bool:
+        """Whether the nearest folder above that can be listed lacks what leads there."""
         self._fs.invalidate_cache()
-        while True:
+        while path.strip("/"):
+            folder, _, name = path.rpartition("/")
             with suppress(FileNotFoundError):
-                self._fs.ls(path, detail=True)
-                return True
-            if not (parent := path.rpartition("/")[0]) and path in ("", "/"):
-                return False
-            path = parent or "/"
+                entries = self._fs.ls(folder or "/", detail=True)
+                return name not in {entry["name"].rstrip("/").rpartition("/")[2] for entry in entries}
+            path = folder
+        return False
+
+
+class _Folder(FileNotFoundError):
+    """There is a folder of an object's name."""

@@ -90,7 +90,7 @@ class TestFtp(ReachedContract):
 @pytest.fixture
 def registered() -> None:
     """Filesystems that are not what they should be."""
-    for cls in (Lossy, Changing, Copying, Blind):
+    for cls in (Lossy, Changing, Copying, Blind, HalfBlind):
         library.register_implementation(cls.protocol, cls, clobber=True)
 
 
@@ -132,6 +132,24 @@ class Blind(LocalFileSystem):  # type: ignore[misc]  # as above
         raise FileNotFoundError(path)
 
     info = ls
+
+
+class HalfBlind(LocalFileSystem):  # type: ignore[misc]  # as above
+    """Says "not found" for one folder that it may not look into, and for all that stands there."""
+
+    protocol = "halfblind"
+
+    def ls(self, path: str, detail: bool = False, **kwargs: object) -> object:
+        self._hide(path)
+        return super().ls(path, detail, **kwargs)
+
+    def info(self, path: object, **kwargs: object) -> object:
+        self._hide(str(path))
+        return super().info(path, **kwargs)
+
+    def _hide(self, path: str) -> None:
+        if "/shop/" in f"{path}/":
+            raise FileNotFoundError(path)
 
 
 def test_names_are_spelled_so_that_every_filesystem_takes_them(ftp: Ftp) -> None:
@@ -220,10 +238,26 @@ def test_a_filesystem_that_finds_nothing_is_not_believed(registered: None, tmp_p
         lambda: list(drive.list()),
     ]
     for call in calls:
-        with pytest.raises(DriveError, match="can be looked at") as raised:
+        with pytest.raises(DriveError, match="is said to be missing, and its folder does not say so") as raised:
             call()
         assert not isinstance(raised.value, ObjectNotFound)
         assert not raised.value.permanent
+
+
+def test_a_folder_that_cannot_be_listed_hides_no_backup(registered: None, tmp_path: Path) -> None:
+    ref = put(fsspec_drive(f"file://{tmp_path}"), "shop/dump", b"body").ref
+    drive = fsspec_drive(f"halfblind://{tmp_path}")
+    for call in (lambda: drive.find("shop/dump"), lambda: drive.delete(ref), lambda: list(drive.list())):
+        with pytest.raises(DriveError, match="is said to be missing, and its folder does not say so") as raised:
+            call()
+        assert not isinstance(raised.value, ObjectNotFound)
+    assert drive.find("nothing/dump") is None
+
+
+def test_a_folder_is_no_object(ftp: Ftp) -> None:
+    drive = ftp_drive(ftp, uuid4().hex)
+    put(drive, "shop/dump", b"body")
+    assert drive.find("shop") is None
 
 
 def test_what_fsspec_does_not_know_is_said(ftp: Ftp) -> None:
