@@ -22,6 +22,7 @@ BackupId = Annotated[str, Path(max_length=64)]
 PINS = {"30": "30 days", "365": "a year", "": "for ever"}
 
 _DELIVERIES = 100
+_CHECKS = 50
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ def backup_page(daemon: Served, visit: Reader, request: Request, backup_id: Back
         running=[live for live in daemon.live.running() if live["Id"] == backup.id],
         spans=spans(backup),
         lines=store.run_logs.of(backup.id),
+        manifest=store.proofs.shown(backup),
+        checks=store.proofs.verifications(backup.id)[:_CHECKS],
+        restores=store.restores.list(backup.id, _CHECKS),
         deliveries=store.outbox.deliveries(backup_id=backup.id, limit=_DELIVERIES),
         command=restore_command(daemon, backup),
         pins=PINS,

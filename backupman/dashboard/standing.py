@@ -14,7 +14,7 @@ from backupman.engine.promises import Deadline, Promise, Target, deadline
 from backupman.events import EventKind
 from backupman.records import Incident, Status, now
 from backupman.store.standing import Made
-from backupman.store.statistics import Past, Series
+from backupman.store.statistics import Held, Past, Series
 
 _HOURS_TOLD = 48
 
@@ -39,13 +39,17 @@ class Row:
     runs: Sequence[Past]
     last: Past | None
     good: Past | None
-    proven: datetime | None
+    read: datetime | None
     """When the newest copy was made that was read back and was right."""
+    proven: Past | None
+    """The newest run of which a drill has restored a copy, and all that should be there was."""
     drives: Sequence[Drive]
     due: Deadline | None
     next_run: datetime | None
     incidents: Sequence[Incident]
     error: str = ""
+    restore_seconds: float | None = None
+    """How long that drill took to restore it."""
 
     @property
     def alarming(self) -> bool:
@@ -126,9 +130,10 @@ def _row(
 ) -> Row:
     settled = [past for past in runs if past.status != Status.PENDING]
     good = next((past for past in settled if past.status == Status.FINISHED), None)
-    proven = next(
-        (past.created_at for past in runs if any(c.verified_at and not c.verify_error for c in past.copies)), None
+    read = next(
+        (past.created_at for past in runs if any(_right(copy) and copy.verified_at for copy in past.copies)), None
     )
+    proven = next((past for past in runs if any(_right(copy) and copy.proved_at for copy in past.copies)), None)
     due = [found for promise in promises if (found := _due(promise, series, good))]
     label = series.database if series.sender is not None else series.source
     runs_next = [time for job in jobs if (time := upcoming.get(job))]
@@ -139,6 +144,7 @@ def _row(
         runs=runs,
         last=settled[0] if settled else None,
         good=good,
+        read=read,
         proven=proven,
         drives=_drives(settled),
         due=min(due, key=lambda each: each.until) if due else None,
@@ -172,6 +178,10 @@ def _about(incident: Incident, series: Series) -> bool:
     return incident.source == series.source and incident.database in ("", series.database)
 
 
+def _right(copy: Held) -> bool:
+    return copy.status == Status.FINISHED and not copy.verify_error
+
+
 def _jobs(plans: Iterable[JobPlan], series: Series) -> list[str]:
     if series.sender is not None:
         return []
@@ -179,10 +189,20 @@ def _jobs(plans: Iterable[JobPlan], series: Series) -> list[str]:
 
 
 def _explained(daemon: Daemon, found: Sequence[Row]) -> list[Row]:
-    """The same, with why the last run of each failed."""
+    """The same, with why the last run of each failed, and how long it took to restore what was proved."""
+    statistics = daemon.app.store.statistics
     failed = [row.last.id for row in found if row.last and row.last.status == Status.FAILED]
-    errors = daemon.app.store.statistics.errors(failed) if failed else {}
-    return [replace(row, error=errors.get(row.last.id, "") if row.last else "") for row in found]
+    errors = statistics.errors(failed) if failed else {}
+    proven = [row.proven.id for row in found if row.proven]
+    seconds = statistics.restore_seconds(proven) if proven else {}
+    return [
+        replace(
+            row,
+            error=errors.get(row.last.id, "") if row.last else "",
+            restore_seconds=seconds.get(row.proven.id) if row.proven else None,
+        )
+        for row in found
+    ]
 
 
 @dataclass(frozen=True)
@@ -212,12 +232,20 @@ def sentence(found: Sequence[Row], at: datetime | None = None) -> Sentence:
     own = [row for row in found if row.series.sender is None]
     others = f"{_jobs_told(len(found) - len(own))} good, too" if len(found) > len(own) else ""
     if own and all(row.proven for row in own):
-        oldest = max(at - row.proven for row in own if row.proven)
+        oldest = max(at - row.proven.created_at for row in own if row.proven)
         return Sentence("ok", f"{_all(own)} a proven copy younger than {_bound(oldest)}", others)
-    unread = sum(row.proven is None for row in own)
     oldest = max(at - row.good.created_at for row in found if row.good)
-    never = f"{unread} of {len(own)} never read back" if unread else ""
-    return Sentence("ok", f"{_all(found)} a good backup younger than {_bound(oldest)}", never)
+    return Sentence("ok", f"{_all(found)} a good backup younger than {_bound(oldest)}", _tried(own))
+
+
+def _tried(own: Sequence[Row]) -> str:
+    """How much of it was tried."""
+    read, proven = sum(bool(row.read) for row in own), sum(bool(row.proven) for row in own)
+    if not own:
+        return ""
+    if proven:
+        return f"{proven} of {len(own)} proven by a drill, {read} read back"
+    return f"{read} of {len(own)} read back, none proven by a drill" if read else "no copy was ever read back"
 
 
 def _bad(row: Row, at: datetime) -> Sentence:

@@ -10,7 +10,7 @@ from sqlalchemy import exists, func
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from backupman.records import Backup, Delivery, DeliveryState, DriveFile, Kind, Status
+from backupman.records import Backup, Delivery, DeliveryState, DriveFile, Kind, Status, Verification
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 
@@ -50,6 +50,7 @@ class Held:
     verify_error: str | None
 
 
+    proved_at: datetime | None = None
 @dataclass(frozen=True)
 class Past:
     """One of the last backups of a series: sizes in bytes, times in seconds."""
@@ -127,6 +128,16 @@ class Statistics:
 
     def _rows(self, query: Any) -> Sequence[Any]:
         with self._sessions() as session:
+    def restore_seconds(self, backup_ids: Collection[str]) -> dict[str, float]:
+        """How long the newest good drill of each of these backups took to restore it."""
+        query = columns(col(Verification.backup_id), col(Verification.details)).where(
+            col(Verification.backup_id).in_(backup_ids),
+            col(Verification.level) == "restore",
+            col(Verification.good).is_(True),
+        )
+        drills = self._rows(query.order_by(col(Verification.at)))
+        return {backup_id: details["RestoreSeconds"] for backup_id, details in drills if "RestoreSeconds" in details}
+
             return session.connection().execute(query).all()
 
     def deliveries(self, state: DeliveryState) -> dict[str, int]:
@@ -195,7 +206,7 @@ def _recent(session: Session, series: Series, limit: int) -> list[Past]:
     found = [Past(*row) for row in session.connection().execute(query).all()]
     held = columns(
         *map(_column, (DriveFile.backup_id, DriveFile.label, DriveFile.status)),
-        *map(_column, (DriveFile.verified_at, DriveFile.verify_error)),
+        *map(_column, (DriveFile.verified_at, DriveFile.verify_error, DriveFile.proved_at)),
     ).where(col(DriveFile.backup_id).in_([past.id for past in found]))
     copies: dict[str, list[Held]] = {}
     if series.kind == Kind.OWN:

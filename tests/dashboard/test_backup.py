@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from backupman.engine.runner import Order
-from backupman.records import Backup, Status, now
+from backupman.manifest import Manifest, TableRows
+from backupman.records import Backup, Event, Restore, Status, now
 from backupman.retention import FOR_EVER
 from tests.dashboard.conftest import Served, token
 from tests.dashboard.world import INSTANCE, SLOW, deliveries, past
@@ -60,6 +61,35 @@ def test_it_tells_all_that_is_known(served: Served, root: httpx.Client, made: Ba
         "Owed",
         "app",
     ):
+        assert words in text
+
+
+def test_what_is_in_it_and_what_changed_stands_there(served: Served, root: httpx.Client) -> None:
+    for days, tables in ((2, {"users": 5, "old": 1}), (1, {"users": 1205, "orders": 7})):
+        made = past(served.store, "app", now() - timedelta(days=days))
+        rows = [TableRows(name=name, rows=count) for name, count in tables.items()]
+        served.store.proofs.keep_manifest(made.id, Manifest(provider="sqlite", facts={}, tables=rows))
+    text = text_of(root.get(f"/backups/{made.id}").text)
+    for words in (
+        "2 tables, 1,212 rows",
+        "1 gone since the backup before",
+        "Gone: old",
+        "users 1,205 +1,200",
+        "orders 7 new",
+    ):
+        assert words in text
+
+
+def test_its_restores_are_told(served: Served, root: httpx.Client) -> None:
+    made = past(served.store, "app", now())
+    restore = Restore(
+        backup_id=made.id, instance=INSTANCE, label="app", source="app", database="app",
+        target="app_restored on localhost", operator="me", status=Status.FAILED, error="there is no room",
+    )  # fmt: skip
+    event = Event(kind="restore_failure", instance=INSTANCE, job="nightly", backup_id=made.id, payload={})
+    served.store.restores.begin(restore, lambda _: (event, []))
+    text = text_of(root.get(f"/backups/{made.id}").text)
+    for words in ("Restores", "app_restored on localhost", "there is no room", "me"):
         assert words in text
 
 

@@ -9,7 +9,7 @@ import pytest
 from backupman.dashboard.figures import strip, trend
 from backupman.dashboard.standing import Sentence, rows, sentence
 from backupman.events import EventKind
-from backupman.records import Incident, Status, now
+from backupman.records import Incident, Status, Verification, now
 from backupman.store.ingest import Recipient, Reported
 from backupman.store.jobs import Changes
 from backupman.store.statistics import Past
@@ -45,17 +45,37 @@ def test_before_the_first_backup_it_tells_what_to_do(root: httpx.Client) -> None
 def test_all_good_is_said_with_the_age_of_the_oldest(two: Served) -> None:
     past(two.store, "shop", now() - HOUR * 3.5)
     past(two.store, "orders", now() - HOUR * 20.5)
-    assert said(two) == Sentence("ok", "All 2 databases have a good backup younger than 21 h", "2 of 2 never read back")
+    good = "All 2 databases have a good backup younger than 21 h"
+    assert said(two) == Sentence("ok", good, "no copy was ever read back")
+    past(two.store, "shop", now() - HOUR * 2, verified=True)
+    assert said(two) == Sentence("ok", good, "1 of 2 read back, none proven by a drill")
+    past(two.store, "shop", now() - HOUR, proved=True)
+    assert said(two) == Sentence("ok", good, "1 of 2 proven by a drill, 1 read back")
 
 
-def test_a_copy_is_proven_only_when_it_was_read_back_and_was_right(two: Served) -> None:
-    past(two.store, "shop", now() - HOUR, verified=True)
-    made = past(two.store, "orders", now() - HOUR * 5.5, verified=True)
+def test_a_copy_is_proven_only_while_nothing_is_wrong_with_it(two: Served) -> None:
+    past(two.store, "shop", now() - HOUR, proved=True)
+    made = past(two.store, "orders", now() - HOUR * 5.5, proved=True)
     assert said(two) == Sentence("ok", "All 2 databases have a proven copy younger than 6 h")
     for file in made.drive_files:
         two.store.copies.verified(file.id, now(), "other bytes")
     assert said(two).text == "All 2 databases have a good backup younger than 6 h"
     assert {row.label: row.state for row in rows(two.daemon)} == {"orders": "warn", "shop": "ok"}
+
+
+def test_the_time_of_the_drill_is_the_time_that_one_would_wait(served: Served, root: httpx.Client) -> None:
+    made = past(served.store, "app", now() - HOUR, proved=True)
+    for number, seconds in enumerate((99.0, 41.0)):
+        drill = Verification(
+            backup_id=made.id, instance=INSTANCE, drive="disk", level="restore", seconds=60.0, good=True,
+            at=now() + timedelta(seconds=number),
+            details={"RestoreSeconds": seconds, "Tables": 3, "Rows": 12_345, "Compared": True},
+        )  # fmt: skip
+        served.store.proofs.verified(drill, made.drive_files[0].id)
+    assert "restored in 41 s" in root.get("/").text
+    page = " ".join(re.sub(r"<[^>]+>", " ", root.get(f"/backups/{made.id}").text).split())
+    assert "drill" in page
+    assert "restored in 41 s, 3 tables, 12,345 rows, compared with the dump" in page
 
 
 def test_a_failure_is_said_with_what_is_left(two: Served) -> None:
@@ -88,7 +108,7 @@ def test_several_that_need_somebody_are_named(two: Served) -> None:
 
 
 def test_jobs_of_other_machines_stand_by_their_device(served: Served, root: httpx.Client) -> None:
-    past(served.store, "app", now() - HOUR, verified=True)
+    past(served.store, "app", now() - HOUR, proved=True)
     for device, job in (("web-1", "rsync"), ("nas", "snapshots"), ("nas", "smart")):
         served.store.ingest.backup(Reported(device, job, now() - HOUR, "success", "fine"), Recipient(INSTANCE))
     page = root.get("/").text

@@ -70,6 +70,7 @@ def past(
     error: str | None = None,
     drives: tuple[str, ...] = ("disk", "offsite"),
     verified: bool = False,
+    proved: bool = False,
     endpoints: tuple[str, ...] = (),
     **fields: Any,
 ) -> Backup:
@@ -92,7 +93,8 @@ def past(
             attempts=1,
             seconds=1.7 if good else None,
             created_at=at,
-            verified_at=at + timedelta(hours=3) if verified and good else None,
+            verified_at=at + timedelta(hours=3) if (verified or proved) and good else None,
+            proved_at=at + timedelta(hours=3) if proved and good else None,
         )
         for place, label in enumerate(drives)
     ]
