@@ -169,12 +169,11 @@ _OUTCOME_WORDS = {
 
 def print_reached(found: Sequence["Reached"], out: Console) -> None:
     """An endpoint a paragraph: what came of its last drill, when it last took a message, and what was given up."""
-    if not found:
-        out.print("Nobody takes part.")
     for each in found:
         result = each.result
         said = f": {one_line(result.said, 1000)}" if result.said and result.outcome != "untried" else ""
-        what = _OUTCOME_WORDS.get(result.outcome, result.outcome) + (f" {local(result.at)}" if result.at else "")
+        at = f" {local(result.at)}" if result.at and result.outcome != "untried" else ""
+        what = _OUTCOME_WORDS.get(result.outcome, result.outcome) + at
         print_marked(_OUTCOME_MARKS[result.outcome], f"{each.endpoint}: {what}{said}", out)
         lost = f"{each.given_up}, the oldest of {local(each.oldest)}" if each.given_up else None
         print_rows([("Last took a message", local(each.last_delivered)), ("Given up", lost)], out)

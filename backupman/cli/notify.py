@@ -1,5 +1,6 @@
 """`notify`: does everybody still get what they are sent, and what would they get?"""
 
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,6 +119,8 @@ def drill(
     from backupman.records import now
 
     time = duration("--drain-timeout", drain_timeout)
+    for name in () if call.verbose or call.debug else ("dispatcher", "alarm_drills"):
+        logging.getLogger(f"backupman.engine.{name}").setLevel(logging.CRITICAL)  # what is printed says it better
     if status:
         with call.records() as (config, store):
             found = reaching.reached(config, store, now(), _chosen(config, notifier) if notifier else None)
@@ -127,6 +130,8 @@ def drill(
     if as_json:
         print_json({"Results": [each.shown().document() for each in found]})
     else:
+        if not (found or call.quiet):
+            console().print("Nobody takes part.")
         print_reached([each for each in found if not (call.quiet and each.is_right)], console())
     wrong = {Outcome.FAILED} if status else {Outcome.FAILED, Outcome.UNDER_WAY}
     raise typer.Exit(ExitCode.FAILED if any(each.result.outcome in wrong for each in found) else ExitCode.OK)

@@ -230,10 +230,12 @@ def _result(config: Config, store: Store, endpoint: str, at: datetime) -> Result
     outcomes = {_outcome(delivery, late=late): delivery for delivery in last}
     worst = next(outcome for outcome in _WORST_FIRST if outcome in outcomes)
     delivery = outcomes[worst]
-    if worst == Outcome.FAILED:
-        said = delivery.error or f"it was not delivered within {format_duration(within)}"
-        return Result(endpoint, worst, began, said.removeprefix(f"{endpoint}: "))
-    return Result(endpoint, worst, began, delivery.answer)
+    said = delivery.answer
+    if worst in (Outcome.FAILED, Outcome.UNDER_WAY) and delivery.error:
+        said = delivery.error.removeprefix(f"{endpoint}: ")
+    elif worst == Outcome.FAILED:
+        said = f"it was not delivered within {format_duration(within)}"
+    return Result(endpoint, worst, began, said)
 
 
 _WORST_FIRST = (Outcome.FAILED, Outcome.UNDER_WAY, Outcome.PROVEN, Outcome.UNTRIED)

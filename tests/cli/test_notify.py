@@ -121,3 +121,14 @@ def test_a_drill_by_hand_is_recorded_and_its_outcome_shown(told: World, inside: 
     assert messages["GivenUp"] == 1 and messages["Oldest"]
     for secret in ("t0ken", "integration-key", "addffa72", told.receiver.url):
         assert secret not in json.dumps(messages) + shown.out + health.err
+
+
+def test_a_drill_that_has_to_be_tried_again_says_why(told: World, inside: Inside) -> None:
+    told.receiver.usual, told.receiver.at["/hook"] = Answer(202), Answer(503)
+    told.start("version").communicate()
+    waiting = inside("notify", "drill", "--notifier", "Hook", "--drain-timeout", "1s")
+    assert (waiting.code, waiting.err) == (1, "")
+    assert "… webhook/Hook: under way" in waiting.out and "the receiver answered 503" in waiting.out
+    told.receiver.at.clear()
+    assert inside("notify", "drill", "-q").out == "", "silent when all is well"
+    assert inside("notify", "drill", "--status").out.count("✓ ") == 3
