@@ -18,6 +18,7 @@ from backupman.engine.deadlines import Deadlines
 from backupman.engine.health import Checkup, Health
 from backupman.engine.history import purge
 from backupman.engine.live import Live
+from backupman.engine.reconcile_schedule import ReconcileSchedule
 from backupman.engine.runner import Order
 from backupman.engine.scheduler import Scheduler
 from backupman.engine.verify_schedule import VerifySchedule
@@ -66,6 +67,7 @@ class Daemon:
         config, store = self.app.config, self.app.store
         self.deadlines = Deadlines(store, config.instance, clock)
         self.alarm_drills = AlarmDrills(store, config.instance, clock)
+        self.reconciling = ReconcileSchedule(store, config.instance, clock)
         self.verifying = VerifySchedule(store, config.instance, clock)
         self.scheduler = Scheduler(store, config.instance, config.state_folder, self.run, self.deadlines.missed, clock)
         self._dispatcher = Thread(target=self._dispatch, name="dispatcher", daemon=True)
@@ -78,11 +80,13 @@ class Daemon:
         self._dispatcher.start()
         self.deadlines.watch(self.app.config, self.app.plans)
         self.alarm_drills.watch(self.app.config)
+        self.reconciling.watch(self.app.config, self.app.reconciler)
         self.verifying.watch(self.app.plans, self.app.verifier)
         self.scheduler.start(self.app.plans)
         self.scheduler.every(_RECOVER_EVERY, "recovery", self.recover)
         self.scheduler.every(_CHECK_EVERY, _DEADLINES, self.deadlines.check)
         self.scheduler.every(_DRILL_EVERY, LANE, self.alarm_drills.check)
+        self.scheduler.every(_CHECK_EVERY, "reconcile", self.reconciling.check)
         self.scheduler.every(_DRILL_EVERY, "verifying", self.verifying.check)
         self.scheduler.every(_SWEEP_EVERY, "drills", self.verifying.sweep)
         self.scheduler.every(_PURGE_EVERY, "history", self._purge)
@@ -141,6 +145,7 @@ class Daemon:
             self.deadlines.watch(fresh.config, fresh.plans)
             self.scheduler.reschedule(fresh.plans)
             self.alarm_drills.watch(fresh.config)
+            self.reconciling.watch(fresh.config, fresh.reconciler)
             self.verifying.watch(fresh.plans, fresh.verifier)
         except BackupmanError as error:
             self.app = before
@@ -164,6 +169,7 @@ class Daemon:
     def stop(self, grace: timedelta) -> None:
         """Take no more work, give what is running a while, end the rest and record it."""
         self.scheduler.stop()
+        self.reconciling.stop("backupman was stopped")
         apps = [*self._old, self.app]
         for app in apps:
             app.executor.close()

@@ -22,6 +22,7 @@ from backupman.config.database import Database
 from backupman.config.http import Http
 from backupman.config.ingest import Ingest
 from backupman.config.log import Log
+from backupman.config.reconcile import Reconcile
 from backupman.config.verifying import JobVerify, Verify
 from backupman.drives import Drive
 from backupman.notifiers import Notifier
@@ -196,6 +197,7 @@ class Config(Settings):
     retry: Retries = Field(default_factory=Retries, description="Failing uploads.")
     deliveries: Deliveries = Field(default_factory=Deliveries, description="Failing messages.")
     deadlines: Deadlines = Field(default_factory=Deadlines, description="Late, missed and odd backups.")
+    reconcile: Reconcile | None = Field(default=None, description="When records and drives are compared by the clock.")
     alarm_drill: AlarmDrill | None = Field(default=None, description="The planned proof that alarms arrive.")
     ingest: Ingest = Field(default_factory=Ingest, description="What other machines may report.")
     history: History = Field(default_factory=History, description="How long records are kept.")

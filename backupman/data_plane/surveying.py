@@ -33,7 +33,7 @@ def survey(task: ListTask, tell: Tell) -> None:
         for entry in drive.entries():
             _look(drive, entry, objects, sidecars, heap)
     except DriveError as error:
-        if heap.told or not error.permanent:
+        if heap.told or not error.permanent or not task.objects:  # nothing on record: nothing could be looked at
             raise
         tell(Unlisted(error=error.sentence))
         for ref in (*task.objects, *task.sidecars):

@@ -5,8 +5,10 @@ was read from end to end and is good.
 """
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
+
+from pydantic import BaseModel
 
 from backupman.config import Config, JobPlan, wanting
 from backupman.data_plane import DataPlane
@@ -29,7 +31,7 @@ from backupman.engine.comparing import Comparison, Finding, Found, Known, Object
 from backupman.engine.locks import reconcile_lock, source_lock
 from backupman.engine.reconcile_report import JOB, Item, Review, report_of, sentence
 from backupman.engine.tasks import whole_sidecar
-from backupman.errors import BackupmanError, BusyError
+from backupman.errors import BackupmanError, BusyError, Interrupted
 from backupman.events import EventKind
 from backupman.records import Backup, DriveFile, Status
 from backupman.store import Store
@@ -44,12 +46,21 @@ class Reconciler:
         self._config = config
         self._plans = {plan.label: plan for plan in plans}
         self._store = store
+        self._data_plane: DataPlane | None = None
+        self._reason: Interrupted | None = None
+
+    def stop(self, reason: str) -> None:
+        """End what is under way, from any thread; `reconcile` then raises Interrupted."""
+        self._reason = Interrupted(reason)
+        if data_plane := self._data_plane:
+            data_plane.cancel(self._reason)
 
     def reconcile(self, drives: Sequence[Drive], *, fix: bool, adopting: Collection[str] = ()) -> Iterator[Review]:
         """What came of each drive. With `fix` what can be is put right; `adopting` are other instances taken for ours.
 
         Raises:
             BusyError: somebody else does the same.
+            Interrupted: it was stopped.
         """
         with reconcile_lock(self._config.state_folder):
             for drive in drives:
@@ -77,7 +88,9 @@ class Reconciler:
                         later.append(found) if found.wrong else review.tell(Item(found))
 
         try:
-            DataPlane().run(self._survey(drive, records), take)
+            self._run(self._survey(drive, records), take)
+        except Interrupted:
+            raise
         except BackupmanError as error:
             review.error = error.sentence
             return review
@@ -86,6 +99,15 @@ class Reconciler:
         wrong = sum(review.counts[kind] for kind in (Finding.MISSING, Finding.ALTERED, Finding.BARE))
         review.right = sum(known.status == Status.FINISHED for known in records) - wrong
         return review
+
+    def _run(
+        self, task: BaseModel, take: Callable[[Message], None] = lambda message: None, keep_fds: Sequence[int] = ()
+    ) -> None:
+        """Do a task in a child that `stop` reaches. Raises as DataPlane.run does."""
+        self._data_plane = DataPlane()
+        if self._reason:
+            raise self._reason
+        self._data_plane.run(task, take, keep_fds=keep_fds)
 
     def _survey(self, drive: Drive, records: Sequence[Known]) -> ListTask:
         held = [known for known in records if known.status == Status.FINISHED]
@@ -133,6 +155,8 @@ class Reconciler:
                     self._put_right(drive, file, item, lock)
         except BusyError:
             item.error = f"{backup.source} is being backed up: try again when that has ended"
+        except Interrupted:
+            raise
         except BackupmanError as error:
             item.error = error.sentence
 
@@ -141,14 +165,14 @@ class Reconciler:
         if not left or (item.found.object and backup.dump_status == Status.FINISHED):
             try:
                 self._copy(drive, file, item, lock)
-            except BackupmanError:
-                if not left:
+            except BackupmanError as error:
+                if not left or isinstance(error, Interrupted):
                     raise
             else:
                 return
         task = _task(drive, file.session)
         retry = self._config.retry.policy()
-        DataPlane().run(AbortTask(object_name=backup.object_name, drives=[task], retry=retry), keep_fds=(lock,))
+        self._run(AbortTask(object_name=backup.object_name, drives=[task], retry=retry), keep_fds=(lock,))
         self._store.backups.change_drive_file(backup.id, drive.label, session=None)
         item.mended = "what the failed upload has left was removed"
 
@@ -168,7 +192,7 @@ class Reconciler:
                 item.error = message.sidecar_error
                 item.mended = None if bare and message.sidecar_error else done
 
-        DataPlane().run(self._mend_task(drive, file, read=not bare), take, keep_fds=(lock,))
+        self._run(self._mend_task(drive, file, read=not bare), take, keep_fds=(lock,))
 
     def _mend_task(self, drive: Drive, file: DriveFile, *, read: bool) -> MendTask:
         backup = file.backup

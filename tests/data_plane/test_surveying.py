@@ -1,0 +1,92 @@
+"""What a drive holds is told in small heaps; where it cannot be listed, what is on record is still looked at."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from backupman.data_plane.protocol import DriveTask, Held, Listed, ListTask, Unlisted
+from backupman.data_plane.surveying import survey
+from backupman.drives import Capabilities
+from backupman.drives.local import Local
+from backupman.errors import DriveError
+from backupman.retry import NO_RETRY
+
+NAME = "shop/backup-20261121010000-0a0b0c0d.sql.gz"
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Local:
+    return Local(provider="local", label="disk", folder=tmp_path / "drive")
+
+
+def looked_at(drive: Local, objects: list[str], sidecars: list[str]) -> list[BaseModel]:
+    told: list[BaseModel] = []
+    task = DriveTask(label=drive.label, settings=drive.revealed())
+    survey(ListTask(drive=task, objects=objects, sidecars=sidecars, retry=NO_RETRY), told.append)
+    return told
+
+
+def put(drive: Local, name: str, data: bytes) -> None:
+    drive.upload(io.BytesIO(data), name, {})
+
+
+def held(told: list[BaseModel]) -> list[Held]:
+    return [each for message in told if isinstance(message, Listed) for each in message.objects]
+
+
+def test_a_sidecar_is_read_where_it_is_not_on_record(drive: Local) -> None:
+    put(drive, NAME, b"12345")
+    put(drive, f"{NAME}.json", b'{"a": 1}')
+    put(drive, "photos/1.json", b"not ours")
+    assert [(each.name, each.size, each.sidecar) for each in held(looked_at(drive, [], []))] == [
+        ("photos/1.json", None, None),
+        (NAME, 5, None),
+        (f"{NAME}.json", 8, '{"a": 1}'),
+    ]
+    known = held(looked_at(drive, [NAME], [f"{NAME}.json"]))
+    assert [(each.name, each.size, each.sidecar) for each in known[1:]] == [
+        (NAME, 5, None),
+        (f"{NAME}.json", None, None),
+    ]
+
+
+def test_what_is_no_text_is_an_object_like_any(drive: Local) -> None:
+    put(drive, f"{NAME}.json", b"\xff")
+    assert [(each.size, each.sidecar) for each in held(looked_at(drive, [], []))] == [(1, None)]
+
+
+def test_many_objects_are_told_in_heaps(drive: Local, tmp_path: Path) -> None:
+    (tmp_path / "drive").mkdir()
+    for number in range(1000):
+        (tmp_path / f"drive/{number:04}").touch()
+    told = looked_at(drive, [], [])
+    assert [len(message.objects) for message in told if isinstance(message, Listed)] == [200] * 5
+
+
+@pytest.mark.parametrize("how", ["it says so", "it is refused"])
+def test_where_it_cannot_be_listed_the_objects_on_record_are_looked_at(
+    drive: Local, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    def refused(*_: Any) -> Any:
+        raise DriveError("disk: the key may not list", permanent=True)
+
+    put(drive, NAME, b"12345")
+    put(drive, "unknown", b"")
+    if how == "it says so":
+        monkeypatch.setattr(Local, "capabilities", Capabilities(lists=False))
+    else:
+        monkeypatch.setattr(Local, "entries", refused)
+    unlisted, listed = looked_at(drive, [NAME, "gone"], [f"{NAME}.json"])
+    assert isinstance(unlisted, Unlisted) and "list" in unlisted.error
+    assert isinstance(listed, Listed)
+    assert [(each.ref, each.name, each.size) for each in listed.objects] == [(NAME, "", 5)]
+    with pytest.raises(DriveError, match="list"):
+        looked_at(drive, [], [])
+
+
+def test_a_drive_that_is_away_is_not_taken_for_one_that_cannot_list(drive: Local) -> None:
+    with pytest.raises(DriveError, match="is not there"):
+        looked_at(drive, [NAME], [])
