@@ -69,6 +69,7 @@ class Daemon:
         self.alarm_drills = AlarmDrills(store, config.instance, clock)
         self.reconciling = ReconcileSchedule(store, config.instance, clock)
         self.verifying = VerifySchedule(store, config.instance, clock)
+        self.verifying.watch(self.app.plans, self.app.verifier)
         self.scheduler = Scheduler(store, config.instance, config.state_folder, self.run, self.deadlines.missed, clock)
         self._dispatcher = Thread(target=self._dispatch, name="dispatcher", daemon=True)
 
@@ -81,7 +82,6 @@ class Daemon:
         self.deadlines.watch(self.app.config, self.app.plans)
         self.alarm_drills.watch(self.app.config)
         self.reconciling.watch(self.app.config, self.app.reconciler)
-        self.verifying.watch(self.app.plans, self.app.verifier)
         self.scheduler.start(self.app.plans)
         self.scheduler.every(_RECOVER_EVERY, "recovery", self.recover)
         self.scheduler.every(_CHECK_EVERY, _DEADLINES, self.deadlines.check)

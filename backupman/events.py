@@ -104,6 +104,7 @@ class DriveFileExtended(DriveFileReport):
     trashed_at: Time | None = Field(default=None, description="Since when the retention lets it go.")
     verified_at: Time | None = Field(default=None, description="When it was last read back and was right.")
     verify_error: str | None = Field(default=None, description="What was wrong when it was last read back.")
+    proved_at: Time | None = Field(default=None, description="When a drill last restored it and all was there.")
 
 
 class BackupExtended(BackupReport):

@@ -3,7 +3,18 @@
 from fastapi import FastAPI
 
 from backupman import __version__
-from backupman.api import backups, downloads, errors, ingest, jobs, notifiers, reference, restores, service
+from backupman.api import (
+    backups,
+    downloads,
+    errors,
+    ingest,
+    jobs,
+    notifiers,
+    reference,
+    restores,
+    service,
+    verifications,
+)
 from backupman.api.below import Below
 from backupman.api.limits import Guesses, Rate
 from backupman.api.metrics import Metrics
@@ -33,7 +44,7 @@ def create_api(daemon: Daemon) -> FastAPI:
     api.state.downloads = downloads.Downloads()
     api.state.health_threads = service.health_threads()
     api.state.metrics = Metrics(daemon)
-    for module in (service, backups, restores, downloads, jobs, notifiers, ingest, reference):
+    for module in (service, backups, restores, verifications, downloads, jobs, notifiers, ingest, reference):
         api.include_router(module.router)
     errors.register(api)
     api.add_middleware(Below, path=daemon.app.config.http.path())

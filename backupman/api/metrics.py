@@ -107,8 +107,11 @@ class _Collector:
         drives = [drive.label for drive in config.drives]
         copies = store.statistics.newest_on(own, drives)
         yield from _newest("newest_finished", "newest finished backup on a drive", (*_OF, "drive"), copies)
-        verified = store.statistics.newest_on(own, drives, verified=True)
+        verified = store.statistics.newest_on(own, drives, "verified")
         yield from _newest("newest_verified", "newest verified backup on a drive", (*_OF, "drive"), verified)
+        proved = store.statistics.newest_on(own, drives, "proved")
+        yield from _newest("newest_proved", "newest backup that a drill has restored", (*_OF, "drive"), proved)
+        yield from self._drills()
         yield from self._last("last_backup", "last backup", _OF, own)
         yield from self._counted("backups", "Backups", _OF, Kind.OWN)
         yield from self._totals()
@@ -177,6 +180,16 @@ class _Collector:
                 drill.add_metric([each.endpoint], each.result.outcome == Outcome.PROVEN)
                 drill_at.add_metric([each.endpoint], each.result.at.timestamp())
         yield from (age, at, drill, drill_at)
+
+    def _drills(self) -> Iterator[Metric]:
+        labels = (*_OF, "drive")
+        restore = _gauge("drill_restore_seconds", "How long the restore of the last good drill took.", *labels)
+        newest = _gauge("drill_newest_row_age_seconds", "How old the newest row was at the last good drill.", *labels)
+        for of, drill in self._app.store.proofs.last_drills(self._app.config.instance).items():
+            restore.add_metric(of, drill.restore_seconds)
+            if drill.newest_age_seconds is not None:
+                newest.add_metric(of, drill.newest_age_seconds)
+        yield from (restore, newest)
 
     def _jobs(self) -> Iterator[Metric]:
         upcoming = _gauge("next_run_timestamp_seconds", "When a job runs next.", "job")

@@ -116,6 +116,8 @@ def _drive(out: Console, backup: Backup, file: DriveFile) -> None:
             rows.append(("Bad", unlabelled(file.verify_error, file.label)))
         if file.verified_at:
             rows.append(("Read back", f"{local(file.verified_at)}, every byte was right"))
+        if file.proved_at:
+            rows.append(("Proved", f"{local(file.proved_at)}, restored by a drill"))
         if file.trashed_at:
             rows.append(("Trash", f"since {local(file.trashed_at)}; `backupman pin` keeps it"))
         print_rows(rows, out, indent=4)

@@ -130,7 +130,7 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
     series = sorted(store.statistics.own_series(sources))
     newest = {copy.series: copy for copy in store.statistics.newest(series)}
     verified: dict[Series, datetime] = {}
-    for copy in store.statistics.newest_on(series, drives, verified=True):
+    for copy in store.statistics.newest_on(series, drives, "verified"):
         verified[copy.series] = max(copy.created_at, verified.get(copy.series, copy.created_at))
     for label in sorted(sources.keys() - {each.source for each in series}):
         yield advice("proofs", label, "it was never backed up here: make the first one with `backupman run`")

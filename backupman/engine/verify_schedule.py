@@ -60,8 +60,6 @@ class VerifySchedule:
     def watch(self, plans: Sequence[JobPlan], verifier: Verifier) -> None:
         """Take these jobs from now on; what has begun goes on with the verifier that it began with."""
         self._plans, self._verifier = plans, verifier
-        if self._worker.ident is None:
-            self._worker.start()
 
     def check(self) -> None:
         """Begin what is due now."""
@@ -135,6 +133,8 @@ class VerifySchedule:
             if work.name in self._waiting or self._stopped:
                 return False
             self._waiting.add(work.name)
+            if self._worker.ident is None:
+                self._worker.start()
         self._queue.put(work)
         return True
 

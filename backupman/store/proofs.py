@@ -5,10 +5,12 @@ from contextlib import AbstractContextManager
 
 from sqlmodel import Session, col, select
 
+from backupman.drills import DrillReport
 from backupman.manifest import Manifest, ManifestShown
 from backupman.records import Backup, DriveFile, ManifestRecord, Verification
 
 Sessions = Callable[[], AbstractContextManager[Session]]
+_LOOKED_AT = 1000
 
 
 class Proofs:
@@ -60,6 +62,20 @@ class Proofs:
                 if verification.level == "restore":
                     file.proved_at = verification.at
             session.add(file)
+
+    def last_drills(self, instance: str) -> dict[tuple[str, str, str], DrillReport]:
+        """The last good drill of each (source, database, drive), as far as the last thousand tell."""
+        with self._sessions() as session:
+            query = (
+                select(Backup.source, Backup.database, Verification.drive, Verification.details)
+                .join(Backup, col(Backup.id) == Verification.backup_id)
+                .where(Verification.instance == instance, Verification.level == "restore", Verification.good)
+                .order_by(col(Verification.at).desc())
+                .limit(_LOOKED_AT)
+            )
+            rows = session.connection().execute(query).all()
+        newest = {(source, database, drive): details for source, database, drive, details in reversed(rows)}
+        return {of: DrillReport.model_validate(details) for of, details in newest.items() if details}
 
     def verifications(self, backup_id: str) -> Sequence[Verification]:
         """The checks of a backup's copies, the newest first."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import exists, func
 from sqlalchemy import select as columns
@@ -13,6 +13,8 @@ from sqlmodel import Session, col, select
 from backupman.records import Backup, Delivery, DeliveryState, DriveFile, Kind, Status, Verification
 
 Sessions = Callable[[], AbstractContextManager[Session]]
+Shown = Literal["verified", "proved"]
+"""How a copy was shown to be good: it was read back and was right, or a drill has restored it."""
 
 
 @dataclass(frozen=True, order=True)
@@ -48,9 +50,9 @@ class Held:
     status: str
     verified_at: datetime | None
     verify_error: str | None
-
-
     proved_at: datetime | None = None
+
+
 @dataclass(frozen=True)
 class Past:
     """One of the last backups of a series: sizes in bytes, times in seconds."""
@@ -100,10 +102,10 @@ class Statistics:
         found = self._rows(query.where(col(Backup.kind) == Kind.INGESTED).distinct())
         return {Series(source, database, sender) for source, database, sender in found}
 
-    def newest_on(self, series: Collection[Series], drives: Collection[str], *, verified: bool = False) -> list[Copy]:
-        """The newest good copy of each series on each of the drives; or the newest that was read back and was right."""
+    def newest_on(self, series: Collection[Series], drives: Collection[str], shown: Shown | None = None) -> list[Copy]:
+        """The newest good copy of each series on each of the drives; or the newest that was `shown` to be good."""
         with self._sessions() as session:
-            found = [_newest(session, each, drive, verified=verified) for each in series for drive in drives]
+            found = [_newest(session, each, drive, shown) for each in series for drive in drives]
             return [copy for copy in found if copy]
 
     def newest(self, series: Collection[Series]) -> list[Copy]:
@@ -126,8 +128,6 @@ class Statistics:
         query = columns(col(Backup.id), col(Backup.error)).where(col(Backup.id).in_(backup_ids))
         return {backup_id: error for backup_id, error in self._rows(query) if error}
 
-    def _rows(self, query: Any) -> Sequence[Any]:
-        with self._sessions() as session:
     def restore_seconds(self, backup_ids: Collection[str]) -> dict[str, float]:
         """How long the newest good drill of each of these backups took to restore it."""
         query = columns(col(Verification.backup_id), col(Verification.details)).where(
@@ -138,6 +138,8 @@ class Statistics:
         drills = self._rows(query.order_by(col(Verification.at)))
         return {backup_id: details["RestoreSeconds"] for backup_id, details in drills if "RestoreSeconds" in details}
 
+    def _rows(self, query: Any) -> Sequence[Any]:
+        with self._sessions() as session:
             return session.connection().execute(query).all()
 
     def deliveries(self, state: DeliveryState) -> dict[str, int]:
@@ -219,7 +221,7 @@ def _column(attribute: Any) -> Any:
     return col(attribute)
 
 
-def _newest(session: Session, series: Series, drive: str | None, *, verified: bool = False) -> Copy | None:
+def _newest(session: Session, series: Series, drive: str | None, shown: Shown | None = None) -> Copy | None:
     query = _of(series, col(Backup.created_at), col(Backup.stored_size), col(Backup.seconds))
     if drive is None:
         query = query.where(col(Backup.status) == Status.FINISHED)
@@ -227,8 +229,9 @@ def _newest(session: Session, series: Series, drive: str | None, *, verified: bo
         held = select(DriveFile.id).where(
             DriveFile.backup_id == Backup.id, DriveFile.label == drive, DriveFile.status == Status.FINISHED
         )
-        if verified:
-            held = held.where(col(DriveFile.verified_at).is_not(None), col(DriveFile.verify_error).is_(None))
+        if shown:
+            time = {"verified": DriveFile.verified_at, "proved": DriveFile.proved_at}[shown]
+            held = held.where(_column(time).is_not(None), col(DriveFile.verify_error).is_(None))
         query = query.where(exists(held.correlate(Backup)))
     row = session.connection().execute(query).first()
     return Copy(series, drive, *row) if row else None

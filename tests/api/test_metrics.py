@@ -205,13 +205,15 @@ def families(api: Api) -> Iterator[tuple[str, str, str, set[str]]]:
 
 
 @pytest.fixture
-def full(api: Api, receiver: Receiver) -> Api:
+def full(configured: Api, receiver: Receiver) -> Api:
     """A daemon with a sample of every metric."""
+    configured.config["data_sources"][0]["freshness"] = "SELECT datetime('now')"
+    api = configured.start()
     api.run()
     app = api.daemon.app
     assert begin(app.config, app.store, drilled(app.config), now(), now())
     app.dispatcher.drain(timedelta(seconds=20))
-    assert [checked.error for checked in app.verifier.verify(app.store.backups.list())] == [None]
+    assert [checked.error for checked in app.verifier.verify(app.store.backups.list(), level="restore")] == [None]
     api.daemon.app.store.ingest.backup(
         Reported("web-1", "Nightly", now(), "Success", "m", seconds=1.0), Recipient("test-host")
     )
