@@ -22,12 +22,13 @@ from backupman.sources._mysql_client import (
     must_be_harmless,
     system_arguments,
 )
-from backupman.sources._mysql_content import count_rows, letters_of, scalar
+from backupman.sources._mysql_content import count_rows, facts_of, scalar
 from backupman.sources._mysql_grants import Grants, account
 from backupman.sources._mysql_locks import LockWatch
 from backupman.sources._mysql_manifest import Count, counted, counting_of
 from backupman.sources._mysql_preflight import Preflight
 from backupman.sources._mysql_restore import Restoration, exists, remove
+from backupman.sources._mysql_scratch import prepare, scratch_server
 from backupman.sources._mysql_server import MysqlServer, Session
 from backupman.sources._process import descriptor, environment, running, secret_file
 
@@ -130,6 +131,16 @@ class MysqlSource(MysqlServer):
     def scalar(self, database: str, sql: str, timeout: float) -> str | None:
         return scalar(self, database, sql, timeout)
 
+    @contextmanager
+    def scratch(self, folder: Path, origin: Origin) -> Iterator[Self]:
+        with scratch_server(self.label, self.tool_path, folder, origin) as reached:
+            own = {"provider": self.provider, "label": self.label}
+            server = type(self).model_validate(
+                {**own, **reached, **({"tool_path": self.tool_path} if self.tool_path else {})}
+            )
+            prepare(server, origin)
+            yield server
+
     def examine(self) -> list[str]:
         remarks: list[str] = []
         for database in self.list_databases():
@@ -149,7 +160,7 @@ class MysqlSource(MysqlServer):
         warnings = self._look(session, client, database).warnings()
         arguments = dump_arguments(client, database, self.tables, self.exclude_tables, self.options)
         count = Count(self, database, self._is_dumped(database), counting_of(self.manifest.rows, self.options))
-        facts |= letters_of(session, database)
+        facts |= facts_of(session, database)
         return self._streamed(session, client, database, arguments, warnings, facts, count)
 
     def _is_dumped(self, database: str) -> Callable[[str], bool]:
@@ -183,7 +194,7 @@ class MysqlSource(MysqlServer):
         with secret_file(login(self, client)) as path:
             argv = [str(client.path), f"--defaults-file={path}", *arguments]
             fds = (descriptor(path),)
-            counting = counted(count) if count else nullcontext()
+            counting = counted(count, session) if count else nullcontext()
             try:
                 with counting, watch, running(self.label, argv, env=environment(ENVIRONMENT), pass_fds=fds) as tool:
                     dump = Dump(tool.stdout, warnings, facts)

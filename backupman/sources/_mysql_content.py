@@ -1,5 +1,6 @@
 """What stands in a MySQL database: its tables, their rows, and the answer to a question that only reads."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,11 @@ _TABLES = """
 SELECT TABLE_NAME, TABLE_ROWS FROM information_schema.TABLES
 WHERE TABLE_SCHEMA = %s AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY TABLE_NAME
 """
+_DEFINERS = (
+    "SELECT DISTINCT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s",
+    "SELECT DISTINCT DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s",
+    "SELECT DISTINCT DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s",
+)
 _QUESTIONS = re.compile(
     r"(?:\s|--\s[^\n]*\n|#[^\n]*\n|/\*(?!M?!).*?\*/|\()*(SELECT|WITH|VALUES|TABLE|SHOW)\b", re.I | re.S
 )
@@ -68,14 +74,16 @@ def _count(session: Session, database: str, table: str, seconds: float | None) -
     return int(rows)
 
 
-def letters_of(session: Session, database: str) -> dict[str, str]:
-    """The character set and the collation that a database has for new tables, for the one that is made of its dump."""
+def facts_of(session: Session, database: str) -> dict[str, str]:
+    """What a database is made anew with, and the accounts that its views and routines belong to."""
     found = session.rows(
         "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA "
         "WHERE SCHEMA_NAME = %s",
         database,
     )
-    return {"character_set": str(found[0][0]), "collation": str(found[0][1])} if found else {}
+    definers = {name for query in _DEFINERS for name in session.column(query, database)}
+    letters = {"character_set": str(found[0][0]), "collation": str(found[0][1])} if found else {}
+    return letters | {"definers": json.dumps(sorted(definers))}
 
 
 def count_rows(source: MysqlServer, database: str) -> list[TableRows]:

@@ -10,7 +10,10 @@ from threading import Event, Thread
 from backupman.errors import SourceError
 from backupman.manifest import Counting, TableRows
 from backupman.sources._mysql_content import rows_of
-from backupman.sources._mysql_server import MysqlServer
+from backupman.sources._mysql_server import MysqlServer, Session
+
+_CONNECTIONS = 3
+"""That of the dump program, that of the lock watch, and this one."""
 
 _OPEN_SECONDS = 30
 _SPARE_SECONDS = 10
@@ -32,13 +35,19 @@ class Count:
         self.tables: list[TableRows] = []
         self.warnings: list[str] = []
 
-    def begin(self) -> None:
-        """Open the snapshot, and begin to count."""
+    def begin(self, session: Session) -> None:
+        """Open the snapshot, and begin to count, unless the account may not have three connections at once."""
+        [[limit]] = session.rows("SELECT @@max_user_connections")
+        if 0 < int(limit) < _CONNECTIONS:
+            self._warn(f"the account may have {limit} connections at once, and this takes {_CONNECTIONS}")
+            return
         self._thread.start()
         self._opened.wait(_OPEN_SECONDS)
 
     def finish(self) -> None:
         """Wait for the end, which comes within `manifest.timeout` of the beginning."""
+        if self._thread.ident is None:
+            return
         self._thread.join(self._seconds + _SPARE_SECONDS)
         if self._thread.is_alive():
             self.tables = []
@@ -49,7 +58,7 @@ class Count:
         if self._thread.is_alive() and self._connection:
             with suppress(SourceError), self._source.session() as session:
                 session.rows(f"KILL {self._connection}")
-        self._thread.join(_SPARE_SECONDS)
+            self._thread.join(_SPARE_SECONDS)
 
     def _run(self) -> None:
         try:
@@ -75,10 +84,10 @@ def counting_of(counting: Counting, options: list[str]) -> Counting:
 
 
 @contextmanager
-def counted(count: Count) -> Iterator[None]:
+def counted(count: Count, session: Session) -> Iterator[None]:
     """Count while the `with` lasts, in which the dump is made, and a little longer."""
     try:
-        count.begin()
+        count.begin(session)
         yield
         count.finish()
     except BaseException:

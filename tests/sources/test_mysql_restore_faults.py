@@ -89,6 +89,7 @@ def folder(tmp_path: Path) -> Path:
         b"CREATE DATABASE /*!32312 IF NOT EXISTS*/ `other`;",
         b"/*!40000 DROP DATABASE IF EXISTS `other`*/;",
         b"GRANT ALL ON *.* TO somebody;",
+        b"SET @@GLOBAL.event_scheduler = ON;",
         b"SELECT ';'; DROP SCHEMA other;",
     ],
 )
