@@ -1,6 +1,8 @@
 """`backupman restore` into databases: a new one unless it is confirmed otherwise, on record, and told."""
 
 import io
+import re
+import shlex
 import sqlite3
 import sys
 from contextlib import closing
@@ -12,6 +14,7 @@ import yaml
 
 from tests.cli.conftest import Inside
 from tests.e2e.world import Ended
+from tests.pages import ROOT, Page
 
 
 class Keyboard(io.StringIO):
@@ -199,3 +202,24 @@ def test_what_cannot_be_is_said_before_anything_is_begun(
 
 def test_what_was_restored_before_there_was_anything(config: Any, inside: Inside) -> None:
     assert "Nothing was restored yet" in inside("restores").out
+
+
+def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path, made: Any, inside: Inside) -> None:
+    page = Page(ROOT / "docs/restore.md")
+    made["data_sources"][0]["label"] = "shop"
+    made["drives"][1]["label"] = "offsite"
+    write(tmp_path, made)
+    assert inside("run", "-q").code == 0
+    for title in ("Restore", "Into a database", "Over what is there", "Into a file"):
+        section = page.section(title) if title != "Restore" else page.text.split("\n## ")[0]
+        commands = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+        assert commands, title
+        for line in "".join(commands).splitlines():
+            program, *words = shlex.split(line)
+            ended = inside(*words)
+            assert (program, ended.code) == ("backupman", 0), ended.err
+    found = databases(tmp_path)
+    assert {"app.db", "shop_test.db", "from_offsite.db", "shop.dump"} < set(found)
+    assert len(found) == 5
+    for name in found:
+        assert names_in(tmp_path / name) == ["Grace"]
