@@ -81,6 +81,13 @@ class AzureBlob(Drive):
             raise ValueError("should have account, endpoint or connection_string")
         return self
 
+    def secrets(self) -> Iterator[str]:
+        """The parts that open the account too, without what stands around them."""
+        for secret in super().secrets():
+            yield secret
+            yield from re.findall(r"(?:AccountKey|SharedAccessSignature)=([^;]+)", secret)
+            yield from re.findall(r"(?:^|[&?])sig=([^&;]+)", secret)
+
     def warnings(self) -> "list[str]":
         return [] if self.verify_tls else [f"{self.label}: verify_tls is false, so that anybody can pose as the server"]
 

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO, ClassVar, cast
 from urllib.parse import urlsplit
@@ -47,6 +48,10 @@ class Fsspec(Drive):
         if scheme in ("http", "https"):
             raise ValueError("cannot be written to by http: for a WebDAV server use provider: webdav")
         return url
+
+    def folders(self) -> dict[Path, bool]:
+        here = urlsplit(self.url)
+        return {Path(here.path): True} if here.scheme in ("file", "local") else {}
 
     def path(self, name: str) -> str:
         return f"{self.url.rstrip('/')}/{spelled(valid_name(self.label, name))}"

@@ -221,6 +221,16 @@ def test_settings_that_make_no_sense_are_refused(drive: AzureBlob, what: str) ->
         azure_of(drive, **change)
 
 
+def test_the_parts_of_a_secret_are_secrets_too(azure: Azure, drive: AzureBlob) -> None:
+    only = {"account": None, "account_key": None, "endpoint": None}
+    text = azure.connection_string()
+    assert list(azure_of(drive, **only, connection_string=text).secrets()) == [text, azure.key]
+    token = sas(azure, "container")
+    signed = azure_of(drive, account_key=None, sas_token=token)
+    assert token.partition("sig=")[2] in signed.secrets()
+    assert token.partition("sig=")[2] not in signed.redact(f"https://host/x?{token}")
+
+
 def test_the_sdk_is_imported_when_it_is_used() -> None:
     program = (
         "import sys; from backupman.drives.azure_blob import AzureBlob; "
