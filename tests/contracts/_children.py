@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SERVERS = frozenset({"postgres", "mariadbd", "mysqld"})
+_FORKING = (b"multiprocessing.forkserver", b"multiprocessing.resource_tracker")
 """What the fixtures of this very process run is not of interest."""
 
 
@@ -31,7 +32,7 @@ def children() -> list[Child]:
         for pid in _direct(parents.pop(0)):
             with contextlib.suppress(OSError):
                 child = _child(pid)
-                if child.name not in SERVERS:
+                if child.name not in SERVERS and not any(word in child.argv for word in _FORKING):
                     parents.append(pid)
                     found += [child] if child.argv else []
     return found

@@ -114,7 +114,7 @@ def test_nothing_is_lost(point: str, how: str, service_world: World, s3: S3, buc
     after = Service(world)
     store = Store(f"sqlite:///{world.folder / 'state/backupman.db'}")
     try:
-        wait_for(lambda: listening(world) and not store.backups.pending("test-host") and not store.outbox.owed(), 60)
+        wait_for(lambda: listening(world) and not store.backups.pending("test-host") and not store.outbox.owed(), 180)
     finally:
         after.stop()
         store.close()
@@ -141,7 +141,7 @@ def check(world: World, s3: S3, bucket: str) -> None:
     local = {("Disk", str(world.drive / name)) for name in world.objects()}
     client = s3.client()
     keys = [item["Key"] for item in client.list_objects_v2(Bucket=bucket).get("Contents", [])]
-    cloud = {("Cloud", key) for key in keys if not key.endswith(".json")}
+    cloud = {("Cloud", key) for key in keys if not key.endswith((".json", RESTORE_TXT))}
     assert local | cloud == finished
     assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
     assert [name for name in world.litter(world.folder) if name.endswith(".part")] == []

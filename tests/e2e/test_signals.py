@@ -137,7 +137,7 @@ def test_the_watchdog_is_fed_while_it_stops(waiting: World, monkeypatch: pytest.
 def test_nobody_waits_for_a_systemd_that_does_not_listen(served: World, told: Callable[[], str]) -> None:
     process = served.start("serve")
     assert told().splitlines()[0] == "READY=1"
-    for _ in range(20):  # more than a socket keeps
+    for _ in range(8):  # two messages each, more than a socket keeps
         process.send_signal(signal.SIGHUP)
         time.sleep(0.2)
     assert answers(served)

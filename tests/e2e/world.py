@@ -14,6 +14,8 @@ from typing import Any
 import psutil
 import yaml
 
+from backupman.naming import RESTORE_TXT
+from tests.e2e import forking
 from tests.servers.receiver import Receiver
 
 
@@ -52,7 +54,7 @@ class World:
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
         """Start a command."""
-        self.config_file.write_text(yaml.safe_dump(self.config, allow_unicode=True))
+        self.write_config()
         return subprocess.Popen(
             [sys.executable, "-m", "backupman", *words],
             cwd=self.folder,
@@ -60,11 +62,21 @@ class World:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=dict(os.environ) | {"BACKUPMAN_CONFIG": str(self.config_file), "COLUMNS": "200"} | self.env,
+            env=self._environment(),
         )
 
-    def run(self, *words: str, timeout: float = 60) -> Ended:
+    def write_config(self) -> None:
+        """Write the config as it is now."""
+        self.config_file.write_text(yaml.safe_dump(self.config, allow_unicode=True))
+
+    def _environment(self) -> dict[str, str]:
+        return dict(os.environ) | {"BACKUPMAN_CONFIG": str(self.config_file), "COLUMNS": "200"} | self.env
+
+    def run(self, *words: str, timeout: float = 180) -> Ended:
         """Run a command to its end."""
+        if not self.env:
+            self.write_config()
+            return Ended(*forking.run(words, self.folder, self._environment(), timeout))
         process = self.start(*words)
         try:
             out, err = process.communicate(timeout=timeout)
@@ -84,8 +96,8 @@ class World:
         return [json.loads(request.body)["Payload"] for request in self.receiver.requests]
 
     def objects(self) -> list[str]:
-        """What is visible on the local drive, sidecars left out."""
-        return [name for name in self.litter(self.drive) if not name.endswith(".json")]
+        """What is visible on the local drive, without what stands beside the dumps."""
+        return [name for name in self.litter(self.drive) if not name.endswith((".json", RESTORE_TXT))]
 
     @staticmethod
     def litter(folder: Path) -> list[str]:
