@@ -100,6 +100,11 @@ MEANINGS = (
     ),
     Meaning(r"no matching (?P<kind>\w+) were found", "no {kind} match: correct tables or options"),
     Meaning(
+        r"invalid snapshot identifier",
+        "the session that counts rows in the dump's snapshot was ended: try again, or set manifest: {{rows: none}}",
+        False,
+    ),
+    Meaning(
         r"conflict with recovery", "the standby needed what the dump read: set hot_standby_feedback = on there", False
     ),
     Meaning(

@@ -32,10 +32,9 @@ SET search_path = '';
 SET row_security = off;
 SET max_parallel_workers_per_gather = 0;
 SET lock_timeout = '5s';
-BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 """
-
-_EXPORT = "SAVEPOINT export; SELECT pg_export_snapshot();"
+_TRANSACTION = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n"
+_EXPORT = "SELECT pg_export_snapshot();"
 
 _KNOWN = r"""SELECT json_build_object(
     'database', (SELECT to_jsonb(d) || jsonb_build_object('encoding', pg_encoding_to_char(encoding))
@@ -121,7 +120,7 @@ class Census:
             self.warn(session.last_words())
 
     def _ask(self, session: _Session, *, shares: bool) -> None:
-        if known := session.say(_BEGIN + _KNOWN):
+        if known := session.say(_BEGIN + _TRANSACTION + _KNOWN):
             self._knows(json.loads(known[-1]))
         if self._rows == "none":
             return
@@ -130,10 +129,12 @@ class Census:
             self.warn(session.last_words())
             return
         tables = json.loads(listed[0]) if listed else []
-        self._tables = {table["oid"]: table for table in tables or []}
+        self._tables = {int(table["oid"]): table for table in tables or []}
         if self._rows == "exact" and shares:
             exported = session.say(_EXPORT)
             self.snapshot = exported[0] if exported else None
+            if not exported:  # some standbys cannot
+                session.say("ROLLBACK;\n" + _TRANSACTION)
 
     @property
     def lists(self) -> bool:
@@ -201,6 +202,9 @@ class Census:
                     self._session.say(_COUNTED)
                     if answer:
                         self._counts[oid] = int(answer[0])
+                    elif time.monotonic() < self._deadline:
+                        self.warn(f"{table['name']}: {self._session.last_words()}")
+                        return
         except _Ended:
             self.warn(self._session.last_words())
 

@@ -132,6 +132,7 @@ def home(label: str, folder: Path, accounts: Sequence[str]) -> Iterator[Home]:
             folder = stack.enter_context(_elsewhere())
         path = folder / "server"
         stack.callback(shutil.rmtree, path, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)  # what a drill that was killed has left
         path.mkdir(mode=0o700)
         if account:
             os.chown(path, account.pw_uid, account.pw_gid)
@@ -163,10 +164,11 @@ def _elsewhere() -> Iterator[Path]:
             if left.stat().st_uid == os.geteuid():
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=_ELSEWHERE, dir=parent))
+    folder = Path(tempfile.mkdtemp(dir=parent))
     try:
         with (folder / "lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            folder = folder.rename(parent / f"{_ELSEWHERE}{folder.name}")  # from now on others look at the lock
             folder.chmod(0o711)
             yield folder
     finally:

@@ -53,14 +53,14 @@ def reader(data: bytes, error: Exception | None = None) -> BinaryIO:
 
 
 def processes_of(folder: Path) -> list[str]:
-    """The processes of the whole machine that have a folder among their arguments."""
+    """The processes of the whole machine that have a folder among their arguments, or work in it."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            argv = (place / "cmdline").read_bytes()
+            argv, where = (place / "cmdline").read_bytes(), (place / "cwd").readlink()
         except OSError:
             continue
-        if str(folder).encode() in argv:
+        if str(folder).encode() in argv or where.is_relative_to(folder):
             found.append(argv.decode(errors="replace"))
     return found
 

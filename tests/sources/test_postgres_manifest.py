@@ -1,0 +1,116 @@
+"""The manifest of a PostgreSQL dump: counted in the dump's own snapshot, and never in the dump's way."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backupman.manifest import Manifest, TableRows
+from backupman.sources import GLOBALS, Dump
+from backupman.sources.postgres import Postgres as PostgresSource
+from tests.contracts._children import children, kill_child
+from tests.contracts.source import dumped, read
+from tests.servers.postgres import Postgres
+from tests.sources.test_postgres import source_of
+
+Make = Callable[..., PostgresSource]
+
+
+@pytest.fixture
+def make(postgres: Postgres, postgres_database: str) -> Make:
+    with postgres.connect(postgres_database) as connection:
+        connection.execute("CREATE TABLE t AS SELECT g AS x FROM generate_series(1, 1000) g; ANALYZE t")
+        connection.execute('CREATE TABLE "Odd; one" (x int); CREATE SCHEMA side; CREATE TABLE side.u (x int)')
+        connection.execute("INSERT INTO side.u VALUES (1), (2)")
+    return lambda **settings: source_of(postgres, db_name=postgres_database, **settings)
+
+
+def rows(dump: Dump) -> dict[str, int | None]:
+    assert dump.manifest is not None
+    return {table.name: table.rows for table in dump.manifest.tables}
+
+
+@pytest.mark.parametrize("settings", [{}, {"format": "custom"}, {"format": "directory", "jobs": 3}], ids=str)
+def test_rows_are_those_of_the_dump_whatever_comes_after_it_began(
+    make: Make, postgres: Postgres, postgres_database: str, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    source = make(**settings)
+    with source.dump(postgres_database, tmp_path) as dump:
+        with postgres.connect(postgres_database) as connection:
+            connection.execute("INSERT INTO side.u SELECT generate_series(1, 50); CREATE TABLE tardy (x int)")
+        data = read(dump)
+    assert rows(dump) == {"public.t": 1000, 'public."Odd; one"': 0, "side.u": 2}
+    assert dump.manifest is not None
+    assert dump.manifest.same_snapshot
+    assert dump.warnings == []
+    assert b"tardy" not in data
+
+
+def test_what_else_is_known(make: Make, postgres_database: str, tmp_path: Path) -> None:
+    source = make()
+    dump, _ = dumped(source, tmp_path)
+    manifest = dump.manifest
+    assert manifest is not None
+    assert manifest.provider == "postgres"
+    assert manifest.facts == dump.facts
+    assert list(manifest.extensions) == ["plpgsql"]
+    assert manifest.restorable_by == dump.facts["tool_version"].partition(".")[0]
+    assert (dump.facts["encoding"], dump.facts["collate"], dump.facts["ctype"]) == ("UTF8", "C.UTF-8", "C.UTF-8")
+    assert dump.facts["roles"] == '["tester"]'
+    assert manifest.differences(source.count_rows(postgres_database)) == []
+
+
+def test_counting_less(make: Make, tmp_path: Path) -> None:
+    none, _ = dumped(make(manifest={"rows": "none"}), tmp_path)
+    assert rows(none) == {}
+    estimated, _ = dumped(make(manifest={"rows": "estimate"}), tmp_path)
+    late, _ = dumped(make(manifest={"timeout": "0s"}), tmp_path)
+    for dump in (estimated, late):
+        assert rows(dump) == {"public.t": 1000, 'public."Odd; one"': None, "side.u": None}
+        assert dump.manifest is not None
+        assert not any(table.exact for table in dump.manifest.tables)
+        assert dump.warnings == []
+
+
+def test_a_count_that_takes_too_long_gives_way_to_an_estimate(
+    make: Make, postgres: Postgres, postgres_database: str, tmp_path: Path
+) -> None:
+    source = make(manifest={"timeout": "1s"}, exclude_tables=["side.*"])
+    with postgres.connect(postgres_database, autocommit=False) as connection:
+        connection.execute("LOCK TABLE side.u IN ACCESS EXCLUSIVE MODE")
+        dump, _ = dumped(source, tmp_path)
+    assert rows(dump) == {"public.t": 1000, 'public."Odd; one"': 0}
+    assert children() == []
+
+
+def test_only_what_is_in_the_dump_is_in_the_manifest(make: Make, tmp_path: Path) -> None:
+    for settings in ({"tables": ["public.*"]}, {"exclude_tables": ["side.*"]}, {"options": ["-Nside"]}):
+        dump, data = dumped(make(**settings), tmp_path)
+        assert list(rows(dump)) == ['public."Odd; one"', "public.t"]
+        assert b"side.u" not in data
+        assert list(tmp_path.iterdir()) == []
+    for option in ("--exclude-table-data=t", "--schema-only", "-Os"):
+        dump, _ = dumped(make(options=[option]), tmp_path)
+        assert rows(dump) == {'public."Odd; one"': None, "public.t": None, "side.u": None}
+
+
+def test_a_counter_that_dies_fails_no_dump(make: Make, postgres_database: str, tmp_path: Path) -> None:
+    with make().dump(postgres_database, tmp_path) as dump:
+        assert dump.stream.read(1)  # pg_dump has taken over the snapshot
+        kill_child("psql")
+        read(dump)
+    assert dump.manifest is not None
+    assert all(warning.startswith("Shop: the rows were not counted: ") for warning in dump.warnings)
+    assert children() == []
+
+
+def test_roles_and_tablespaces_have_no_tables(make: Make, tmp_path: Path) -> None:
+    dump, _ = dumped(make(), tmp_path, GLOBALS)
+    assert dump.manifest is None
+
+
+def test_estimates_are_no_reason_for_an_alarm() -> None:
+    dumped_then = [TableRows(name="public.t", rows=1000, exact=False)]
+    manifest = Manifest(provider="postgres", facts={}, tables=dumped_then)
+    assert manifest.differences([TableRows(name="public.t", rows=900)]) == []

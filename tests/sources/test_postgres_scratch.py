@@ -1,0 +1,96 @@
+"""A throwaway PostgreSQL server: what it brings for a dump, what it says when it cannot, and that it never stays."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backupman.errors import RestoreError
+from backupman.sources import Origin, Target
+from backupman.sources import _postgres_scratch as postgres_scratch
+from backupman.sources.postgres import Postgres as PostgresSource
+from tests.contracts.restore import processes_of, reader
+from tests.e2e.world import wait_for
+from tests.servers.postgres import Postgres
+from tests.sources.test_postgres_restore_faults import END, HEAD
+
+SOURCE = PostgresSource.model_validate({"provider": "postgres", "label": "Shop", "db_name": "shop"})
+_KEEP = """
+import sys, time
+from pathlib import Path
+from backupman.sources import Origin
+from backupman.sources.postgres import Postgres
+source = Postgres.model_validate({"provider": "postgres", "label": "Shop", "db_name": "shop"})
+with source.scratch(Path(sys.argv[1]), Origin("shop", ".sql")) as server:
+    print(server.socket, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _installed(postgres: Postgres) -> None:
+    """The server's programs are there, or the tests are skipped as all of PostgreSQL's are."""
+
+
+def test_what_a_dump_names_is_there_before_it(tmp_path: Path) -> None:
+    facts = {"roles": '["bm app", "postgres"]', "tablespaces": '["fast"]', "extensions": '["plpgsql"]'}
+    facts |= {"encoding": "LATIN1", "collate": "no_SUCH.latin1", "ctype": "no_SUCH.latin1"}
+    script = HEAD + b'CREATE TABLE t (x text) TABLESPACE fast;\nALTER TABLE t OWNER TO "bm app";\n' + END
+    with SOURCE.scratch(tmp_path, Origin("shop", ".sql", facts)) as server:
+        [warning] = server.restore(reader(script), Origin("shop", ".sql", facts), Target("shop"), tmp_path)
+        assert warning == "Shop: the server has no locale no_SUCH.latin1: the database has C, and sorts by it"
+        assert server.scalar("shop", "SHOW server_encoding", 10) == "LATIN1"
+        assert server.scalar("shop", "SELECT tableowner FROM pg_tables WHERE tablespace = 'fast'", 10) == "bm app"
+        assert server.scalar("postgres", "SHOW listen_addresses", 10) == ""
+        assert server.list_databases() == ["postgres", "shop", "_globals"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"server_version": "99.1"}, r"the dump is of PostgreSQL 99, .* install postgresql-99 or newer"),
+        ({"extensions": '["no_such_one"]'}, "the dump needs the extensions no_such_one, which are not installed here"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path: Path, facts: dict[str, str], said: str) -> None:
+    with (
+        pytest.raises(RestoreError, match=rf"^Shop: {said}") as raised,
+        SOURCE.scratch(tmp_path, Origin("shop", ".sql", facts)),
+    ):
+        pass
+    assert raised.value.permanent
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_programs_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_scratch, "PLACES", ())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    origin = Origin("shop", ".sql", {"server_version": "15.1"})
+    with (
+        pytest.raises(RestoreError, match=r"not installed, .* \(Debian: postgresql-15\)"),
+        SOURCE.scratch(tmp_path, origin),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("kill", [os.kill, os.killpg], ids=["the process alone", "its whole session"])
+def test_nothing_is_left_running_when_it_is_killed(tmp_path: Path, kill: Callable[[int, int], None]) -> None:
+    argv = [sys.executable, "-c", _KEEP, str(tmp_path)]
+    child = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert child.stdout
+    with child.stdout as out:
+        place = Path(out.readline().strip())
+    try:
+        assert os.getsid(int((place / "data/postmaster.pid").read_text().split()[0])) == child.pid
+    finally:
+        kill(child.pid, signal.SIGKILL)
+        child.wait()
+    wait_for(lambda: not processes_of(place))
+    with SOURCE.scratch(tmp_path, Origin("shop", ".sql")):
+        """The next one removes what it has left."""
+    assert not place.exists()

@@ -1,0 +1,152 @@
+"""Where a PostgreSQL dump goes: single tables, several jobs, a database in use that stays like it was."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from backupman.errors import RestoreError
+from backupman.sources import Origin, Target
+from backupman.sources.postgres import Postgres as PostgresSource
+from tests.contracts._children import children
+from tests.contracts.restore import reader
+from tests.contracts.source import dumped
+from tests.servers.postgres import Postgres
+from tests.sources.test_postgres import source_of
+
+Names = Callable[[], list[str]]
+
+
+@pytest.fixture
+def source(postgres: Postgres, postgres_database: str) -> PostgresSource:
+    with postgres.connect(postgres_database) as connection:
+        connection.execute('CREATE TABLE t AS SELECT generate_series(1, 10) AS x; CREATE SCHEMA "a.b"')
+        connection.execute('CREATE TABLE "a.b"."it""s" (x int PRIMARY KEY); CREATE TABLE "a.b".u (x int)')
+        connection.execute('INSERT INTO "a.b"."it""s" VALUES (1), (2)')
+    return source_of(postgres, db_name=postgres_database, format="custom")
+
+
+@pytest.fixture
+def dump(source: PostgresSource, tmp_path: Path) -> tuple[bytes, Origin]:
+    dump, data = dumped(source, tmp_path)
+    return data, Origin(source.db_name or "", ".dump", dump.facts)
+
+
+@pytest.fixture
+def target(postgres: Postgres) -> Iterator[str]:
+    yield "brought_back"
+    postgres.drop_database("brought_back")
+
+
+def rows(source: PostgresSource, database: str) -> dict[str, int | None]:
+    return {table.name: table.rows for table in source.count_rows(database)}
+
+
+@pytest.mark.parametrize(
+    ("tables", "there"),
+    [
+        (["t"], {"public.t": 10}),
+        (['"a.b"."it""s"'], {'"a.b"."it""s"': 2}),
+        (['"a.b"."it""s"', '"a.b".u'], {'"a.b"."it""s"': 2, '"a.b".u': 0}),
+    ],
+    ids=str,
+)
+def test_single_tables(
+    source: PostgresSource,
+    dump: tuple[bytes, Origin],
+    target: str,
+    tmp_path: Path,
+    tables: list[str],
+    there: dict[str, int],
+) -> None:
+    data, origin = dump
+    [warning] = source.restore(reader(data), origin, Target(target, tables=tables), tmp_path)
+    assert "no index, key, trigger or right" in warning
+    assert rows(source, target) == there
+
+
+@pytest.mark.parametrize(
+    ("tables", "suffix", "said"),
+    [
+        (["gone"], ".dump", 'table "gone" not found'),
+        (["public.t", '"a.b".u'], ".dump", "give the tables of one schema at a time"),
+        (["a.b.c"], ".dump", "write tables as schema.table or table"),
+        (["t"], ".sql", "no single table can be picked out of plain SQL"),
+    ],
+)
+def test_tables_that_cannot_be_picked_out(
+    source: PostgresSource,
+    dump: tuple[bytes, Origin],
+    target: str,
+    tmp_path: Path,
+    tables: list[str],
+    suffix: str,
+    said: str,
+) -> None:
+    data, origin = dump
+    with pytest.raises(RestoreError, match=f"^Shop: .*{said}"):
+        source.restore(reader(data), Origin("shop", suffix, origin.facts), Target(target, tables=tables), tmp_path)
+    assert not source.exists(target)
+
+
+def test_several_jobs_on_one_archive(
+    source: PostgresSource, dump: tuple[bytes, Origin], target: str, tmp_path: Path
+) -> None:
+    data, origin = dump
+    with pytest.raises(RestoreError, match="cut off"):
+        source.restore(reader(data[:-9]), origin, Target(target, jobs=2), tmp_path)
+    assert not source.exists(target)
+    assert source.restore(reader(data), origin, Target(target, jobs=2), tmp_path) == []
+    assert rows(source, target) == rows(source, origin.database)
+    assert children() == []
+
+
+def test_a_database_in_use_is_replaced_and_stays_like_it_was(
+    source: PostgresSource, postgres: Postgres, dump: tuple[bytes, Origin], target: str, tmp_path: Path
+) -> None:
+    data, origin = dump
+    postgres.psql(
+        "postgres",
+        "CREATE ROLE keeper LOGIN PASSWORD 'k'; CREATE ROLE guest LOGIN PASSWORD 'g';"
+        f"CREATE DATABASE {target} OWNER keeper TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'",
+    )
+    try:
+        with postgres.connect(target, application_name="in use") as connection:
+            connection.execute("CREATE TABLE old (x int)")
+            source.restore(reader(data), Origin("shop", ".dump"), Target(target, overwrite=True), tmp_path)
+            with pytest.raises(psycopg.OperationalError):
+                connection.execute("SELECT 1")
+        assert rows(source, target) == rows(source, origin.database)
+        owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+        assert source.scalar(target, owner, 10) == "keeper"
+        assert source.scalar(target, "SHOW server_encoding", 10) == "LATIN1"
+    finally:
+        postgres.drop_database(target)
+        postgres.psql("postgres", "DROP ROLE keeper, guest")
+
+
+def test_an_account_that_may_not_make_databases(
+    source: PostgresSource, postgres: Postgres, dump: tuple[bytes, Origin], target: str, tmp_path: Path
+) -> None:
+    data, origin = dump
+    postgres.psql("postgres", "CREATE ROLE small LOGIN PASSWORD 's'")
+    try:
+        small = source_of(postgres, db_name="postgres", user="small", password="s")
+        with pytest.raises(RestoreError, match=r"small may not create databases at .*: ALTER ROLE small CREATEDB"):
+            small.restore(reader(data), origin, Target(target), tmp_path)
+    finally:
+        postgres.psql("postgres", "DROP ROLE small")
+
+
+def test_a_login_that_fails_is_said_in_the_usual_words(source: PostgresSource, tmp_path: Path) -> None:
+    wrong = PostgresSource.model_validate(source.revealed() | {"password": "wr0ng"})
+    for ask in (
+        lambda: wrong.exists("x"),
+        lambda: wrong.remove("x"),
+        lambda: wrong.count_rows("x"),
+        lambda: wrong.scalar("x", "SELECT 1", 1),
+        lambda: wrong.restore(reader(b""), Origin("x", ".sql"), Target("x"), tmp_path),
+    ):
+        with pytest.raises(RestoreError, match=r"^Shop: .* refuses the password of tester"):
+            ask()
