@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import RLock, Thread
@@ -25,6 +26,14 @@ from tests.servers._google_files import STEP, Caller, Drives, Refused, Session
 OWN_FILES = "https://www.googleapis.com/auth/drive.file"
 SERVICE_ACCOUNT = "backups@project.iam.gserviceaccount.com"
 CLIENT = {"client_id": "client-1.apps.example", "client_secret": "GOCSPX-client+secret/x"}
+
+
+@cache
+def _private_key() -> str:
+    """One for all tests: making it takes a while."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(*pem).decode()
 
 
 class Google:
@@ -55,11 +64,8 @@ class Google:
 
     def service_file(self, folder: Path) -> str:
         """The key of the service account."""
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
         file = folder / "service-account.json"
-        about = {"type": "service_account", "client_email": SERVICE_ACCOUNT, "private_key": key.decode()}
+        about = {"type": "service_account", "client_email": SERVICE_ACCOUNT, "private_key": _private_key()}
         file.write_text(json.dumps(about | {"token_uri": f"{self.endpoint}/token", "private_key_id": "1"}))
         return str(file)
 
