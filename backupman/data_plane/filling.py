@@ -45,7 +45,7 @@ def fill(task: FillTask, tell: Tell) -> None:
             return
     sentence = f"{task.label}: no copy can be restored: {'; '.join(errors)}"
     if spoiled and _replaces(task):
-        sentence += f"; {task.target.database} was being replaced by then: do not use what is there"
+        sentence += f"; {task.target.database} was being replaced by then: look at it before you use it"
     raise RestoreError(sentence, permanent=True)
 
 

@@ -155,7 +155,7 @@ def test_a_copy_that_breaks_after_it_was_verified_is_said_to_have_spoiled_the_ta
         if message == Phase(phase="restoring"):
             (tmp_path / "drive0/object").write_bytes(flipped(0.5))
 
-    with pytest.raises(RestoreError, match=r"target was being replaced by then: do not use what is there$"):
+    with pytest.raises(RestoreError, match=r"target was being replaced by then: look at it before you use it$"):
         filling.fill(wanted, tell)
 
 
