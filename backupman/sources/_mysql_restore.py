@@ -1,5 +1,6 @@
 """Brings a MySQL dump back: into a new database, by the client, and nothing of it when it fails."""
 
+import json
 import logging
 import os
 import re
@@ -16,7 +17,7 @@ from backupman.errors import DumpError, RestoreError, SourceError
 from backupman.sources import GLOBALS, Dump, Origin, Target
 from backupman.sources._mysql_client import ENVIRONMENT, Client, find_shell, login, restore_arguments
 from backupman.sources._mysql_errors import restore_advice
-from backupman.sources._mysql_grants import quoted
+from backupman.sources._mysql_grants import Grants, quoted
 from backupman.sources._mysql_server import MysqlServer, Session, numbers_of
 from backupman.sources._mysql_statements import Statements
 from backupman.sources._process import Tool, descriptor, environment, running, secret_file
@@ -26,6 +27,10 @@ _CHUNK = 2**18
 _SAID = re.compile(r"\bERROR (\d+) \(\w+\)(?: at line (\d+))?(?: in file: '.*?')?: (.*)$", re.MULTILINE)
 _THERE_ALREADY = 1396
 """CREATE USER and CREATE ROLE say it of a name that is taken, in which case nothing is changed."""
+
+
+_ANY_DEFINER = ("SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER")
+"""Privileges of which any one lets an account make what belongs to another."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class Restoration:
         if _is_there(session, name):
             if not self.target.overwrite:
                 raise self._refusal(f"there is a database {name} already: name another, or let it be overwritten")
+            self._must_be_likely(session)
             session.rows(f"DROP DATABASE {quoted(name)}")
         facts = self.origin.facts
         letters = [
@@ -86,6 +92,20 @@ class Restoration:
             if re.fullmatch(r"\w+", facts.get(fact, ""))
         ]
         session.rows(" ".join([f"CREATE DATABASE {quoted(name)}", *letters]))
+
+    def _must_be_likely(self, session: Session) -> None:
+        """Refuse to drop a database for a dump that may then turn out to be none that server and account can take."""
+        under = "restore it under another name first"
+        if warnings := self._about_versions(session):
+            raise RestoreError(f"{warnings[0]}; {under}", permanent=True)
+        whom = session.column("SELECT CURRENT_USER()")[0]
+        others = set(json.loads(self.origin.facts.get("definers", "[]"))) - {whom}
+        grants = Grants(session.column("SHOW GRANTS"))
+        if others and not any(grants.has(privilege) for privilege in _ANY_DEFINER):
+            raise self._refusal(
+                f"parts of the dump belong to other accounts ({', '.join(sorted(others))}), which {whom} may not "
+                f"restore: use an administrator's account, or {under}"
+            )
 
     def _run(self, client: Client, dump: BinaryIO) -> Statements:
         accounts = self.target.database == GLOBALS
@@ -99,13 +119,17 @@ class Restoration:
                     self.source.label, argv, env=environment(ENVIRONMENT), pass_fds=(descriptor(path),), fed=True
                 ) as tool:
                     _discard_output(tool)
+                    held = b""
                     while chunk := dump.read(_CHUNK):
                         seen.saw(chunk)
-                        if not tool.feed(statements.pass_on(chunk)):
+                        passed = statements.pass_on(chunk)
+                        if accounts:  # half of a statement might be an account without a password
+                            held += passed
+                        elif not tool.feed(passed):
                             break
                     else:
                         self._must_be_whole(seen)
-                        tool.feed(statements.pass_on(b"", last=True))
+                        tool.feed(held + statements.pass_on(b"", last=True))
                         tool.end_of_input()
             except DumpError as error:
                 raise self._failure(error, statements) from error

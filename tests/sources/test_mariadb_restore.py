@@ -10,8 +10,10 @@ import pytest
 from backupman.errors import PipelineError
 from backupman.sources import Origin, Source, Target
 from backupman.sources.mariadb import Mariadb as MariadbSource
+from backupman.sources.mysql import Mysql as MysqlSource
 from tests.contracts.restore import RestoreContract, reader
 from tests.servers.mariadb import Mariadb
+from tests.servers.mysql import Mysql
 from tests.sources._mysql_setup import (
     AWKWARD,
     AWKWARD_MARIADB,
@@ -56,3 +58,27 @@ class TestRestore(RestoreContract):
         with pytest.raises(PipelineError):
             source.restore(reader(data, PipelineError("damaged")), origin, Target(target, overwrite=True), folder)
         self.nothing_is_left(source, target)
+
+
+class TestRestoreOfMysql(TestRestore):
+    """The same on a server of MySQL's own, where there is one."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def awkward(cls, mysql: Mysql) -> Iterator[str]:
+        yield from awkward_database(mysql, AWKWARD)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def source(cls, mysql: Mysql, awkward: str) -> MysqlSource:
+        return source_of(MysqlSource, mysql, db_name=awkward, tool_path=mysql.programs)
+
+    @pytest.fixture
+    def content(self, mysql: Mysql) -> Callable[[str], Any]:
+        return lambda database: content_of(mysql, database)
+
+    @pytest.fixture
+    def target(self, mysql: Mysql) -> Iterator[str]:
+        name = f"it's `{uuid4().hex[:8]}`%"
+        yield name
+        mysql.drop_database(name)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from backupman.errors import RestoreError
+from backupman.errors import PipelineError, RestoreError
 from backupman.sources import GLOBALS, Origin, Target
 from backupman.sources.mariadb import Mariadb as MariadbSource
 from tests.contracts._children import children, kill_child
@@ -209,3 +209,30 @@ def test_a_client_that_is_killed(source: MariadbSource, target: str, folder: Pat
     with pytest.raises(RestoreError, match="was ended by signal 9"):
         source.restore(cast(BinaryIO, stream), ORIGIN, Target(target), folder)
     assert not source.exists(target)
+
+
+def test_nothing_is_dropped_for_a_dump_that_may_not_fit(mariadb: Mariadb, mariadb_database: str, folder: Path) -> None:
+    run_sql(mariadb, "CREATE TABLE kept (a INT)", database=mariadb_database)
+    target = Target(mariadb_database, overwrite=True)
+    with account(mariadb, mariadb_database, "ALL") as login:
+        for facts, word in (
+            ({"server": "MySQL", "server_version": "8.0.36"}, "is of MySQL 8.0.36"),
+            ({"server": "MariaDB", "server_version": "99.1.2"}, "is of a newer MariaDB"),
+            ({"definers": '["root@localhost"]'}, r"belong to other accounts \(root@localhost\)"),
+        ):
+            small = source_of(MariadbSource, mariadb, databases="all", **login)
+            with pytest.raises(RestoreError, match=f"^Shop: .*{word}.*under another name first"):
+                small.restore(reader(END), Origin("shop", ".sql", facts), target, folder)
+            assert run_sql(mariadb, "SHOW TABLES", database=mariadb_database) == [("kept",)]
+        own = {"definers": f'["{login["user"]}@%"]'}
+        assert small.restore(reader(END), Origin("shop", ".sql", own), target, folder) == []
+    assert run_sql(mariadb, "SHOW TABLES", database=mariadb_database) == []
+
+
+def test_half_of_a_script_makes_no_account(mariadb: Mariadb, source: MariadbSource, folder: Path) -> None:
+    name = f"bm_{uuid4().hex[:8]}"
+    script = f"CREATE USER {name};\n".encode()
+    for stream, error in ((reader(script, PipelineError("damaged")), PipelineError), (reader(script), RestoreError)):
+        with pytest.raises(error):
+            source.restore(stream, Origin(GLOBALS, ".sql"), Target(GLOBALS), folder)
+    assert run_sql(mariadb, f"SELECT 1 FROM mysql.user WHERE User = '{name}'") == []
