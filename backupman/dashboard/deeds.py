@@ -8,8 +8,9 @@ from fastapi.responses import RedirectResponse, Response
 from backupman.api.backups import cancel_backup, retry_backup, start_backup
 from backupman.api.downloads import generate_download_url
 from backupman.api.keys import Served
+from backupman.api.restores import cancel_restore, start_restore
 from backupman.dashboard.backup import PINS, BackupId
-from backupman.dashboard.doors import Administrator, Downloader, Form, Operator, PageRoute
+from backupman.dashboard.doors import Administrator, Downloader, Form, Operator, PageRoute, Restorer
 from backupman.dashboard.pages import address
 from backupman.dashboard.reading import Reading
 from backupman.records import now
@@ -54,6 +55,22 @@ def verify(daemon: Served, _visit: Operator, request: Request, backup_id: Backup
     reading: Reading = request.app.state.reading
     reading.begin(daemon, backup)
     return _to(request, f"/backups/{backup.id}", "verifying")
+
+
+@router.post("/backups/{backup_id}/restore")
+def restore(daemon: Served, visit: Restorer, request: Request, backup_id: BackupId, fields: Form) -> Response:
+    """Restore into a new database; over one that is there only the API and the command line do, with its name."""
+    name = fields.get("database", "").strip()
+    begun = start_restore(daemon, visit.somebody, backup_id, {"ToDatabase": name} if name else {})
+    backup = daemon.app.store.restores.get(begun.id).backup_id
+    return _to(request, f"/backups/{backup}", "restoring")
+
+
+@router.post("/restores/{restore_id}/cancel")
+def stop_restore(daemon: Served, visit: Restorer, request: Request, restore_id: BackupId, _: Form) -> Response:
+    """End a restore that is under way."""
+    ended = cancel_restore(daemon, visit.somebody, restore_id)
+    return _to(request, f"/backups/{daemon.app.store.restores.get(ended.id).backup_id}", "stopping")
 
 
 @router.post("/backups/{backup_id}/pin")

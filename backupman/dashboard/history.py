@@ -12,6 +12,7 @@ from backupman.api.keys import Served
 from backupman.daemon import Daemon
 from backupman.dashboard.doors import PageRoute, Reader
 from backupman.dashboard.pages import address, render
+from backupman.dashboard.series import KnownSeries
 from backupman.errors import NotFoundError
 from backupman.records import Kind, Status, now
 from backupman.store.statistics import Series
@@ -47,7 +48,7 @@ def history(
     if q:
         if _ID.fullmatch(q.lower()) and (found := _by_id(daemon, q)):
             return RedirectResponse(address(request, f"/backups/{found}"), 303)
-        fitting = _fitting(daemon, q)
+        fitting = _fitting(request.app.state.series, q)
         if len(fitting) == 1:
             source, database, kind = fitting[0].source, fitting[0].database, fitting[0].kind.value
     filters = {"status": status, "source": source, "database": database, "job": job, "device": device, "days": days}
@@ -92,15 +93,12 @@ def _by_id(daemon: Daemon, words: str) -> str | None:
         return None
 
 
-def _fitting(daemon: Daemon, words: str) -> list[Series]:
+def _fitting(known: KnownSeries, words: str) -> list[Series]:
     """The series whose name has these words in it."""
-    statistics = daemon.app.store.statistics
-    known = statistics.own_series([source.label for source in daemon.app.config.data_sources])
-    known |= statistics.ingested_series()
     low = words.strip().lower()
     found = {
         Series(each.source, each.database, each.sender if each.kind == Kind.INGESTED else None)
-        for each in known
+        for each in known.own() | known.ingested()
         if low in f"{each.source}/{each.database}".lower()
     }
     return sorted(found, key=lambda each: (each.source, each.database))[: _FITTING + 1]

@@ -23,7 +23,7 @@ def overview(
     daemon: Served, visit: Reader, request: Request, page: Annotated[int, Query(ge=1, le=10_000)] = 1
 ) -> Response:
     """How everything stands."""
-    found = rows(daemon)
+    found = rows(daemon, request.app.state.series)
     ordered = sorted(found, key=lambda row: not row.alarming) if len(found) > SHOWN else found
     shown = ordered[(page - 1) * SHOWN : page * SHOWN]
     return render(

@@ -172,6 +172,8 @@ _DONE = {
     "queued": "It was started; its records appear here in a moment.",
     "retried": "The retry was started.",
     "cancelled": "The backup is being ended.",
+    "restoring": "The restore was started; how it goes stands below.",
+    "stopping": "The restore is being ended.",
     "pinned": "Its copies are kept until then, whatever the retention says.",
     "unpinned": "The retention decides about its copies again.",
     "verifying": "Its copies are being read back; what comes of it appears here.",

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from backupman.config.plans import JobPlan
 from backupman.daemon import Daemon
 from backupman.dashboard.figures import RUNS
+from backupman.dashboard.series import KnownSeries
 from backupman.dashboard.words import age
 from backupman.engine.promises import Deadline, Promise, Target, deadline
 from backupman.events import EventKind
@@ -76,14 +77,14 @@ class Group:
     rows: Sequence[Row]
 
 
-def rows(daemon: Daemon) -> list[Row]:
+def rows(daemon: Daemon, known: KnownSeries) -> list[Row]:
     """Every series: those of the config's sources in its order, then those that others told of."""
     app = daemon.app
     statistics, sources = app.store.statistics, [source.label for source in app.config.data_sources]
-    own = sorted(statistics.own_series(sources), key=lambda each: (sources.index(each.source), each.database))
+    own = sorted(known.own(), key=lambda each: (sources.index(each.source), each.database))
     begun = {series.source for series in own}
     own += [Series(label, "") for label in sources if label not in begun]
-    series = [*own, *sorted(statistics.ingested_series(), key=lambda each: (each.source, each.database))]
+    series = [*own, *sorted(known.ingested(), key=lambda each: (each.source, each.database))]
     recent = statistics.recent(series, RUNS)
     promises: dict[tuple[str, str, str | None], list[Promise]] = defaultdict(list)
     for promise in daemon.deadlines.promises():

@@ -1,8 +1,10 @@
 """What each drive holds, and what the retention will remove at the next run, with its reasons."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Lock
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -14,12 +16,14 @@ from backupman.dashboard.doors import PageRoute, Reader
 from backupman.dashboard.pages import render
 from backupman.engine.pruning import Pruner, Step
 from backupman.records import now
+from backupman.store import Store
 from backupman.store.listings import Held
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 _WEEK = timedelta(days=7)
 _SHOWN = 10
+_KEPT = 60.0
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,28 @@ class Outlook:
     warnings: Sequence[str]
 
 
+class Holdings:
+    """What the drives hold, counted at most once a minute: each time it reads every copy on record. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._at = -_KEPT
+        self._held: dict[str, Held] = {}
+
+    def of(self, store: Store) -> dict[str, Held]:
+        """By the labels of the drives."""
+        with self._lock:
+            if self._clock() - self._at >= _KEPT:
+                self._held, self._at = store.listings.held(now() - _WEEK), self._clock()
+            return self._held
+
+
 @router.get("/storage")
 def storage(daemon: Served, visit: Reader, request: Request) -> Response:
     """Every drive of the config, and those that the records still name."""
-    held = daemon.app.store.listings.held(now() - _WEEK)
+    holdings: Holdings = request.app.state.holdings
+    held = holdings.of(daemon.app.store)
     drives = {drive.label: drive.provider for drive in daemon.app.config.drives}
     outlooks = [outlook for plan in daemon.app.plans for outlook in _outlooks(daemon, plan)]
     return render(

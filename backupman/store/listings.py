@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import and_, func, or_
+from sqlalchemy import and_, case, func, or_
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
@@ -73,15 +72,10 @@ class Listings:
 
     def held(self, since: datetime) -> dict[str, Held]:
         """What each drive holds of us, by its label."""
-        size: Any = func.coalesce(func.sum(col(DriveFile.size)), 0)
-        query = columns(col(DriveFile.label), func.count(), size).where(col(DriveFile.status) == Status.FINISHED)
-        query = query.group_by(col(DriveFile.label))
+        size = col(DriveFile.size)
+        fresh = case((col(DriveFile.created_at) >= since, size), else_=0)
+        query = columns(col(DriveFile.label), func.count(), func.sum(size), func.sum(fresh))
+        query = query.where(col(DriveFile.status) == Status.FINISHED).group_by(col(DriveFile.label))
         with self._sessions() as session:
-            connection = session.connection()
-            added = {
-                label: fresh for label, _, fresh in connection.execute(query.where(col(DriveFile.created_at) >= since))
-            }
-            return {
-                label: Held(count, int(total), int(added.get(label, 0)))
-                for label, count, total in connection.execute(query)
-            }
+            found = session.connection().execute(query).all()
+        return {label: Held(count, int(total or 0), int(added or 0)) for label, count, total, added in found}

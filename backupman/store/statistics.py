@@ -1,6 +1,6 @@
 """Figures over all backups for whoever watches them, found through indexes and without counting millions of rows."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -93,8 +93,8 @@ class Statistics:
 
     def own_series(self, sources: Collection[str]) -> set[Series]:
         """Every database that these sources ever had."""
-        query = columns(col(Backup.source), col(Backup.database)).where(col(Backup.source).in_(sources))
-        return {Series(source, database) for source, database in self._rows(query.distinct())}
+        with self._sessions() as session:
+            return {Series(source, database) for source in sources for database in _databases(session, source)}
 
     def ingested_series(self) -> set[Series]:
         """Every job of other machines that was ever told of."""
@@ -188,6 +188,15 @@ def _delivered(session: Session, instance: str, endpoint: str, lane: str) -> dat
         Delivery.endpoint == endpoint, Delivery.lane == lane, Delivery.state == DeliveryState.DELIVERED
     )
     return session.exec(query.where(Delivery.instance == instance).order_by(col(Delivery.id).desc()).limit(1)).first()
+
+
+def _databases(session: Session, source: str) -> Iterator[str]:
+    """Every database of a source: one step in an index each, where DISTINCT would read every backup."""
+    query = columns(func.min(col(Backup.database))).where(col(Backup.source) == source)
+    database = session.connection().execute(query).scalar()
+    while database is not None:
+        yield database
+        database = session.connection().execute(query.where(col(Backup.database) > database)).scalar()
 
 
 def _of(series: Series, *wanted: Any) -> Any:

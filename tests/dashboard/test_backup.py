@@ -1,7 +1,9 @@
 """A backup's page tells everything that is known of it, and its buttons do what they say, for whoever may."""
 
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 
 import httpx
@@ -150,6 +152,20 @@ def test_copies_are_read_back_on_demand(served: Served, root: httpx.Client, post
     assert text_of(root.get(f"/backups/{made.id}").text).count(", right") == 2
 
 
+def test_it_is_restored_into_a_new_database(served: Served, root: httpx.Client, post: Post, made: Backup) -> None:
+    assert post(f"/backups/{made.id}/restore", database="copy").headers["Location"].endswith("?done=restoring")
+    wait_for(lambda: [each.status for each in served.store.restores.list(made.id)] == [Status.FINISHED], 60)
+    with closing(sqlite3.connect(served.folder / "copy.db")) as copy:
+        assert copy.execute("select name from users order by name").fetchall() == [("Ada",), ("Grace",)]
+    text = text_of(root.get(f"/backups/{made.id}").text)
+    assert f"{served.folder}/copy.db" in text
+    assert post(f"/backups/{made.id}/restore", database="copy").status_code == 303  # which is there now
+    wait_for(lambda: {each.status for each in served.store.restores.list(made.id)} == {"finished", "failed"}, 60)
+    assert str(served.store.restores.list(made.id)[0].error) in text_of(root.get(f"/backups/{made.id}").text)
+    done = served.store.restores.list(made.id)[-1].id
+    assert post(f"/restores/{done}/cancel").status_code == 409
+
+
 @pytest.mark.parametrize(("days", "least"), [("30", 29), ("365", 364), ("", None), ("7", None)])
 def test_it_is_pinned_and_unpinned(served: Served, post: Post, made: Backup, days: str, least: int | None) -> None:
     assert post(f"/backups/{made.id}/pin", days=days).status_code == 303
@@ -161,20 +177,24 @@ def test_it_is_pinned_and_unpinned(served: Served, post: Post, made: Backup, day
 
 
 @pytest.mark.parametrize(
-    ("key", "buttons"), [("read", set()), ("operator", {"download", "verify"}), ("root", {"download", "verify", "pin"})]
+    ("key", "buttons"),
+    [("read", set()), ("operator", {"download", "verify"}), ("root", {"download", "verify", "pin", "restore"})],
 )
 def test_only_what_a_key_may_do_is_offered_and_taken(served: Served, made: Backup, key: str, buttons: set[str]) -> None:
     visitor = served.visitor(key)
     page = visitor.get(f"/backups/{made.id}").text
     assert set(re.findall(rf'action="/backups/{made.id}/(\w+)"', page)) == buttons
-    forbidden = {"read": {"download", "verify", "retry", "cancel", "pin", "unpin"}, "operator": {"pin", "unpin"}}
+    forbidden = {
+        "read": {"download", "verify", "retry", "cancel", "pin", "unpin", "restore"},
+        "operator": {"pin", "restore"},
+    }
     for deed in forbidden.get(key, set()):
         answer = visitor.post(f"/backups/{made.id}/{deed}", data={"token": token(page)})
         assert (answer.status_code, "lacks the scope" in answer.text) == (403, True)
 
 
 def test_no_deed_is_done_without_the_forms_token(root: httpx.Client, served: Served, made: Backup) -> None:
-    for deed in ("download", "verify", "pin", "unpin", "retry", "cancel"):
+    for deed in ("download", "verify", "pin", "unpin", "retry", "cancel", "restore"):
         assert root.post(f"/backups/{made.id}/{deed}").status_code == 403
     assert root.post("/backups", data={"job": "nightly"}).status_code == 403
     assert served.store.backups.get(made.id).pinned_until is None

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from backupman.dashboard.figures import strip, trend
+from backupman.dashboard.series import KnownSeries
 from backupman.dashboard.standing import Sentence, rows, sentence
 from backupman.events import EventKind
 from backupman.records import Incident, Status, Verification, now
@@ -20,7 +21,7 @@ HOUR = timedelta(hours=1)
 
 
 def said(served: Served) -> Sentence:
-    return sentence(rows(served.daemon))
+    return sentence(rows(served.daemon, KnownSeries(served.daemon)))
 
 
 @pytest.fixture
@@ -60,7 +61,10 @@ def test_a_copy_is_proven_only_while_nothing_is_wrong_with_it(two: Served) -> No
     for file in made.drive_files:
         two.store.copies.verified(file.id, now(), "other bytes")
     assert said(two).text == "All 2 databases have a good backup younger than 6 h"
-    assert {row.label: row.state for row in rows(two.daemon)} == {"orders": "warn", "shop": "ok"}
+    assert {row.label: row.state for row in rows(two.daemon, KnownSeries(two.daemon))} == {
+        "orders": "warn",
+        "shop": "ok",
+    }
 
 
 def test_the_time_of_the_drill_is_the_time_that_one_would_wait(served: Served, root: httpx.Client) -> None:
@@ -115,6 +119,16 @@ def test_jobs_of_other_machines_stand_by_their_device(served: Served, root: http
     assert re.findall(r"(?:This installation|Told by) <bdi>([^<]+)", page) == [INSTANCE, "nas", "web-1"]
     assert "app has a proven copy younger than 2 h" in page
     assert "the 3 jobs of other machines are good, too" in page
+
+
+def test_a_new_job_of_another_machine_is_seen_at_once(served: Served, root: httpx.Client) -> None:
+    assert "rsync" not in root.get("/").text
+    for job, status in (("rsync", "success"), ("copy", "failed")):
+        served.store.ingest.backup(Reported("web-1", job, now(), status, "so it was"), Recipient(INSTANCE))
+    page = root.get("/").text
+    assert re.findall(r"Told by <bdi>([^<]+)", page) == ["web-1"]
+    for job in ("rsync", "copy"):
+        assert f"<bdi>{job}</bdi>" in page
 
 
 def test_a_line_tells_what_is_known(configured: Served) -> None:
