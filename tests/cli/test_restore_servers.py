@@ -107,7 +107,8 @@ def test_a_server_that_goes_away_half_way(shop: Shop) -> None:
     shop.server.psql(
         shop.name,
         "CREATE FUNCTION one(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN "
-        "IF current_database() LIKE '%_new' THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN 1; END $$; CREATE INDEX last ON t (one(i))",
+        "IF current_database() LIKE '%_new' THEN PERFORM pg_terminate_backend(pg_backend_pid()); "
+        "END IF; RETURN 1; END $$; CREATE INDEX last ON t (one(i))",
     )
     shop.back_up()
     refused(shop.inside("restore", "latest", "--to-database", f"{shop.name}_new"), "pg: ", code=1)
