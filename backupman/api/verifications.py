@@ -35,7 +35,8 @@ class VerificationShown(View):
     @classmethod
     def about(cls, verification: Verification) -> "VerificationShown":
         """A verification on record."""
-        drill = DrillReport.model_validate(verification.details) if verification.details else None
+        drilled = verification.level == "restore" and verification.details
+        drill = DrillReport.model_validate(verification.details) if drilled else None
         return cls.of(verification).model_copy(update={"drill": drill})
 
 

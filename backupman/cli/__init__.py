@@ -20,6 +20,7 @@ from backupman.cli import (
     events,
     health,
     init,
+    key_check,
     keys,
     notify,
     paths,
@@ -77,7 +78,7 @@ def _notifiers(call: Call) -> None:
 
 
 def _keys(call: Call) -> None:
-    """Fresh secrets."""
+    """Fresh secrets, and the proof that a key opens what was encrypted for it."""
 
 
 _Commands = dict[str, Callable[..., None]]
@@ -124,7 +125,7 @@ _GROUPS: dict[str, tuple[Callable[..., None], _Commands]] = {
         },
     ),
     "notify": (_notifiers, {"test": notify.test, "preview": notify.preview, "drill": notify.drill}),
-    "key": (_keys, {"new": keys.new}),
+    "key": (_keys, {"new": keys.new, "check": key_check.check}),
 }
 
 

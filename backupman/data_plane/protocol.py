@@ -101,6 +101,7 @@ class UploadTask(BaseModel):
     sha256: str
     drives: list[DriveTask]
     parallel: int | None
+    restore_txt: str | None = None
     retry: RetryPolicy
 
 
@@ -118,6 +119,7 @@ class BackupTask(BaseModel):
     sidecar: dict[str, Any]
     drives: list[DriveTask]
     parallel: int | None
+    restore_txt: str | None = None
     retry: RetryPolicy
 
 
@@ -239,7 +241,8 @@ class FillTask(Packed):
 
 
 class VerifyTask(Packed):
-    """Read one copy back: its bytes, its structure, or by a drill; `key` reads no more than shows that the key fits.
+    """Read one copy back: its bytes, its structure, or by a drill; `key` decrypts as little as shows that the key fits,
+    or the `whole` copy.
 
     `source` leads to no server but a drill's own: its settings have nothing of where the dump came from. `folder` is
     made and removed; a drill's database is called `database`.
@@ -247,6 +250,7 @@ class VerifyTask(Packed):
 
     kind: Literal["verify"] = "verify"
     level: Level | Literal["key"]
+    whole: bool = False
     held: Copy
     path: str | None
     size: int | None

@@ -62,9 +62,10 @@ def _look(task: VerifyTask, folder: Path) -> None:
 
 
 def _open(task: VerifyTask) -> None:
-    """The first piece is decrypted and authenticated, or this raises; the rest is left alone."""
+    """The first piece is decrypted and authenticated, or this raises; the rest is left alone unless it is asked for."""
     with opened(task.held, task) as dump:
-        dump.read(1)
+        while dump.read(CHUNK if task.whole else 1) and task.whole:
+            pass
 
 
 @contextmanager

@@ -147,6 +147,16 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
             )
         else:
             yield good("proofs", name, f"a copy of {verified[each]:%Y-%m-%d %H:%M} UTC was read back and is right")
+    encrypted = {source.label for job in jobs for source in job.sources if job.pipeline.encryption}
+    checked = store.proofs.keys_checked()
+    for each in series:
+        if each in newest and each.source in encrypted and (each.source, each.database) not in checked:
+            name = f"{each.source}/{each.database}" if sources[each.source].many else each.source
+            yield advice(
+                "proofs",
+                name,
+                "no key was ever shown to open it: run `backupman key check --identity FILE` where the key is",
+            )
 
 
 def _is_served(state_folder: Path) -> bool:

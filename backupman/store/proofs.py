@@ -11,6 +11,8 @@ from backupman.records import Backup, DriveFile, ManifestRecord, Verification
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 _LOOKED_AT = 1000
+KEY = "key"
+"""The level of a verification that shows no more than that a key opens the copy."""
 
 
 class Proofs:
@@ -62,6 +64,18 @@ class Proofs:
                 if verification.level == "restore":
                     file.proved_at = verification.at
             session.add(file)
+
+    def note(self, verification: Verification) -> None:
+        """Record what was found of a copy, and nothing on the copy itself."""
+        with self._sessions() as session:
+            session.add(verification)
+
+    def keys_checked(self) -> set[tuple[str, str]]:
+        """The (source, database) of which a key was shown to open a backup."""
+        with self._sessions() as session:
+            query = select(Verification.details).where(Verification.level == KEY, Verification.good)
+            found = session.exec(query.order_by(col(Verification.at).desc()).limit(_LOOKED_AT)).all()
+        return {(details["Source"], details["Database"]) for details in found if "Source" in details}
 
     def last_drills(self, instance: str) -> dict[tuple[str, str, str], DrillReport]:
         """The last good drill of each (source, database, drive), as far as the last thousand tell."""

@@ -37,6 +37,20 @@ class Verifiable:
             for start in range(0, len(ids), _PAGE):
                 yield from self._by_ids(ids[start : start + _PAGE])
 
+    def newest_encrypted(self) -> Sequence[Backup]:
+        """The newest of each database that is encrypted, whichever instance has made it."""
+        copy, encrypted = _WITH_COPY, col(Backup.object_name).endswith(".age")
+        mine = Backup.kind == Kind.OWN, copy, encrypted
+        databases = Backup.source, Backup.database
+        with self._sessions() as session:
+            newest = select(*databases, func.max(Backup.created_at)).where(*mine).group_by(*databases)
+            of = (
+                (Backup.source == source, Backup.database == database, Backup.created_at == created_at)
+                for source, database, created_at in sorted(session.exec(newest).all())
+            )
+            found = [session.exec(select(Backup).where(*mine, *each)).first() for each in of]
+        return [backup for backup in found if backup]
+
     def _groups(self, instance: str, job: str | None) -> Sequence[tuple[str, str]]:
         with self._sessions() as session:
             query = select(Backup.job, Backup.source).where(*_with_copies(instance, job)).distinct()
@@ -65,7 +79,9 @@ class Verifiable:
             return session.exec(select(Backup).where(col(Backup.id).in_(ids)).order_by(col(Backup.id))).all()
 
 
+_WITH_COPY = exists().where(col(DriveFile.backup_id) == col(Backup.id), col(DriveFile.status) == Status.FINISHED)
+
+
 def _with_copies(instance: str, job: str | None) -> tuple[ColumnElement[bool] | bool, ...]:
-    copy = exists().where(col(DriveFile.backup_id) == col(Backup.id), col(DriveFile.status) == Status.FINISHED)
-    mine = Backup.instance == instance, Backup.kind == Kind.OWN, copy
+    mine = Backup.instance == instance, Backup.kind == Kind.OWN, _WITH_COPY
     return mine if job is None else (*mine, Backup.job == job)
