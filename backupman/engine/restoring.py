@@ -12,7 +12,7 @@ from pydantic import Field
 
 from backupman.config import Config, JobPlan, wanting
 from backupman.data_plane import DataPlane
-from backupman.data_plane.protocol import CopyFailed, FillTask, Message, Restored
+from backupman.data_plane.protocol import CopyFailed, Failed, FillTask, Message, Restored
 from backupman.engine.locks import source_lock
 from backupman.engine.restores import copies_of, ending_of, origin_of, packed
 from backupman.engine.spools import Spools
@@ -150,6 +150,8 @@ class Restorer:
             except BackupmanError as error:
                 sentence = order.destination.source.redact(error.sentence)
                 outcome.error = sentence if restore.label in sentence else f"{restore.label}: {sentence}"
+                if outcome.unended:
+                    outcome.error += f"; look at {restore.target}, which may be there, and is not to be used as it is"
             except BaseException:
                 outcome.error = f"{restore.label}: the restore was interrupted"
                 self._settle(restore, outcome)
@@ -259,9 +261,12 @@ class _Outcome:
         self._restored: Restored | None = None
         self._warnings: list[str] = []
         self.error: str | None = None
+        self.unended = False
+        """Whether the child began, and has not said how it ended."""
 
     def take(self, message: Message) -> None:
         """One message of the data plane."""
+        self.unended = not isinstance(message, Failed)
         match message:
             case Restored():
                 self._restored = message

@@ -111,16 +111,33 @@ def test_one_that_is_cancelled_leaves_nothing(app: App, tmp_path: Path) -> None:
     assert kinds(app) == ["restore_start", "restore_failure"]
 
 
+def test_a_child_that_was_killed_may_have_left_the_target(app: App) -> None:
+    """By the kernel, for example, when memory runs out."""
+    stored = Path(app.store.backups.get("latest").drive_files[0].path or "")
+    stored.unlink()
+    os.mkfifo(stored)  # whoever reads it waits
+    data_plane = DataPlane()
+
+    def kill(message: Message) -> None:
+        if isinstance(message, Phase) and data_plane._process:
+            data_plane._process.kill()
+
+    settled = app.restorer.restore(order(app), data_plane, kill)
+    assert settled.error is not None
+    assert "was killed by signal 9" in settled.error
+    assert settled.error.endswith(f"; look at {settled.target}, which may be there, and is not to be used as it is")
+    assert list(app.spools.folder.iterdir()) == []
+
+
 def test_one_that_is_interrupted_is_settled_before_the_interrupt_goes_on(app: App) -> None:
     def interrupt(message: Message) -> None:
         raise KeyboardInterrupt
 
-    wanted = order(app)
     with pytest.raises(KeyboardInterrupt):
-        app.restorer.restore(wanted, DataPlane(), interrupt)
+        app.restorer.restore(order(app), DataPlane(), interrupt)
     [settled] = app.store.restores.list()
     assert (settled.status, settled.error) == ("failed", "App: the restore was interrupted")
-    app.restorer.restore(wanted, DataPlane())  # nothing is locked, and nothing is there
+    app.restorer.restore(order(app), DataPlane())  # nothing is locked, and nothing is there
     assert [restore.status for restore in app.store.restores.list()] == ["finished", "failed"]
 
 
