@@ -1,0 +1,50 @@
+"""`run` and `retry` through the real process: what holds across the drives of a backup."""
+
+from tests.e2e.world import World
+
+
+def test_drives_in_turn_one_of_them_paced_one_of_them_optional(world: World) -> None:
+    blocked = world.folder / "blocked"
+    blocked.write_text("")
+    world.config["max_parallel_uploads"] = 1
+    world.config["retry"] = {"attempts": 1}
+    world.config["drives"] = [
+        {"provider": "local", "label": "Extra", "folder": str(blocked), "required": False},
+        {"provider": "local", "label": "Disk", "folder": str(world.folder / "disk"), "bandwidth": "1GiB"},
+        {"provider": "fsspec", "label": "Files", "url": f"file://{world.folder}/files", "bandwidth": "1GiB"},
+    ]
+    ended = world.run("run")
+    assert ended.code == 0, ended.err
+    (backup,) = world.backups()
+    assert backup["Status"] == "finished"
+    assert {file["Label"]: file["Status"] for file in backup["DriveFiles"]} == {
+        "Extra": "failed",
+        "Disk": "finished",
+        "Files": "finished",
+    }
+    told = [line.split("App: ")[1] for line in ended.err.splitlines()]
+    stored = [line.split(" after")[0] for line in told if line.startswith("stored on")]
+    assert stored == ["stored on Disk", "stored on Files"], "one after the other, in the order of the config"
+    assert paced(world) == ["disk", "files"]
+
+
+def test_a_retry_keeps_to_the_bandwidth_too(world: World) -> None:
+    blocked = world.folder / "blocked"
+    blocked.write_text("")
+    world.config["retry"] = {"attempts": 1}
+    slow = {"provider": "local", "label": "Slow Line", "folder": str(blocked), "bandwidth": "1GiB"}
+    world.config["drives"] = [{"provider": "local", "label": "Disk", "folder": str(world.folder / "disk")}, slow]
+    assert world.run("run").code == 1
+    (backup,) = world.backups()
+    assert paced(world) == []
+    blocked.unlink()
+    assert world.run("retry", backup["Id"]).code == 0
+    (backup,) = world.backups()
+    assert backup["Status"] == "finished"
+    assert paced(world) == ["slow-line"]
+
+
+def paced(world: World) -> list[str]:
+    """The drives whose pace was kept track of, as their files are named."""
+    folder = world.config_file.parent / world.config["state_folder"] / "bandwidth"
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
