@@ -135,6 +135,11 @@ RESTORE_MEANINGS = (
         r"must be owner of database (?P<name>.*)", "{user} does not own {name}: restore as its owner or a superuser"
     ),
     Meaning(
+        r"must be a (?:superuser|member of the role).* terminat|permission denied to terminate",
+        "{user} may not end the connections of others to the database that is replaced: end them yourself, or restore "
+        "as a superuser",
+    ),
+    Meaning(
         r'database "(?P<name>.*)" is being accessed by other users',
         "others are connected to the database {name} and come back at once: end them, then try again",
         False,

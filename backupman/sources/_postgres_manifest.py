@@ -209,7 +209,7 @@ class Census:
             self.warn(self._session.last_words())
 
     def _counted(self, oid: int, table: dict[str, Any]) -> TableRows:
-        if table["kind"] != "r" or not self._all_rows:
+        if table["kind"] != "r" or table["hidden"] or not self._all_rows:
             return TableRows(name=table["name"], rows=None)
         if oid in self._counts:
             return TableRows(name=table["name"], rows=self._counts[oid])

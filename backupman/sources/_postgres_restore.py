@@ -40,7 +40,7 @@ def restore(server: Server, dump: BinaryIO, origin: Origin, target: Target, fold
     _must_fit(server, origin, target)
     there = server.exists(target.database)
     if there and not target.overwrite:
-        raise _refused(server, f"the database {target.database} exists already, and nothing was changed")
+        raise _refused(server, f"the database {target.database} is there already, and nothing was changed")
     if not there:
         warnings = server.create(target.database, origin.facts)
         with server.dropped_unless_whole(target.database):

@@ -70,9 +70,8 @@ def must_know_restrict(server: Server) -> None:
 def _feed(server: Server, database: str, statements: Iterator[bytes], said: Said, *options: str) -> None:
     with server.login(database) as login:
         argv = server.psql_argv(login, "--output=/dev/null", *options)
-        env = {**login.env, "PGOPTIONS": "-c client_min_messages=warning"}
         try:
-            with running(server.label, argv, env=env, pass_fds=login.pass_fds, fed=True, heard=said.hear) as psql:
+            with running(server.label, argv, env=login.env, pass_fds=login.pass_fds, fed=True, heard=said.hear) as psql:
                 if all(psql.feed(piece) for piece in statements):
                     psql.end_of_input()
                 else:
@@ -88,7 +87,7 @@ def statements(server: Server, dump: BinaryIO, end: bytes) -> Iterator[bytes]:
     Raises:
         DumpError: it is cut off.
     """
-    yield b"\\restrict %s\n" % secrets.token_hex(32).encode()
+    yield b"\\restrict %s\nSET client_min_messages = warning;\n" % secrets.token_hex(32).encode()
     held = b""
     while len(held) < TAIL and (chunk := dump.read(CHUNK)):
         held += chunk

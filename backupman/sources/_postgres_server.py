@@ -39,9 +39,7 @@ class Server:
         with self.login(database or self.maintenance_db) as login:
             return ask(self.label, login, query, self.tool_path)
 
-    def psql(
-        self, script: str, database: str | None = None, *options: str, env: Mapping[str, str] | None = None
-    ) -> str:
+    def psql(self, script: str, database: str | None = None, *options: str) -> str:
         """What psql prints for a script, of which each statement is a transaction of its own.
 
         Raises:
@@ -52,10 +50,10 @@ class Server:
             return output(
                 self.label,
                 argv,
-                env={**login.env, "PGCLIENTENCODING": "UTF8", **(env or {})},
+                env={**login.env, "PGCLIENTENCODING": "UTF8"},
                 pass_fds=login.pass_fds,
                 timeout=None,
-                script=script,
+                script=f"SET statement_timeout = 0;\n{script}",
             )
 
     def psql_argv(self, login: Login, *options: str) -> list[str]:
@@ -138,8 +136,8 @@ class Server:
             self.drop(left)
         with self.dropped_unless_whole(new):
             yield new
-            self.psql(f"ALTER DATABASE {name(database)} ALLOW_CONNECTIONS false;\n{_ending(database)}")
             try:
+                self.psql(f"ALTER DATABASE {name(database)} ALLOW_CONNECTIONS false;\n{_ending(database)}")
                 self._swap(database, new, old)
             except BaseException:
                 self.psql(f"ALTER DATABASE {name(database)} ALLOW_CONNECTIONS true;")

@@ -14,6 +14,7 @@ from backupman.sources.postgres import Postgres as PostgresSource
 from tests.contracts._children import children
 from tests.contracts.restore import Reader, reader
 from tests.contracts.source import dumped
+from tests.e2e.world import wait_for
 from tests.servers.postgres import Postgres
 from tests.sources.test_postgres import source_of
 
@@ -187,7 +188,7 @@ def test_a_server_that_goes_away_half_way(
             chunk = super().read(size)
             if not chunk:
                 query = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{target}'"
-                assert "t" in postgres.psql("postgres", query)
+                wait_for(lambda: "t" in postgres.psql("postgres", query))  # psql may not be connected yet
             return chunk
 
     script = HEAD + TABLE + b"SELECT pg_sleep(0);\n" * 20000 + END

@@ -95,4 +95,8 @@ def test_a_standby_leaves_out_unlogged_rows_and_says_so(
         [warning] = dump.warnings
         assert warning.startswith("Shop: the server is a standby, so the rows of unlogged tables are left out: ")
         assert warning.endswith('public."Odd 3", public."Odd 4" and 2 more')
+        assert dump.manifest is not None
+        assert dump.manifest.same_snapshot
+        counted = {table.name: table.rows for table in dump.manifest.tables}
+        assert (counted["public.kept"], counted['public."Odd 0"'], len(counted)) == (1, None, 8)
     source_of(standby, databases="all").list_databases()
