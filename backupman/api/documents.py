@@ -188,7 +188,8 @@ class Ready(View):
 
     status: str = Field(description="`UP` or `DOWN`.")
     incidents: int | None = Field(
-        description="How many deadlines do not hold; null when the records cannot be used, and the log says why."
+        description="How many deadlines do not hold, and endpoints an alarm drill did not reach; null when the records "
+        "cannot be used, and the log says why."
     )
 
 

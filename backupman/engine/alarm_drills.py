@@ -31,7 +31,7 @@ LANE = "alarm drill"
 """What stands in place of a job; a drill waits for no other message, and none waits for it."""
 _TOLD = (EventKind.ALARM_DRILL_FAILURE, EventKind.ALARM_DRILL_RECOVERED)
 _WITHIN = AlarmDrill.model_fields["within"].default
-_MOST = 100
+_MOST = 40
 """Deliveries of a drill to one endpoint that are looked at."""
 
 
