@@ -52,7 +52,13 @@ _RESTORE_OPTIONS = (
     "--default-character-set=utf8mb4",
     "--max-allowed-packet=1G",
 )
-_RESTORE_EXTRAS = ("--sandbox", "--skip-print-query-on-error", "--skip-progress-reports", "--skip-reconnect")
+_RESTORE_EXTRAS = (
+    "--sandbox",
+    "--skip-system-command",
+    "--skip-print-query-on-error",
+    "--skip-progress-reports",
+    "--skip-reconnect",
+)
 
 _REFUSED = {
     "it would hide the end by which a whole dump is known": (

@@ -50,6 +50,7 @@ class Count:
             return
         self._thread.join(self._seconds + _SPARE_SECONDS)
         if self._thread.is_alive():
+            self.give_up()
             self.tables = []
             self._warn("the server does not answer")
 

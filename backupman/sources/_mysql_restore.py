@@ -54,8 +54,7 @@ class Restoration:
             client = find_shell(self.source, self.tool_path, session)
             warnings = self._about_versions(session)
             there = set(session.column("SELECT User FROM mysql.user")) if accounts else set()
-            if not accounts:
-                self._make(session)
+            replaced = not accounts and self._make(session)
         try:
             statements = self._run(client, dump)
             if accounts:
@@ -65,6 +64,12 @@ class Restoration:
         except BaseException as error:
             if not accounts:
                 self._withdraw(error)
+            if replaced and isinstance(error, RestoreError):
+                raise RestoreError(
+                    f"{error.sentence}; what was in {self.target.database} before had been dropped by then: restore an "
+                    "earlier dump",
+                    permanent=error.permanent,
+                ) from error
             raise
 
     def _must_fit(self) -> None:
@@ -78,9 +83,11 @@ class Restoration:
         if (self.origin.database == GLOBALS) != (self.target.database == GLOBALS):
             raise self._refusal("the accounts of a server are restored as such, and a database as a database")
 
-    def _make(self, session: Session) -> None:
+    def _make(self, session: Session) -> bool:
+        """Whether the empty database that is there now has taken the place of another."""
         name = self.target.database
-        if _is_there(session, name):
+        replaces = _is_there(session, name)
+        if replaces:
             if not self.target.overwrite:
                 raise self._refusal(f"there is a database {name} already: name another, or let it be overwritten")
             self._must_be_likely(session)
@@ -92,6 +99,7 @@ class Restoration:
             if re.fullmatch(r"\w+", facts.get(fact, ""))
         ]
         session.rows(" ".join([f"CREATE DATABASE {quoted(name)}", *letters]))
+        return replaces
 
     def _must_be_likely(self, session: Session) -> None:
         """Refuse to drop a database for a dump that may then turn out to be none that server and account can take."""

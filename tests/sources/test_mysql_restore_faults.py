@@ -227,6 +227,10 @@ def test_nothing_is_dropped_for_a_dump_that_may_not_fit(mariadb: Mariadb, mariad
         own = {"definers": f'["{login["user"]}@%"]'}
         assert small.restore(reader(END), Origin("shop", ".sql", own), target, folder) == []
     assert run_sql(mariadb, "SHOW TABLES", database=mariadb_database) == []
+    source = source_of(MariadbSource, mariadb, databases="all")
+    with pytest.raises(RestoreError, match="had been dropped by then"):
+        source.restore(reader(b"SELEKT;" + END), ORIGIN, target, folder)
+    assert not source.exists(mariadb_database)
 
 
 def test_half_of_a_script_makes_no_account(mariadb: Mariadb, source: MariadbSource, folder: Path) -> None:
