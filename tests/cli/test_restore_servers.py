@@ -59,7 +59,7 @@ def test_a_new_name_a_refusal_a_replacement_and_a_table(shop: Shop) -> None:
     assert f"restored into {new} on pg" in ended.err
     assert list((shop.folder / "state/spool").iterdir()) == []
 
-    refused(shop.inside("restore", "latest", "--to-database", new), f"{new} exists already", code=1)
+    refused(shop.inside("restore", "latest", "--to-database", new), f"{new} is there already", code=1)
     assert shop.server.psql(new, COUNT) == "1000\n"
 
     shop.server.psql(shop.name, "DELETE FROM t; INSERT INTO u VALUES (7)")
