@@ -180,7 +180,7 @@ def test_nothing_keeps_anybody_out(page: Page, served: Served, scheme: str) -> N
         assert grave == [], name
 
 
-@pytest.mark.parametrize("width", [360, 768, 1400, 2000])
+@pytest.mark.parametrize("width", [360, 768, 1100, 1280, 1400, 2000])
 def test_no_page_is_wider_than_the_window(page: Page, served: Served, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     for name, path in pages(served.store).items():
