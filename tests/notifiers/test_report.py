@@ -255,3 +255,11 @@ def test_lines() -> None:
     assert one_line("x" * 11, 10) == "x" * 9 + "…"
     assert one_line("\u202eabc\u2066", 10) == "abc"
     assert printable({"a\udcff": ["b\r\nc\rd\x1b", 1, None, float("inf")]}) == {"a?": ["b\nc\nd\ufffd", 1, None, None]}
+
+
+def test_a_restore_is_told_with_its_own_id_and_its_backups() -> None:
+    text = render(message("restore_failure"), None, "mail").text
+    assert "Restore:      5d0c3b1e-7a53-4d2b-8a53-0b1f8f3f5b99" in text
+    assert "Backup id:    b4c3f1a0-1b1e-4b0e-8b4a-0e1b0e1b0e1b" in text
+    assert "the server has gone away" in text
+    assert "Target:       shop_restored_202507021000 on Mysql 1" in text
