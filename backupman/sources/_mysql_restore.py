@@ -33,6 +33,15 @@ _ANY_DEFINER = ("SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER")
 """Privileges of which any one lets an account make what belongs to another."""
 
 
+@dataclass
+class _Made:
+    """How far the new database has come."""
+
+    begun: bool = False
+    replaces: bool = False
+    """Whether another one was there, and is no more."""
+
+
 @dataclass(frozen=True)
 class Restoration:
     """One restore into one database, or of the accounts."""
@@ -50,21 +59,23 @@ class Restoration:
         """
         self._must_fit()
         accounts = self.target.database == GLOBALS
-        with as_restore_error(), self.source.session() as session:
-            client = find_shell(self.source, self.tool_path, session)
-            warnings = self._about_versions(session)
-            there = set(session.column("SELECT User FROM mysql.user")) if accounts else set()
-            replaced = not accounts and self._make(session)
+        made = _Made()
         try:
+            with as_restore_error(), self.source.session() as session:
+                client = find_shell(self.source, self.tool_path, session)
+                warnings = self._about_versions(session)
+                there = set(session.column("SELECT User FROM mysql.user")) if accounts else set()
+                if not accounts:
+                    self._make(session, made)
             statements = self._run(client, dump)
             if accounts:
                 return warnings + self._about_accounts(statements, there)
             with as_restore_error(), self.source.session() as session:
                 return warnings + self._about_events(session)
         except BaseException as error:
-            if not accounts:
+            if made.begun:
                 self._withdraw(error)
-            if replaced and isinstance(error, RestoreError):
+            if made.replaces and isinstance(error, RestoreError):
                 raise RestoreError(
                     f"{error.sentence}; what was in {self.target.database} before had been dropped by then: restore an "
                     "earlier dump",
@@ -83,23 +94,26 @@ class Restoration:
         if (self.origin.database == GLOBALS) != (self.target.database == GLOBALS):
             raise self._refusal("the accounts of a server are restored as such, and a database as a database")
 
-    def _make(self, session: Session) -> bool:
-        """Whether the empty database that is there now has taken the place of another."""
+    def _make(self, session: Session, made: "_Made") -> None:
         name = self.target.database
-        replaces = _is_there(session, name)
-        if replaces:
+        if _is_there(session, name):
             if not self.target.overwrite:
                 raise self._refusal(f"there is a database {name} already: name another, or let it be overwritten")
             self._must_be_likely(session)
             session.rows(f"DROP DATABASE {quoted(name)}")
+            made.replaces = True
         facts = self.origin.facts
         letters = [
             f"{clause} {facts[fact]}"
             for clause, fact in (("CHARACTER SET", "character_set"), ("COLLATE", "collation"))
             if re.fullmatch(r"\w+", facts.get(fact, ""))
         ]
-        session.rows(" ".join([f"CREATE DATABASE {quoted(name)}", *letters]))
-        return replaces
+        made.begun = True  # before it is so, for a signal may come between the two
+        try:
+            session.rows(" ".join([f"CREATE DATABASE {quoted(name)}", *letters]))
+        except pymysql.Error:
+            made.begun = False  # it may be somebody else's
+            raise
 
     def _must_be_likely(self, session: Session) -> None:
         """Refuse to drop a database for a dump that may then turn out to be none that server and account can take."""
