@@ -15,7 +15,7 @@ from backupman.drives._files import create, give_name, withdraw
 from backupman.errors import ConfigError, NotFoundError, RestoreError
 from backupman.pipeline.compression import SUFFIXES as METHODS
 from backupman.records import Backup, Status
-from backupman.sources import Origin
+from backupman.sources import GLOBALS, Origin
 from backupman.store import Store
 from backupman.store.backups import BackupFilter
 
@@ -24,13 +24,15 @@ _LOOKED_AT = 1000
 
 
 def newest(store: Store, source: str | None, database: str | None) -> Backup:
-    """The newest backup with a copy, of all or of a source and database.
+    """The newest backup with a copy, of all or of a source and database; roles and accounts have to be named.
 
     Raises:
         NotFoundError: there is none.
     """
     wanted = BackupFilter(source=source, database=database)
     for backup in store.backups.list(wanted, limit=_LOOKED_AT):
+        if backup.database == GLOBALS and database != GLOBALS:
+            continue
         if any(file.status == Status.FINISHED for file in backup.drive_files):
             return backup
     whose = f" of {'/'.join(filter(None, (source, database)))}" if source or database else ""

@@ -122,6 +122,8 @@ def test_roles_belong_to_the_whole_server_and_are_confirmed(shop: Shop) -> None:
     try:
         shop.back_up()
         shop.server.psql("postgres", f"ALTER ROLE {shop.name}_role CONNECTION LIMIT 3")
+        ended = shop.inside("restore", "latest", "--to-database", f"{shop.name}_new")  # which roles are newer than
+        assert ended.code == 0, ended.err
         globals_of = ("restore", "latest", "--database", "_globals")
         refused(shop.inside(*globals_of), "this replaces roles and accounts on pg", code=2)
         refused(shop.inside(*globals_of, "--to-database", "x"), "belong to the whole server", code=2)
