@@ -19,6 +19,7 @@ from backupman.sources._postgres_script import (
     statements,
 )
 from backupman.sources._postgres_server import Server
+from backupman.sources._postgres_traits import take_over
 
 PLAIN = ".sql"
 
@@ -45,11 +46,12 @@ def restore(server: Server, dump: BinaryIO, origin: Origin, target: Target, fold
         warnings = server.create(target.database, origin.facts)
         with server.dropped_unless_whole(target.database):
             return warnings + _fill(server, target.database, dump, origin, target, folder)
-    # It keeps its owner, and what the dump does not say of its encoding and locale.
+    # It keeps its owner, its rights and settings, and what the dump does not say of its encoding and locale.
     traits = {**server.traits(target.database), **origin.facts}
     with server.replacing(target.database) as new:
         warnings = server.create(new, traits)
-        return warnings + _fill(server, new, dump, origin, target, folder)
+        warnings += _fill(server, new, dump, origin, target, folder)
+        return warnings + take_over(server, target.database, new)
 
 
 def inspect(server: Server, dump: BinaryIO, origin: Origin, folder: Path) -> None:

@@ -111,16 +111,30 @@ def test_a_database_in_use_is_replaced_and_stays_like_it_was(
         "CREATE ROLE keeper LOGIN PASSWORD 'k'; CREATE ROLE guest LOGIN PASSWORD 'g';"
         f"CREATE DATABASE {target} OWNER keeper TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'",
     )
+    postgres.psql(
+        "postgres",
+        f"""REVOKE CONNECT ON DATABASE {target} FROM PUBLIC; GRANT CONNECT ON DATABASE {target} TO guest;
+        ALTER DATABASE {target} SET search_path = side, "a.b", public; ALTER DATABASE {target} SET app.tenant = 'it''s';
+        ALTER DATABASE {target} SET default_transaction_read_only = on; ALTER DATABASE {target} CONNECTION LIMIT 7;
+        ALTER ROLE guest IN DATABASE {target} SET work_mem = '7MB'; COMMENT ON DATABASE {target} IS 'ours\';""",
+    )
+    dressed = f"""SELECT ARRAY(SELECT unnest(datacl)::text ORDER BY 1), datconnlimit,
+        shobj_description(d.oid, 'pg_database'),
+        (SELECT array_agg((setrole::regrole, setconfig) ORDER BY setrole)
+            FROM pg_db_role_setting WHERE setdatabase = d.oid)
+        FROM pg_database d WHERE datname = '{target}'"""
+    before = postgres.psql("postgres", dressed)
     try:
         with postgres.connect(target, application_name="in use") as connection:
-            connection.execute("CREATE TABLE old (x int)")
-            source.restore(reader(data), Origin("shop", ".dump"), Target(target, overwrite=True), tmp_path)
+            connection.execute("SET transaction_read_only = off; CREATE TABLE old (x int)")
+            assert source.restore(reader(data), Origin("shop", ".dump"), Target(target, overwrite=True), tmp_path) == []
             with pytest.raises(psycopg.OperationalError):
                 connection.execute("SELECT 1")
         assert rows(source, target) == rows(source, origin.database)
         owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
         assert source.scalar(target, owner, 10) == "keeper"
         assert source.scalar(target, "SHOW server_encoding", 10) == "LATIN1"
+        assert postgres.psql("postgres", dressed) == before
     finally:
         postgres.drop_database(target)
         postgres.psql("postgres", "DROP ROLE keeper, guest")
