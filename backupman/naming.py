@@ -34,6 +34,11 @@ def is_object(name: str) -> bool:
     return bool(_OBJECT.search(name))
 
 
+def restore_txt_name(name: str) -> str:
+    """The name of RESTORE.txt in the folder of an object's source."""
+    return f"{name.split('/', maxsplit=1)[0]}/{RESTORE_TXT}"
+
+
 def sidecar_name(name: str) -> str:
     """The name of the manifest beside an object."""
     return f"{name}.json"

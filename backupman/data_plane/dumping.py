@@ -53,6 +53,7 @@ def back_up(task: BackupTask, tell: Tell, opened: Callable[[str, str], None]) ->
         progress.sent,
         paces=paces_of(task.drives),
         parallel=task.parallel,
+        restore_txt=task.restore_txt,
     )
     try:
         tell(Phase(phase="dumping"))  # first, so that the parent knows of uploads that it may have to abort

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, cast
 
 from pydantic import BaseModel
 
+from backupman.data_plane.beside import put_restore_txt, remove_unfinished
 from backupman.data_plane.pacing import Pace
 from backupman.data_plane.protocol import (
     AbortTask,
@@ -49,7 +50,7 @@ class Uploads:
     """The uploads of one spool onto its drives; one drive's failure never stops another.
 
     `parallel` drives are written to at once, all of them by default; the others wait in their order. `paces` are the
-    files that keep the pace of drives with a bandwidth, by their labels.
+    files that keep the pace of drives with a bandwidth, by their labels. `restore_txt` is put beside the object.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Uploads:
         *,
         paces: Mapping[str, Path | None] | None = None,
         parallel: int | None = None,
+        restore_txt: str | None = None,
     ) -> None:
         self._spool = spool
         self._name = name
@@ -74,6 +76,7 @@ class Uploads:
         self._sent = sent
         self._sessions = dict(sessions or {})
         self._sidecar: bytes = b""
+        self._restore_txt = restore_txt
         self._accepted = Event()
         self._paces = dict(paces or {})
         self._waiting = deque(drives)
@@ -126,6 +129,8 @@ class Uploads:
         try:
             stored = self._retry.call(attempt, before_sleep=lambda error: self._retrying(drive, error))
             uploaded = self._with_sidecar(drive, stored)
+            if self._restore_txt:  # before it is told: what a crash leaves of it is removed with what it left of this
+                put_restore_txt(drive, self._name, self._restore_txt)
         except Exception as error:  # noqa: BLE001 - a drive's fault of any kind stays that drive's
             sentence = error.sentence if isinstance(error, BackupmanError) else _unexpected(drive, error)
             seconds = time.monotonic() - started
@@ -193,6 +198,7 @@ def upload_kept(task: UploadTask, tell: Tell, opened: Callable[[str, str], None]
             sessions,
             paces=paces_of(task.drives),
             parallel=task.parallel,
+            restore_txt=task.restore_txt,
         )
         uploads.may_complete(task.sidecar)
         uploads.start()
@@ -217,6 +223,7 @@ def abort(task: AbortTask) -> None:
         drive = drive_of(about, task.retry)
         try:
             drive.abort(task.object_name, about.leftover_session)
+            remove_unfinished(drive, task.object_name)
             for name in (task.object_name, sidecar_name(task.object_name)):
                 if ref := drive.find(name):
                     with suppress(Retained):
@@ -237,6 +244,7 @@ def _there_already(drive: Drive, about: DriveTask, task: UploadTask, spool: Spoo
             return False
         stat = drive.stat(ref)
         if stat.size == spool.size and stat.checksums.get("sha256", task.sha256) == task.sha256:
+            remove_unfinished(drive, task.object_name)
             tell(Uploaded(label=drive.label, ref=ref, size=stat.size, checksums=dict(stat.checksums)))
             return True
         drive.delete(ref)

@@ -8,6 +8,7 @@ from backupman import sidecar
 from backupman.config import Config, JobPlan
 from backupman.data_plane.protocol import AbortTask, BackupTask, DriveTask, UploadTask
 from backupman.drives import Drive
+from backupman.engine.restore_txt import restore_txt
 from backupman.engine.restores import ending_of
 from backupman.engine.spools import Spools
 from backupman.errors import BackupmanError
@@ -33,6 +34,7 @@ def backup_task(config: Config, spools: Spools, plan: JobPlan, source: Source, b
         sidecar=_known(backup, plan.pipeline.compression.method, encrypted=plan.pipeline.encryption is not None),
         drives=[_drive_task(config, drive) for drive in plan.drives],
         parallel=plan.max_parallel_uploads,
+        restore_txt=restore_txt(source),
         retry=config.retry.policy(),
     )
 
@@ -55,6 +57,7 @@ def upload_task(config: Config, plan: JobPlan, backup: Backup, manifest: Manifes
             f"`backupman run --source {backup.source!r}`",
             permanent=True,
         )
+    source = next((each for each in plan.sources if each.label == backup.source), None)
     return UploadTask(
         spool=Path(backup.dump_path),
         object_name=backup.object_name,
@@ -62,6 +65,7 @@ def upload_task(config: Config, plan: JobPlan, backup: Backup, manifest: Manifes
         sha256=backup.sha256 or "",
         drives=[_drive_task(config, drive, failed[label].session) for label, drive in drives.items()],
         parallel=plan.max_parallel_uploads,
+        restore_txt=restore_txt(source) if source else None,
         retry=config.retry.policy(),
     )
 

@@ -50,7 +50,7 @@ def test_what_goes_is_removed_with_record_and_sidecar_and_told(aged: World) -> N
     assert ended.code == 0
     assert ended.out.count("✗ delete") == 2
     assert len(aged.backups()) == 2
-    assert len(aged.litter(aged.drive)) == 4
+    assert len(aged.litter(aged.drive)) == 5  # and RESTORE.txt
     assert aged.run("prune").out == "Nothing is to be removed: 2 copies.\n"
     aged.run("run", "-q")  # delivers what is owed
     told = [json.loads(request.body) for request in aged.receiver.requests]

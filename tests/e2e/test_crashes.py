@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from backupman.naming import RESTORE_TXT
 from backupman.store import Store
 from tests.e2e.world import World, wait_for
 from tests.servers.s3 import S3

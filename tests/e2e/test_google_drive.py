@@ -36,8 +36,8 @@ def settings(google: Google, folder: Path, **more: Any) -> dict[str, Any]:
 
 
 def stored(google: Google) -> list[str]:
-    """The paths of all objects, sidecars left out."""
-    return sorted(path for path in google.drives.paths() if not path.endswith(("/", ".json")))
+    """The paths of all objects, without what stands beside them."""
+    return sorted(path for path in google.drives.paths() if not path.endswith(("/", ".json", "RESTORE.txt")))
 
 
 def age(world: World, days: int) -> None:
@@ -159,7 +159,7 @@ def test_an_upload_goes_on_after_everything_was_killed(google_world: World, goog
             if request.method == "PUT" and request.length and f"/{SIZE}" in request.headers["content-range"]
         ]
     begun = [request for request in between.seen if request.method == "POST" and "/upload/" in request.target]
-    assert len(begun) == 1, "of the sidecar alone"
+    assert len(begun) == 2, "of the sidecar and RESTORE.txt alone"
     assert len(chunks) == 1
     assert not chunks[0].startswith("bytes 0-"), "what Google holds is not sent again"
     (backup,) = world.backups()

@@ -51,4 +51,4 @@ def test_what_s3_keeps_stays_without_an_error_until_it_may_go(world: World, s3: 
             client.delete_object(Bucket=bucket, Key=f"{key}.json")
         assert world.run("prune").code == 0
         assert len(world.backups()) == 1
-        assert len(client.list_objects_v2(Bucket=bucket)["Contents"]) == 2
+        assert len(client.list_objects_v2(Bucket=bucket)["Contents"]) == 3  # with RESTORE.txt

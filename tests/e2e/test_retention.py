@@ -21,9 +21,8 @@ def test_old_copies_go_with_their_records_and_sidecars(world: World) -> None:
     age(world, 10)
     assert world.run("run").code == 0
     (kept,) = world.backups()
-    assert world.litter(world.drive) == [
-        f"app/{Path(kept['DriveFiles'][0]['Path']).name}{end}" for end in ("", ".json")
-    ]
+    name = Path(kept["DriveFiles"][0]["Path"]).name
+    assert world.litter(world.drive) == ["app/RESTORE.txt", f"app/{name}", f"app/{name}.json"]
 
 
 def test_the_last_finished_copy_stays_however_old_while_newer_backups_fail(world: World) -> None:
