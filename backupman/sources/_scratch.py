@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from backupman.errors import RestoreError
@@ -84,7 +85,8 @@ class Home:
         user = self.account
         try:
             process = subprocess.Popen(
-                [*bound, *argv],
+                # Parted from the network first: what parts it would undo the binding.
+                [*without_network(user.pw_uid if user else None), *bound, *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -107,6 +109,23 @@ class Home:
     def _failed(self, argv: Sequence[str | Path], said: str) -> RestoreError:
         words = " ".join(said[-_LOG_SHOWN:].split()) or "it said nothing"
         return RestoreError(f"{self.label}: {Path(argv[0]).name} of the throwaway server failed: {words}")
+
+
+@cache
+def without_network(uid: int | None) -> tuple[str, ...]:
+    """What a program is started by so that nothing in a dump reaches a network through it; empty where that cannot be.
+
+    A network namespace of its own has no way out (unshare(1), util-linux 2.38); some containers do not allow one.
+    """
+    unshare = shutil.which("unshare")
+    argv = (unshare or "", "--user", "--map-current-user", "--net", "--")
+    try:
+        done = subprocess.run(
+            [*argv, "true"], user=uid, group=uid, env=environment(), capture_output=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return argv if done.returncode == 0 else ()
 
 
 def _end(process: subprocess.Popen[bytes], end: signal.Signals) -> None:

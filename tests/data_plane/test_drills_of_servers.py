@@ -1,13 +1,17 @@
 """Drills of PostgreSQL and MariaDB: a server made for each, with the rows that were dumped; nothing damaged passes."""
 
+import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from backupman.drills import Assertion
 from backupman.pipeline import Pipeline
-from backupman.sources import GLOBALS, Source
+from backupman.sources import GLOBALS, Origin, Source
+from backupman.sources._scratch import without_network
 from backupman.sources.mariadb import Mariadb as MariadbSource
 from tests.contracts._children import children
 from tests.data_plane.stored import Stored, dumped, stored
@@ -96,3 +100,24 @@ def test_no_mutation_of_a_dump_of_postgresql_passes(postgres: Postgres, shop: st
     copy = copy_of(source_of(postgres, db_name=shop, format=format), shop, tmp_path, "gzip")
     # The table of contents is read by pg_restore, a process each time.
     assert [passing(copy, "checksum", 70), passing(copy, "structure", 21)] == [0, 0]
+
+
+def test_the_server_of_a_drill_has_no_network(postgres: Postgres, shop: str, tmp_path: Path) -> None:
+    source = source_of(postgres, db_name=shop)
+    (tmp_path / "scratch").mkdir()
+    others = servers()
+    with source.scratch(tmp_path / "scratch", Origin(shop, ".sql")):
+        namespaces = {network_of(pid) for pid in servers() - others}
+    account = pwd.getpwnam("postgres").pw_uid if os.geteuid() == 0 else None
+    assert namespaces, "there is a server"
+    assert (network_of("self") in namespaces) is not bool(without_network(account))
+
+
+def servers() -> set[str]:
+    """The ids of the servers that this process has started."""
+    found = psutil.Process().children(recursive=True)
+    return {str(process.pid) for process in found if process.name() == "postgres" and "-D" in process.cmdline()}
+
+
+def network_of(pid: str) -> str:
+    return str(Path(f"/proc/{pid}/ns/net").readlink())
