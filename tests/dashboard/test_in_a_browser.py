@@ -6,12 +6,13 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, expect
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, Route, expect
 
 from backupman.engine.runner import Order
 from backupman.records import Status, now
 from tests.dashboard.conftest import Served
 from tests.dashboard.world import KEYS, configuration, pages, past
+from tests.e2e.world import wait_for
 from tests.servers.browser import axe
 
 pytestmark = pytest.mark.service("browser")
@@ -121,6 +122,20 @@ def test_a_running_backup_is_cancelled_and_then_retried(page: Page, served: Serv
     expect(page.get_by_role("status")).to_contain_text("The retry was started.")
     expect(page.locator("header.title .state")).to_have_text("Finished")
     expect(trouble).to_have_count(0)
+
+
+def test_what_ends_before_the_stream_begins_is_seen_to_have_ended(page: Page, served: Served) -> None:
+    gate, held = served.folder / "gate", list[Route]()
+    backup_id = begin(page, served, gate)
+    page.route("**/live", lambda route: held.append(route))
+    with page.expect_request("**/live"):
+        page.goto(f"{served.url}/backups/{backup_id}")
+    expect(page.locator(f'[data-id="{backup_id}"]')).to_be_visible()
+    gate.touch()
+    wait_for(lambda: served.store.backups.get(backup_id).status == Status.FINISHED, 60)
+    held[0].continue_()
+    expect(page.locator("header.title .state")).to_have_text("Finished")
+    expect(page.locator(f'[data-id="{backup_id}"]')).to_have_count(0)
 
 
 def test_the_history_is_filtered_and_paged(page: Page, served: Served) -> None:

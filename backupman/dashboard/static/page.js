@@ -59,19 +59,6 @@
     say(button, "Copied");
   });
 
-  // The parts of the page that change with every backup are fetched again, the rest stays as the reader left it.
-  const fresh = async () => {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (!answer.ok || answer.redirected) return;
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    for (const part of all("[data-fresh]")) {
-      const next = page.querySelector(`[data-fresh="${part.dataset.fresh}"]`);
-      const typing = part.contains(document.activeElement) && document.activeElement.matches("input, select");
-      if (next && !typing) part.replaceWith(next);
-    }
-    times();
-  };
-
   const list = document.querySelector("[data-live-list]");
   const sizes = new Map();
   const rate = (now) => {
@@ -94,7 +81,7 @@
   };
   const progress = (now) => {
     const card = all("[data-id]", list).find((each) => each.dataset.id === now.Id);
-    if (!card) return fresh_list();
+    if (!card) return fresh();
     if (!sizes.has(now.Id)) sizes.set(now.Id, { at: performance.now() / 1000, read: now.Read, rate: null });
     const fast = rate(now);
     say(card.querySelector("[data-phase]"), now.Phase ?? "ending");
@@ -104,29 +91,47 @@
     if (fast !== null) say(card.querySelector("[data-rate]"), `${bytes(fast)}/s`);
     for (const label of Object.keys(now.Drives)) drive(card, label, now);
   };
-  let asked = false;
-  const fresh_list = async () => {
-    if (asked) return;
-    asked = true;
-    try {
-      const answer = await fetch(location.href);
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      for (const card of all("[data-live-list] [data-id]", page)) {
-        if (!all("[data-id]", list).some((each) => each.dataset.id === card.dataset.id)) list.append(card);
-      }
-    } finally { asked = false; }
+
+  // Fetches the page anew: what changes with every backup is replaced, the rest stays as the reader left it.
+  const renew = async () => {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (!answer.ok || answer.redirected) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of all("[data-fresh]")) {
+      const next = page.querySelector(`[data-fresh="${part.dataset.fresh}"]`);
+      const typing = part.contains(document.activeElement) && document.activeElement.matches("input, select");
+      if (next && !typing) part.replaceWith(next);
+    }
+    const running = all("[data-live-list] [data-id]", page);
+    const ids = (cards) => new Set(cards.map((card) => card.dataset.id));
+    const [here, there] = [ids(all("[data-id]", list)), ids(running)];
+    for (const card of all("[data-id]", list)) if (!there.has(card.dataset.id)) card.remove();
+    for (const card of running) if (!here.has(card.dataset.id)) list.append(card);
+    times();
   };
-  const ended = (now) => {
-    const card = all("[data-id]", list).find((each) => each.dataset.id === now.Id);
-    if (card) card.remove();
-    return fresh();
+  let [busy, again] = [false, false];
+  const fresh = async () => {
+    again = true;
+    if (busy) return;
+    busy = true;
+    try {
+      while (again) {
+        again = false;
+        await renew();
+      }
+    } catch { // the daemon is away, or the reader has left: the stream connects anew by itself
+    } finally { busy = false; }
   };
   if (document.body.dataset.live && list) {
     const stream = new EventSource(document.body.dataset.live);
-    const told = (event) => JSON.parse(event.data);
-    stream.addEventListener("began", (event) => fresh_list(told(event)));
-    stream.addEventListener("progress", (event) => progress(told(event)));
-    stream.addEventListener("ended", (event) => ended(told(event)));
+    const about = (act) => (event) => {
+      const now = JSON.parse(event.data);
+      if (!list.dataset.only || list.dataset.only === now.Id) act(now);
+    };
+    stream.addEventListener("open", fresh); // what has ended before is told no more
+    stream.addEventListener("began", about(fresh));
+    stream.addEventListener("progress", about(progress));
+    stream.addEventListener("ended", about(fresh));
     addEventListener("pagehide", () => stream.close());
   }
 })();
