@@ -90,7 +90,7 @@ class App:
             restorer=restorer,
             keeping=keeping,
             pruner=pruner,
-            verifier=Verifier(config, jobs, store, spools),
+            verifier=Verifier(config, jobs, store, spools, on_error=runner.on_error),
             reconciler=Reconciler(config, jobs, store),
             executor=Executor(config, runner, pruner, restorer),
             dispatcher=Dispatcher(config.deliveries, told, store, config.instance),

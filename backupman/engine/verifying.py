@@ -37,11 +37,13 @@ class Verifier:
         store: Store,
         spools: Spools,
         clock: Callable[[], datetime] = now,
+        on_error: Callable[[JobPlan, str, BackupmanError], None] = lambda plan, label, error: None,
     ) -> None:
         self._config = config
         self._plans = {plan.label: plan for plan in plans}
         self._store = store
         self._clock = clock
+        self._on_error = on_error
         self._tasks = VerifyTasks(config, spools)
         self._data_plane: DataPlane | None = None
         self._stopped = False
@@ -163,5 +165,8 @@ class Verifier:
         if report is None:
             return
         kind = EventKind.VERIFY_FAILURE if report.bad else EventKind.VERIFY_SUCCESS
-        told = wanting(self._config, self._plans.get(report.job), kind)
+        plan = self._plans.get(report.job)
+        told = wanting(self._config, plan, kind)
         self._store.outbox.announce(kind, report.job, report.instance, report.document(), told)
+        if report.bad and plan:
+            self._on_error(plan, report.source, BackupmanError(report.reason))

@@ -75,11 +75,13 @@ def test_the_last_proved_copy_is_never_removed(made: World, inside: Inside) -> N
 
 def test_an_assertion_that_does_not_hold_is_told_everywhere(made: World, inside: Inside) -> None:
     made.config["data_sources"][0]["assertions"] = [{"sql": "SELECT 5", "expect": "> 5"}]
+    made.config["on_error"] = [["sh", "-c", "echo $0 > said", "{error}"]]
     code, (result,) = verified(made, inside, "--level", "restore")
     assert (code, result["Good"]) == (1, False)
     assert result["Error"] == "SELECT 5: the answer was '5', and '> 5' was expected"
     file = made.backups()[0]["DriveFiles"][0]
     assert (file["VerifyError"], file["Status"]) == (result["Error"], "finished")
+    assert result["Error"] in (made.folder / "said").read_text()
 
 
 def test_what_is_encrypted_is_never_good_without_its_key(made: World, inside: Inside) -> None:
