@@ -80,12 +80,12 @@ class Reconciler:
                 review.unlisted = message.error
             if not isinstance(message, Listed):
                 return
-            for held in message.objects:
-                for found in comparison.add(Object(**held.model_dump())):
-                    if found.kind == Finding.ORPHANED:  # at once: of a whole bucket they do not fit into memory
-                        self._orphan(review, drive, found, fix=fix)
-                    else:
-                        later.append(found) if found.wrong else review.tell(Item(found))
+            found_now = (found for held in message.objects for found in comparison.add(Object(**held.model_dump())))
+            for found in found_now:
+                if found.kind == Finding.ORPHANED:  # at once: of a whole bucket they do not fit into memory
+                    self._orphan(review, drive, found, fix=fix)
+                else:
+                    later.append(found) if found.wrong else review.tell(Item(found))
 
         try:
             self._run(self._survey(drive, records), take)
@@ -94,11 +94,18 @@ class Reconciler:
         except BackupmanError as error:
             review.error = error.sentence
             return review
+        begun = self._begun_since(drive, records)
         for found in (*later, *comparison.rest()):
-            self._judge(review, drive, found, fix=fix)
+            if found.name.removesuffix(".json") not in begun:
+                self._judge(review, drive, found, fix=fix)
         wrong = sum(review.counts[kind] for kind in (Finding.MISSING, Finding.ALTERED, Finding.BARE))
         review.right = sum(known.status == Status.FINISHED for known in records) - wrong
         return review
+
+    def _begun_since(self, drive: Drive, records: Sequence[Known]) -> set[str]:
+        """The objects of backups that were begun after these records were looked at."""
+        now = self._store.catalogue.on(self._config.instance, drive.label)
+        return {file.backup.object_name for file in now} - {known.name for known in records}
 
     def _run(
         self, task: BaseModel, take: Callable[[Message], None] = lambda message: None, keep_fds: Sequence[int] = ()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ import yaml
 from backupman.app import App
 from backupman.engine.locks import reconcile_lock
 from backupman.engine.reconcile_schedule import ReconcileSchedule
+from backupman.engine.reconciling import Reconciler
 from backupman.errors import Interrupted
 from backupman.records import DriveFile, RunState
 from tests.e2e.world import wait_for
@@ -94,3 +96,22 @@ def test_what_is_stopped_tells_nothing(app: App) -> None:
     with pytest.raises(Interrupted, match="was stopped"):
         list(app.reconciler.reconcile(app.config.drives, fix=True))
     assert app.store.outbox.events(kind="reconcile_report") == []
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_object_of_a_backup_that_was_begun_meanwhile_is_nobody_else_s(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    name = "shop/backup-20261121010000-0a0b0c0d.sqlite.gz"
+    (tmp_path / "drive/shop").mkdir()
+    (tmp_path / f"drive/{name}").touch()
+    run = Reconciler._run
+
+    def and_then(*arguments: Any, **more: Any) -> None:
+        run(*arguments, **more)
+        if begun:
+            app.store.backups.begin(a_backup("disk", object_name=name), [])
+
+    monkeypatch.setattr(Reconciler, "_run", and_then)
+    [review] = app.reconciler.reconcile(app.config.drives, fix=False)
+    assert (review.counts["unclaimed"], review.counts["missing"]) == (0 if begun else 1, 1)
