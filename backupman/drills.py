@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from operator import eq, ge, gt, le, lt, ne
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from backupman.events import View
 from backupman.registry import Settings
@@ -120,6 +120,20 @@ class Assertion(Settings):
     expect: Annotated[str, AfterValidator(_readable)] = Field(
         description="What that value is: `= != > >= < <=` and a value, or `between A and B`."
     )
+
+
+def _as_query(value: object) -> object:
+    return {"sql": value} if isinstance(value, str) else value
+
+
+class Freshness(Settings):
+    """A question for the time of the newest row; a bare query will do."""
+
+    sql: str = Field(min_length=1, description="The query for the time of the newest row.")
+    database: str | None = Field(default=None, description="Of a source with several: only in this database.")
+
+
+FreshnessSetting = Annotated[Freshness, BeforeValidator(_as_query)]
 
 
 class Answer(View):

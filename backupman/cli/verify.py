@@ -112,11 +112,12 @@ def _found(checked: "Checked") -> str:
 
     drill = checked.drill
     assert drill is not None  # noqa: S101 - asked before
-    rows = "as they were dumped" if drill.compared else "not compared, as the dump has no manifest"
     said = [f"restored in {span(drill.restore_seconds)}"]
-    said.append(f"{counted(drill.tables, 'table', 'tables')} and {counted(drill.rows, 'row', 'rows')}, {rows}")
+    if drill.tables:
+        rows = "as they were dumped" if drill.compared else "not compared, as the dump has no manifest"
+        said.append(f"{counted(drill.tables, 'table', 'tables')} and {counted(drill.rows, 'row', 'rows')}, {rows}")
     if drill.assertions:
-        said.append(f"{counted(len(drill.assertions), 'assertion', 'assertions')} hold")
+        said.append(counted(len(drill.assertions), "assertion holds", "assertions hold"))
     if drill.newest_age_seconds is not None:
         said.append(f"the newest row is {span(drill.newest_age_seconds)} old")
     return "; ".join(said)

@@ -75,7 +75,7 @@ def _asked(task: VerifyTask, server: Source, database: str) -> DrillReport:
     found = server.count_rows(database)
     compared = task.manifest is not None and bool(task.manifest.tables)
     differences = task.manifest.differences(found) if task.manifest and compared else []
-    if not compared and not found:
+    if task.manifest is None and not found:
         differences = ["no table is there"]
     mine = [asked for asked in task.assertions if asked.database in (None, task.origin.database)]
     answers = [_answer(assertion, task, server, database) for assertion in mine]

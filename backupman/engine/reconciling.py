@@ -70,7 +70,7 @@ class Reconciler:
 
     def _one(self, drive: Drive, instances: Collection[str], *, fix: bool) -> Review:
         files = self._store.catalogue.on(self._config.instance, drive.label)
-        records = [_known(file) for file in files]
+        records = [self._known(file) for file in files]
         comparison = Comparison(instances, records)
         review = Review(drive.label)
         later: list[Found] = []
@@ -153,7 +153,7 @@ class Reconciler:
     def _as_it_was(self, known: Known) -> DriveFile | None:
         """The record, unless it is another by now: the copy was removed, or is being uploaded."""
         file = self._store.catalogue.file(known.id)
-        return file if file and _known(file) == known else None
+        return file if file and self._known(file) == known else None
 
     def _mend(self, drive: Drive, backup: Backup, item: Item, known: Known) -> None:
         try:
@@ -236,21 +236,20 @@ class Reconciler:
         told = wanting(self._config, None, kind)
         self._store.outbox.announce(kind, JOB, report.instance, report.document(), told)
 
-
-def _known(file: DriveFile) -> Known:
-    return Known(
-        id=file.id,
-        backup_id=file.backup_id,
-        name=file.backup.object_name,
-        status=file.status,
-        ref=file.ref,
-        sidecar_ref=file.sidecar_ref,
-        size=file.size,
-        checksums=file.checksums,
-        verify_error=file.verify_error,
-        session=file.session,
-        waits=bool(file.backup.dump_path),
-    )
+    def _known(self, file: DriveFile) -> Known:
+        return Known(
+            id=file.id,
+            backup_id=file.backup_id,
+            name=file.backup.object_name,
+            status=file.status,
+            ref=file.ref,
+            sidecar_ref=file.sidecar_ref,
+            size=file.size,
+            checksums=file.checksums,
+            verify_error=file.verify_error if self._store.proofs.is_damaged(file) else None,
+            session=file.session,
+            waits=bool(file.backup.dump_path),
+        )
 
 
 def _task(drive: Drive, session: str | None = None) -> DriveTask:

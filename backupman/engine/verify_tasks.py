@@ -6,7 +6,7 @@ from pathlib import Path
 
 from backupman.config import Config
 from backupman.data_plane.protocol import Copy, DriveTask, VerifyTask
-from backupman.drills import Level
+from backupman.drills import Freshness, Level
 from backupman.engine.restores import ending_of, origin_of
 from backupman.engine.spools import Spools
 from backupman.errors import BackupmanError
@@ -85,13 +85,17 @@ class VerifyTasks:
                 "database": f"backupman_drill_{backup.id[:8]}",
                 "manifest": manifest,
                 "assertions": source.assertions,
-                "freshness": source.freshness,
+                "freshness": _asked_of(source.freshness, backup.database),
                 "query_timeout": self._config.verify.query_timeout.total_seconds(),
             }
         )
 
     def _scratch(self, source: Source) -> Source | None:
         return self._config.scratch_server(source.scratch_server) if source.scratch_server else None
+
+
+def _asked_of(freshness: Freshness | None, database: str) -> str | None:
+    return freshness.sql if freshness and freshness.database in (None, database) else None
 
 
 def _must_be_readable(

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, ClassVar
 
 from pydantic import Field
 
-from backupman.drills import Assertion
+from backupman.drills import Assertion, FreshnessSetting
 from backupman.errors import DumpError, RestoreError
 from backupman.manifest import Counting, Manifest, TableRows
 from backupman.registry import Duration, Provider, Settings
@@ -115,8 +115,8 @@ class Source(Provider, ABC):
         default=ManifestSettings(), description="What is noted of a dump's content: the rows of each table."
     )
     assertions: list[Assertion] = Field(default=[], description="What a drill asks the restored database.")
-    freshness: str | None = Field(
-        default=None, min_length=1, description="The query for the time of the newest row; a drill tells its age."
+    freshness: FreshnessSetting | None = Field(
+        default=None, description="The query for the time of the newest row; a drill tells its age."
     )
     scratch_server: str | None = Field(
         default=None, description="The label in `scratch_servers` where drills restore; default one made for each."

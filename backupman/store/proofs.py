@@ -65,6 +65,16 @@ class Proofs:
                     file.proved_at = verification.at
             session.add(file)
 
+    def is_damaged(self, file: DriveFile) -> bool:
+        """Whether the last look found the copy itself to be wrong, not what a drill asked of its content."""
+        if not file.verify_error:
+            return False
+        with self._sessions() as session:
+            mine = select(Verification).where(Verification.backup_id == file.backup_id, Verification.level != KEY)
+            mine = mine.where(Verification.drive == file.label).order_by(col(Verification.at).desc()).limit(1)
+            last = session.exec(mine).first()
+        return last is None or last.level != "restore" or not last.details
+
     def note(self, verification: Verification) -> None:
         """Record what was found of a copy, and nothing on the copy itself."""
         with self._sessions() as session:

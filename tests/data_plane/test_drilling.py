@@ -59,6 +59,7 @@ def test_without_a_manifest_some_table_must_be_there(copy: Stored, tmp_path: Pat
     dump, data = dumped(source, "empty", tmp_path / "another dump")
     empty = stored(source, "empty", dump, data, Pipeline(), [], tmp_path / "empty stored")
     assert drilled(empty, manifest=None).problems == ["no table is there"]
+    assert drilled(empty).problems == [], "it was dumped without a table"
 
 
 def test_assertions_are_asked(copy: Stored) -> None:

@@ -57,3 +57,21 @@ def backup_of(source: str, provider: str, name: str) -> Backup:
     file.status = Status.FINISHED
     backup.drive_files = [file]
     return backup
+
+
+def test_the_newest_row_is_asked_for_where_it_is(sqlite_store: Store, tmp_path: Path) -> None:
+    asked = {"sql": "SELECT now()", "database": "shop"}
+    shop = Postgres.model_validate(
+        {"provider": "postgres", "label": "shop", "databases": ["shop", "blog"], "freshness": asked}
+    )
+    config = Config(
+        state_folder=tmp_path,
+        data_sources=[shop],
+        drives=[Local(provider="local", label="disk", folder=tmp_path / "drive")],
+    )
+    tasks = VerifyTasks(config, Spools(config, sqlite_store))
+    backup = backup_of("shop", "postgres", "shop/shop/backup-20260101000000-1a2b3c4d.sql.gz")
+    task = tasks.task(backup, backup.drive_files[0], "restore", (), tmp_path / "work")
+    assert tasks.drill(task, backup, None).freshness == "SELECT now()"
+    backup.database = "blog"
+    assert tasks.drill(task, backup, None).freshness is None

@@ -54,6 +54,21 @@ def test_a_copy_knows_its_last_check_and_what_a_drill_has_proved(store: Store, b
     ]
 
 
+def test_what_a_drill_asked_in_vain_does_not_make_the_copy_damaged(store: Store, backup: Backup) -> None:
+    def damaged(verification: Verification) -> bool:
+        [file] = store.backups.get(backup.id).drive_files
+        store.proofs.verified(verification, file.id)
+        [file] = store.backups.get(backup.id).drive_files
+        return store.proofs.is_damaged(file)
+
+    assert damaged(check(backup, "checksum", "it is damaged"))
+    assert not damaged(check(backup, "restore", "orders is empty", hours=1))
+    cut = check(backup, "restore", "it cannot be restored", hours=2)
+    cut.details = {}
+    assert damaged(cut)
+    assert not damaged(check(backup, "structure", hours=3))
+
+
 def test_a_check_of_a_copy_that_has_gone_meanwhile_is_kept(store: Store, backup: Backup) -> None:
     store.proofs.verified(check(backup, "structure"), "gone")
     assert len(store.proofs.verifications(backup.id)) == 1
