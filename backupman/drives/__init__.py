@@ -16,7 +16,7 @@ from typing import BinaryIO, ClassVar
 
 from pydantic import Field, PrivateAttr
 
-from backupman.errors import DriveError
+from backupman.errors import DriveError, ObjectNotFound
 from backupman.registry import Provider, Size
 from backupman.retention import Retention
 from backupman.retry import NO_RETRY, RetryPolicy
@@ -165,8 +165,13 @@ class Drive(Provider, ABC):
         return (Entry(ref, ref.removeprefix(before)) for ref in self.list(prefix))
 
     def find(self, name: str) -> str | None:
-        """The ref of exactly the object of that name, or None. Raises DriveError."""
-        return next((ref for ref in self.list(name) if self.path(name).endswith(ref) or ref == name), None)
+        """The ref of exactly that object, or None; as it stands where a ref is the path. Raises DriveError."""
+        ref = self.path(name)
+        try:
+            self.stat(ref)
+        except ObjectNotFound:
+            return None
+        return ref
 
     @abstractmethod
     def check(self) -> None:

@@ -139,14 +139,6 @@ class AzureBlob(Drive):
         while (page := self._door.call(lambda: next(pages, None))) is not None:
             yield from self._door.call(lambda: list(page))
 
-    def find(self, name: str) -> str | None:
-        key = self.path(name)
-        try:
-            self.stat(key)
-        except ObjectNotFound:
-            return None
-        return key
-
     def check(self) -> None:
         """Ask to make a blob on a condition that cannot hold: that needs the right to make one, and makes none."""
         self._sender(self.path(f"backupman-check-{uuid.uuid4().hex}"), {}).may_create()

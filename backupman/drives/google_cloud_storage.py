@@ -133,14 +133,6 @@ class GoogleCloudStorage(Drive):
                     return
                 more = {"pageToken": page["nextPageToken"]}
 
-    def find(self, name: str) -> str | None:
-        key = self.path(name)
-        try:
-            self.stat(key)
-        except ObjectNotFound:
-            return None
-        return key
-
     def check(self) -> None:
         """Open an upload session and end it: that needs the right to create objects, and stores nothing."""
         key = self.path(f"backupman-check-{uuid.uuid4().hex}")

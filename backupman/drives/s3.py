@@ -153,14 +153,6 @@ class S3(Drive):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
-    def find(self, name: str) -> str | None:
-        key = self.path(name)
-        try:
-            self.stat(key)
-        except ObjectNotFound:
-            return None
-        return key
-
     def check(self) -> None:
         """Begin an upload and abort it: that needs the right to put objects and no other, and stores nothing."""
         sender = self._sender(self.path(f"backupman-check-{uuid.uuid4().hex}"), {})
