@@ -21,7 +21,7 @@ from backupman.sources._postgres_rows import TABLES
 from backupman.sources._postgres_server import Server
 from backupman.sources._process import Tool, environment, output
 
-_ENDED = re.compile(rb"backupman: (true|false)\n\Z")
+_ENDED = re.compile(rb"backupman: (\S+)\n\Z")
 _PROVIDERS = {"i": "icu", "b": "builtin"}
 _ALWAYS = {"roles": ("postgres",), "tablespaces": (), "extensions": ("plpgsql",)}
 _GRACE = 5.0
@@ -117,7 +117,9 @@ class Census:
         try:
             self._ask(session, shares=shares)
         except _Ended:
-            self.warn(session.last_words())
+            self.warn(session.last_words() or "the session ended")
+        if not self.snapshot and self._rows != "exact":
+            self.end()
 
     def _ask(self, session: _Session, *, shares: bool) -> None:
         if known := session.say(_BEGIN + _TRANSACTION + _KNOWN):
@@ -172,6 +174,7 @@ class Census:
             if self._counter:
                 self._counter.join()
             self._session.end()
+            self._session = None
 
     def _knows(self, known: dict[str, Any]) -> None:
         database = known["database"]
@@ -192,21 +195,23 @@ class Census:
     def _count(self) -> None:
         """The small ones first, so that as many as can be are exact."""
         assert self._session  # noqa: S101 - begun before
+        failed = ""
         try:
             for oid, table in self._tables.items():
                 left = round((self._deadline - time.monotonic()) * 1000)
                 if left <= 0:
-                    return
+                    break
                 if table["kind"] == "r" and not table["hidden"]:
                     answer = self._session.say(_COUNT.format(oid=oid, milliseconds=left))
                     self._session.say(_COUNTED)
                     if answer:
                         self._counts[oid] = int(answer[0])
-                    elif time.monotonic() < self._deadline:
-                        self.warn(f"{table['name']}: {self._session.last_words()}")
-                        return
+                    elif not failed and time.monotonic() < self._deadline:
+                        failed = f"{table['name']}: {self._session.last_words()}"
         except _Ended:
-            self.warn(self._session.last_words())
+            failed = failed or self._session.last_words() or "the session ended"
+        if failed:
+            self.warn(failed)
 
     def _counted(self, oid: int, table: dict[str, Any]) -> TableRows:
         if table["kind"] != "r" or table["hidden"] or not self._all_rows:
@@ -218,7 +223,7 @@ class Census:
 
     def warn(self, why: str) -> None:
         """Say that there are no counts."""
-        self.warnings.append(f"{self._label}: the rows were not counted: {why or 'the session ended'}")
+        self.warnings.append(f"{self._label}: the rows were not counted: {why}")
 
 
 @contextmanager

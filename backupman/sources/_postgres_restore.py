@@ -48,10 +48,12 @@ def restore(server: Server, dump: BinaryIO, origin: Origin, target: Target, fold
             return warnings + _fill(server, target.database, dump, origin, target, folder)
     # It keeps its owner, its rights and settings, and what the dump does not say of its encoding and locale.
     traits = {**server.traits(target.database), **origin.facts}
-    with server.replacing(target.database) as new:
-        warnings = server.create(new, traits)
+    warnings = []
+    with server.replacing(target.database, warnings) as new:
+        warnings += server.create(new, traits)
         warnings += _fill(server, new, dump, origin, target, folder)
-        return warnings + take_over(server, target.database, new)
+        warnings += take_over(server, target.database, new)
+    return warnings
 
 
 def inspect(server: Server, dump: BinaryIO, origin: Origin, folder: Path) -> None:

@@ -14,7 +14,7 @@ _RESTORE = re.compile(r"pg_restore: (?P<severity>error|warning): (?P<text>.*)")
 _STATEMENT = re.compile(r"(?:psql:<stdin>:\d+: STATEMENT: |Command was:) *(?P<text>.*)")
 _CONTEXT = re.compile(r"CONTEXT:  (?P<text>COPY .*)")
 _SEVERITY = re.compile(r"[A-Z]+:  ")
-_SECRET = re.compile(r"(PASSWORD\s+)'[^']*'?", re.IGNORECASE)
+_SECRET = re.compile(r"(password\s*=?\s*)(?:'[^']*'?|[^\s']+)", re.IGNORECASE)
 
 _HARMLESS = ("WARNING", "warning", "NOTICE", "INFO", "LOG")
 _USUAL = ("25001", "25P01", "55000")

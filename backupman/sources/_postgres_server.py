@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -125,7 +125,7 @@ class Server:
         return found
 
     @contextmanager
-    def replacing(self, database: str) -> Iterator[str]:
+    def replacing(self, database: str, warnings: list[str]) -> Iterator[str]:
         """The name to restore under; the database of that name takes the place of `database` when the `with` ends well.
 
         Others who are connected to the old one are cut off then, as by DROP DATABASE ... WITH (FORCE).
@@ -140,9 +140,13 @@ class Server:
                 self.psql(f"ALTER DATABASE {name(database)} ALLOW_CONNECTIONS false;\n{_ending(database)}")
                 self._swap(database, new, old)
             except BaseException:
-                self.psql(f"ALTER DATABASE {name(database)} ALLOW_CONNECTIONS true;")
+                with suppress(SourceError):
+                    self.psql(f"ALTER DATABASE {name(database)} ALLOW_CONNECTIONS true;")
                 raise
-        self.drop(old)
+        try:
+            self.drop(old)
+        except SourceError as error:
+            warnings.append(f"{self.label}: the old database is still there as {old}: drop it ({error.sentence})")
 
     @contextmanager
     def dropped_unless_whole(self, database: str) -> Iterator[None]:

@@ -95,6 +95,13 @@ def test_only_what_is_in_the_dump_is_in_the_manifest(make: Make, tmp_path: Path)
         assert rows(dump) == {'public."Odd; one"': None, "public.t": None, "side.u": None}
 
 
+def test_without_a_snapshot_rows_are_counted_beside_the_dump(make: Make, tmp_path: Path) -> None:
+    dump, _ = dumped(make(options=["--serializable-deferrable"]), tmp_path)
+    assert rows(dump) == {"public.t": 1000, 'public."Odd; one"': 0, "side.u": 2}
+    assert dump.manifest is not None
+    assert not dump.manifest.same_snapshot
+
+
 def test_a_counter_that_dies_fails_no_dump(make: Make, postgres_database: str, tmp_path: Path) -> None:
     with make().dump(postgres_database, tmp_path) as dump:
         assert dump.stream.read(1)  # pg_dump has taken over the snapshot

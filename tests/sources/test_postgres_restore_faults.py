@@ -144,6 +144,9 @@ def test_the_first_error_comes_with_its_statement(refused: Callable[[bytes], str
     assert said.endswith('"zwei" (COPY n, line 2, column x); the statement: COPY n FROM stdin;')
     said = refused(HEAD + TABLE + b"ALTER TABLE t OWNER TO nobody_there;\n" + END)
     assert said.startswith("Shop: the dump cannot be restored: restore the roles first (the part _globals), or CREATE")
+    said = refused(HEAD + b"CREATE SUBSCRIPTION s CONNECTION 'host=x password=hush' PUBLICATION p, 1;\n" + END)
+    assert "password='…'" in said
+    assert "hush" not in said
     said = refused(HEAD + b"CREATE EXTENSION no_such;\n" + END)
     assert "install the extension's package on the server" in said
     said = refused(HEAD + b"SET no_such_setting = 0;\n" + END)
