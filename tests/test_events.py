@@ -40,7 +40,7 @@ MORE = [
 ]
 MORE_OF_A_FILE = [
     *("Size", "Sha256", "Required", "Attempts", "Seconds", "Error"),
-    *("TrashedAt", "VerifiedAt", "VerifyError"),
+    *("TrashedAt", "VerifiedAt", "VerifyError", "ProvedAt"),
 ]
 
 

@@ -57,13 +57,6 @@ class Copies:
             if file := session.get(DriveFile, drive_file_id):
                 file.trashed_at = time
 
-    def verified(self, drive_file_id: str, at: datetime, error: str | None) -> None:
-        """Record what came of reading a copy back; its status stays, and so does when it was last right."""
-        with self._sessions() as session:
-            if file := session.get(DriveFile, drive_file_id):
-                file.verify_error = error
-                file.verified_at = file.verified_at if error else at
-
     def pin(self, backup_id: str, until: datetime | None) -> Backup:
         """Keep a backup's copies until then; None: as the rules say.
 

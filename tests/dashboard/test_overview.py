@@ -59,7 +59,17 @@ def test_a_copy_is_proven_only_while_nothing_is_wrong_with_it(two: Served) -> No
     made = past(two.store, "orders", now() - HOUR * 5.5, proved=True)
     assert said(two) == Sentence("ok", "All 2 databases have a proven copy younger than 6 h")
     for file in made.drive_files:
-        two.store.copies.verified(file.id, now(), "other bytes")
+        found = Verification(
+            backup_id=made.id,
+            instance=INSTANCE,
+            drive=file.label,
+            level="checksum",
+            good=False,
+            error="other bytes",
+            at=now(),
+            seconds=1.0,
+        )
+        two.store.proofs.verified(found, file.id)
     assert said(two).text == "All 2 databases have a good backup younger than 6 h"
     assert {row.label: row.state for row in rows(two.daemon, KnownSeries(two.daemon))} == {
         "orders": "warn",
