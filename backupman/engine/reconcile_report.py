@@ -12,6 +12,9 @@ from backupman.text import listed
 _TOLD = 1000
 """How many findings are listed; the numbers count all."""
 
+_LACKING = (Finding.MISSING, Finding.ALTERED, Finding.BARE)
+"""What makes a copy on record one that is not right."""
+
 _WORDS = {
     Finding.MISSING: "missing",
     Finding.ALTERED: "altered",
@@ -32,7 +35,7 @@ class Item:
 
 @dataclass
 class Review:
-    """What came of one drive. `right` copies are on record and there; of what is foreign, the drive may hold more."""
+    """What came of one drive. `right` copies are on record and there, at the end."""
 
     drive: str
     right: int = 0
@@ -47,6 +50,10 @@ class Review:
         """One more finding."""
         self.counts[item.found.kind] += 1
         self.mended += bool(item.mended)
+        if item.found.kind in _LACKING:
+            self.right -= not item.mended
+        else:
+            self.right += bool(item.mended and item.found.kind == Finding.ORPHANED)
         self.failed += bool(item.found.wrong and not item.mended)
         if self.counts[item.found.kind] <= _TOLD:
             self.items.append(item)

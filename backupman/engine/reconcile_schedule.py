@@ -10,6 +10,7 @@ from datetime import datetime
 from threading import Lock, Thread
 
 from backupman.config import Config
+from backupman.engine.reconcile_report import sentence
 from backupman.engine.reconciling import Reconciler
 from backupman.errors import BackupmanError, BusyError
 from backupman.store import Store
@@ -79,8 +80,8 @@ class ReconcileSchedule:
         unfinished = None
         try:
             assert config.reconcile  # noqa: S101 - asked before
-            for _ in reconciler.reconcile(config.drives, fix=config.reconcile.fix):
-                pass
+            for review in reconciler.reconcile(config.drives, fix=config.reconcile.fix):
+                log.log(logging.INFO if review.good else logging.WARNING, "%s", sentence(review))
         except BusyError as error:  # somebody does it by hand just now
             log.info("%s", error.sentence)
         except BackupmanError as error:

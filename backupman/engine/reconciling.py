@@ -4,7 +4,6 @@ Nothing is removed that is not on record as exactly ours, and nothing that stand
 was read from end to end and is good.
 """
 
-import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
@@ -29,14 +28,12 @@ from backupman.drives import Drive
 from backupman.engine.adopting import adopt
 from backupman.engine.comparing import Comparison, Finding, Found, Known, Object
 from backupman.engine.locks import reconcile_lock, source_lock
-from backupman.engine.reconcile_report import JOB, Item, Review, report_of, sentence
+from backupman.engine.reconcile_report import JOB, Item, Review, report_of
 from backupman.engine.tasks import whole_sidecar
 from backupman.errors import BackupmanError, BusyError, Interrupted
 from backupman.events import EventKind
 from backupman.records import Backup, DriveFile, Status
 from backupman.store import Store
-
-log = logging.getLogger(__name__)
 
 
 class Reconciler:
@@ -94,12 +91,11 @@ class Reconciler:
         except BackupmanError as error:
             review.error = error.sentence
             return review
+        review.right += sum(known.status == Status.FINISHED for known in records)
         begun = self._begun_since(drive, records)
         for found in (*later, *comparison.rest()):
             if found.name.removesuffix(".json") not in begun:
                 self._judge(review, drive, found, fix=fix)
-        wrong = sum(review.counts[kind] for kind in (Finding.MISSING, Finding.ALTERED, Finding.BARE))
-        review.right = sum(known.status == Status.FINISHED for known in records) - wrong
         return review
 
     def _begun_since(self, drive: Drive, records: Sequence[Known]) -> set[str]:
@@ -137,7 +133,7 @@ class Reconciler:
                 item.mended = f"it is on record again as {adopted.id[:8]}"
             except BackupmanError as error:
                 item.error = error.sentence
-        _tell(review, item)
+        review.tell(item)
 
     def _judge(self, review: Review, drive: Drive, found: Found, *, fix: bool) -> None:
         """Look at the records again before anything is said of them: they may have changed since."""
@@ -148,7 +144,7 @@ class Reconciler:
                 return
             if fix:
                 self._mend(drive, file.backup, item, found.known)
-        _tell(review, item)
+        review.tell(item)
 
     def _as_it_was(self, known: Known) -> DriveFile | None:
         """The record, unless it is another by now: the copy was removed, or is being uploaded."""
@@ -226,11 +222,8 @@ class Reconciler:
         )
 
     def _report(self, review: Review) -> None:
-        said = sentence(review)
         if review.good and not review.mended:
-            log.info("%s", said)
             return
-        log.log(logging.INFO if review.good else logging.WARNING, "%s", said)
         kind = EventKind.RECONCILE_REPORT
         report = report_of(review, self._config.instance)
         told = wanting(self._config, None, kind)
@@ -263,13 +256,3 @@ def _about(message: Uploaded) -> dict[str, Any]:
         "checksums": message.checksums,
         "sidecar_ref": message.sidecar_ref,
     }
-
-
-def _tell(review: Review, item: Item) -> None:
-    review.tell(item)
-    if item.found.wrong:
-        what = f"{review.drive}: {item.found.name}: {item.found.reason}"
-        if item.mended:
-            log.info("%s: %s", what, item.mended)
-        else:
-            log.warning("%s%s", what, f": {item.error}" if item.error else "")

@@ -87,9 +87,9 @@ def test_a_bad_copy_is_told_and_then_copied_anew_from_the_other_drive(
     ended = inside("reconcile", "--drive", "Disk")
     assert ended.code == 1
     assert damage in ended.out
-    assert "reconcile --fix" in ended.err
+    assert ended.err == "Put right what can be: backupman reconcile --fix\n"
     [result] = reconciled(inside, "--drive", "Disk", "--fix", code=0)
-    assert (findings(result), result["Mended"], result["Failed"]) == ([(damage, True)], 1, 0)
+    assert (findings(result), result["Mended"], result["Failed"], result["Right"]) == ([(damage, True)], 1, 0, 1)
     assert result["Objects"][0]["Mended"] == "it was copied anew from another drive"
     assert files(tmp_path / "Disk") == before
     assert reconciled(inside, code=0)[0]["Objects"] == []
