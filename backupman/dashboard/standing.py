@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -18,6 +18,8 @@ from backupman.store.standing import Made
 from backupman.store.statistics import Held, Past, Series
 
 _HOURS_TOLD = 48
+_MISSING = 3
+"""Runs of a source without one of its databases, after which that is believed to be gone."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,10 @@ def rows(daemon: Daemon, known: KnownSeries) -> list[Row]:
     own = sorted(known.own(), key=lambda each: (sources.index(each.source), each.database))
     begun = {series.source for series in own}
     own += [Series(label, "") for label in sources if label not in begun]
-    series = [*own, *sorted(known.ingested(), key=lambda each: (each.source, each.database))]
-    recent = statistics.recent(series, RUNS)
+    told = sorted(known.ingested(), key=lambda each: (each.source, each.database))
+    recent = statistics.recent([*own, *told], RUNS)
+    own = [each for each in own if _there(each, own, recent)]
+    series = [*own, *told]
     promises: dict[tuple[str, str, str | None], list[Promise]] = defaultdict(list)
     for promise in daemon.deadlines.promises():
         database = promise.of.job if promise.ingested else ""
@@ -106,6 +110,20 @@ def rows(daemon: Daemon, known: KnownSeries) -> list[Row]:
         for each in series
     ]
     return _explained(daemon, found)
+
+
+def _there(series: Series, own: Sequence[Series], recent: Mapping[Series, Sequence[Past]]) -> bool:
+    """Whether it still says something of its source, beside the source's other databases.
+
+    What failed before any database was known does until one was backed up, and a database until it was missing in
+    several runs: then it was dropped, or is left out.
+    """
+    if not recent[series]:  # nothing was begun yet
+        return True
+    newest = recent[series][0].created_at
+    missing = _MISSING if series.database else 1
+    others = [recent[each] for each in own if each.source == series.source and each != series]
+    return not any(len(runs) >= missing and runs[missing - 1].created_at > newest for runs in others)
 
 
 def groups(found: Sequence[Row], instance: str) -> list[Group]:

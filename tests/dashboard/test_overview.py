@@ -121,6 +121,33 @@ def test_several_that_need_somebody_are_named(two: Served) -> None:
     assert said(two) == Sentence("bad", "2 of 2 need attention", "orders, shop")
 
 
+def test_a_source_that_could_not_be_asked_is_said_until_it_could(two: Served) -> None:
+    def asked(hours: int, *databases: str, status: Status = Status.FINISHED) -> None:
+        for database in databases:
+            past(two.store, "shop", now() - HOUR * hours, status=status, error="no" if status == "failed" else None)
+            two.store.backups.change(two.store.backups.list(limit=1)[0].id, database=database)
+
+    past(two.store, "orders", now() - HOUR * 9)
+    asked(8, "a", "b")
+    assert said(two).tone == "ok"
+    asked(7, "", status=Status.FAILED)
+    assert said(two).text.startswith("The last backup of shop failed")
+    asked(6, "a", "b")
+    assert {row.label for row in rows(two.daemon, KnownSeries(two.daemon))} == {"orders", "shop/a", "shop/b"}
+    assert said(two).tone == "ok"
+
+
+def test_a_database_that_is_gone_is_no_more_spoken_of(two: Served) -> None:
+    past(two.store, "orders", now() - HOUR)
+    for hours, databases in ((100, "ab"), (4, "a"), (3, "a"), (2, "a")):
+        labels = {row.label for row in rows(two.daemon, KnownSeries(two.daemon))}
+        assert hours == 100 or "shop/b" in labels  # so far it may only be late
+        for database in databases:
+            made = past(two.store, "shop", now() - HOUR * hours)
+            two.store.backups.change(made.id, database=database)
+    assert said(two).text == "All 2 databases have a good backup younger than 3 h"
+
+
 def test_jobs_of_other_machines_stand_by_their_device(served: Served, root: httpx.Client) -> None:
     past(served.store, "app", now() - HOUR, proved=True)
     for device, job in (("web-1", "rsync"), ("nas", "snapshots"), ("nas", "smart")):
