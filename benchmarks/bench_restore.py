@@ -1,0 +1,159 @@
+"""`backupman restore` beside the plain shell pipelines that bring the same object back, taken in turn.
+
+Both fill a new database each time, which is dropped between the turns. The ratio of each turn is taken, then the median
+of these. The pipelines check nothing; the restore compares all bytes with the recorded sha256. Its data plane is from
+the start of the child to the end of the restore, as the record says; the whole adds the command's own start, and the
+records.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import _sample
+from _daemon import write_config
+from _measure import cannot_measure, spread, tell, title, told_ratio, version_of, workplace
+from _servers import mariadb, postgres
+from bench_data_plane import ZSTD, children_seconds
+
+_LIMIT = 1 / 0.9
+"""Of the time: nine tenths of the speed."""
+
+
+@dataclass
+class Way:
+    """A way to bring the object back, and what its runs have taken."""
+
+    whole: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+    plane: list[float] = field(default_factory=list)
+
+    def run(self, argv: list[str]) -> None:
+        """Run a command once."""
+        started, used = time.perf_counter(), children_seconds()
+        done = subprocess.run(argv, stdout=subprocess.DEVNULL, check=False)
+        self.whole.append(time.perf_counter() - started)
+        self.processor.append(children_seconds() - used)
+        if done.returncode:
+            cannot_measure(f"`{' '.join(argv)}` ended with {done.returncode}")
+
+
+def main() -> None:
+    """Measure every source."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=1000, help="of the sample data")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--only", choices=["postgres", "mariadb", "sqlite"], help="one source instead of all")
+    asked, _ = parser.parse_known_args()
+    title(f"backupman restore from a local drive, zstd; {asked.megabytes} MB of rows, {asked.turns} turns")
+    tools = [("psql", "--version"), ("mariadb", "--version"), ("sqlite3", "--version"), ("zstd", "--version")]
+    print("  " + "\n  ".join(version_of(*tool) for tool in tools) + "\n")
+    measures: dict[str, Callable[[Path, list[Path], int], None]] = {
+        "postgres": into_postgres,
+        "mariadb": into_mariadb,
+        "sqlite": into_sqlite,
+    }
+    with workplace() as folder:
+        folder.chmod(0o755)
+        files = _sample.write(folder, asked.megabytes)
+        for name, measure in measures.items():
+            if asked.only in (None, name):
+                measure(folder, files, asked.turns)
+
+
+def into_postgres(folder: Path, files: list[Path], turns: int) -> None:
+    """Plain SQL by psql, and the custom format by pg_restore."""
+    with postgres() as socket:
+        _sample.into_postgres(socket, files)
+        login = f"-h {socket} -U postgres"
+        source = {"provider": "postgres", "socket": str(socket), "user": "postgres", "db_name": "postgres"}
+        quiet = "-q -X -o /dev/null -v ON_ERROR_STOP=1 --single-transaction"
+        ways = {
+            "plain": f"zstd -dcq {{object}} | psql {quiet} {login} -d back",
+            "custom": f"zstd -dcq {{object}} | pg_restore --exit-on-error --single-transaction {login} -d back",
+        }
+        for form, pipeline in ways.items():
+            beside(
+                f"PostgreSQL, {form}",
+                folder / form,
+                source | {"format": form},
+                "back",
+                f"createdb {login} --template=template0 back && {pipeline}",
+                f"dropdb {login} --if-exists --force back",
+                turns,
+            )
+
+
+def into_mariadb(folder: Path, files: list[Path], turns: int) -> None:
+    """SQL by the client."""
+    with mariadb() as socket:
+        _sample.into_mariadb(socket, files)
+        client = f"mariadb --no-defaults --socket={socket} --user=root"
+        beside(
+            "MariaDB",
+            folder / "mariadb",
+            {"provider": "mariadb", "socket": str(socket), "user": "root", "db_name": "shop"},
+            "back",
+            f"{client} -e 'CREATE DATABASE back' && zstd -dcq {{object}} | {client} back",
+            f"{client} -e 'DROP DATABASE IF EXISTS back'",
+            turns,
+        )
+
+
+def into_sqlite(folder: Path, files: list[Path], turns: int) -> None:
+    """The file itself, brought to the disk, and looked through as the restore does too."""
+    database, back = folder / "sample.db", folder / "back.db"
+    _sample.into_sqlite(database, files)
+    source = {"provider": "sqlite", "db_path": str(database)}
+    write = f"zstd -dcq {{object}} | dd of={back} bs=1M conv=fsync status=none"
+    check = f"sqlite3 {back} 'PRAGMA quick_check'"
+    for what, pipeline in {"SQLite": write, "SQLite, quick_check": f"{write} && {check}"}.items():
+        beside(what, folder / what.split(", ")[-1], source, str(back), pipeline, f"rm -f {back}", turns)
+
+
+def beside(
+    what: str, folder: Path, source: Mapping[str, Any], target: str, pipeline: str, drop: str, turns: int
+) -> None:
+    """Make a backup, bring it back in both ways in turn, and tell the figures."""
+    folder.mkdir()
+    config = write_config(folder, data_sources=[{"label": "Sample", **source}], pipeline=dict(ZSTD))
+    ours_argv = [sys.executable, "-m", "backupman"]
+    said = subprocess.run([*ours_argv, "run", "-q", "--json", "-c", str(config)], capture_output=True, check=False)
+    if said.returncode:
+        cannot_measure(f"backupman run ended with {said.returncode}: {said.stderr.decode()}")
+    (backup,) = json.loads(said.stdout)["Results"]
+    stored = backup["DriveFiles"][0]["Path"]
+    restore = [*ours_argv, "restore", backup["Id"], "-q", "--to-database", target, "-c", str(config)]
+    shell = ["bash", "-euo", "pipefail", "-c", pipeline.replace("{object}", stored)]
+    ours, theirs = Way(), Way()
+    for turn in range(turns + 1):  # the first only fills the page cache
+        for way, argv in ((theirs, shell), (ours, restore)):
+            subprocess.run(["bash", "-euc", drop], check=True, stdout=subprocess.DEVNULL)
+            (Way() if turn == 0 else way).run(argv)
+        if turn:
+            listed = subprocess.run(
+                [*ours_argv, "restores", "--json", "-c", str(config)], stdout=subprocess.PIPE, check=True
+            )
+            ours.plane.append(json.loads(listed.stdout)["Results"][0]["Seconds"])
+    subprocess.run(["bash", "-euc", drop], check=True, stdout=subprocess.DEVNULL)
+    tell(f"{what}: {backup['Size'] / 1e6:.0f} MB, stored in {backup['StoredSize'] / 1e6:.0f} MB", spread(ours.whole))
+    tell("  the shell pipeline", spread(theirs.whole))
+    tell("  the data plane alone", spread(ours.plane))
+    told_ratio(f"{what}: data plane / pipeline", _ratio(ours.plane, theirs.whole), _LIMIT)
+    tell(f"{what}: whole / pipeline", f"{_ratio(ours.whole, theirs.whole):.2f}")
+    tell(f"{what}: processor time / pipeline", f"{_ratio(ours.processor, theirs.processor):.2f}")
+
+
+def _ratio(ours: list[float], theirs: list[float]) -> float:
+    return statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
+
+
+if __name__ == "__main__":
+    main()
