@@ -14,6 +14,8 @@ from backupman.sources._postgres_queries import SERVER_VERSION, ask
 from backupman.sources._process import output
 
 _CREATION_SECONDS = 60.0
+_ENDING_SECONDS = 60.0
+"""PostgreSQL itself waits 5 s for those who are cut off, which a busy server may need longer for."""
 _LIKE_THE_OLD = """SELECT json_build_object('owner', rolname, 'encoding', pg_encoding_to_char(encoding),
     'collate', datcollate, 'ctype', datctype) FROM pg_database d JOIN pg_roles r ON r.oid = datdba WHERE datname = """
 
@@ -71,12 +73,19 @@ class Server:
 
     def drop(self, database: str) -> None:
         """Drop a database with whoever is connected; one that is gone is fine."""
-        if self.major() >= 13:
-            self.psql(f"DROP DATABASE IF EXISTS {name(database)} WITH (FORCE);")
-            return
         if self.exists(database):
-            self.psql(f"ALTER DATABASE {name(database)} ALLOW_CONNECTIONS false;\n{_ending(database)}")
+            self._cut_off(database)
             self.psql(f"DROP DATABASE IF EXISTS {name(database)};")
+
+    def _cut_off(self, database: str) -> None:
+        """End everybody's connection to a database, and let nobody in any more."""
+        query = f"FROM pg_stat_activity WHERE datname = {literal(database)}"
+        with suppress(SourceError):  # one whose DROP was interrupted cannot be altered, and need not be
+            self.psql(f"ALTER DATABASE {name(database)} ALLOW_CONNECTIONS false;")
+        self.psql(f"SELECT pg_terminate_backend(pid) {query};")
+        end = time.monotonic() + _ENDING_SECONDS
+        while self.ask(f"SELECT pid {query}") and time.monotonic() < end:
+            time.sleep(0.1)
 
     def create(self, database: str, facts: Mapping[str, str]) -> list[str]:
         """Make an empty database like the one that facts tell of; the warnings of it."""
@@ -128,7 +137,7 @@ class Server:
     def replacing(self, database: str, warnings: list[str]) -> Iterator[str]:
         """The name to restore under; the database of that name takes the place of `database` when the `with` ends well.
 
-        Others who are connected to the old one are cut off then, as by DROP DATABASE ... WITH (FORCE).
+        Others who are connected to the old one are cut off then.
         """
         new = f"backupman_new_{sha256(database.encode()).hexdigest()[:12]}"
         old = new.replace("_new_", "_old_")
@@ -137,7 +146,7 @@ class Server:
         with self.dropped_unless_whole(new):
             yield new
             try:
-                self.psql(f"ALTER DATABASE {name(database)} ALLOW_CONNECTIONS false;\n{_ending(database)}")
+                self._cut_off(database)
                 self._swap(database, new, old)
             except BaseException:
                 with suppress(SourceError):
@@ -168,11 +177,6 @@ class Server:
         self.psql(
             f"BEGIN;\n{renamed.format(name(database), name(old))}\n{renamed.format(name(new), name(database))}\nCOMMIT;"
         )
-
-
-def _ending(database: str) -> str:
-    """Ends everybody's connection to a database."""
-    return f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {literal(database)};"  # noqa: S608 - quoted
 
 
 def _pattern(text: str) -> str:
