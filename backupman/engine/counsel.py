@@ -11,7 +11,7 @@ from backupman.engine.findings import Finding, advice, good, problem
 from backupman.engine.reaching import reached
 from backupman.events import EventKind
 from backupman.store import Store
-from backupman.store.statistics import Series
+from backupman.store.statistics import Series, Shown
 from backupman.text import listed
 
 _TOLD: dict[str, str] = {
@@ -128,25 +128,26 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
     sources = {source.label: source for job in jobs for source in job.sources}
     drives = {drive.label for job in jobs for drive in job.drives}
     series = sorted(store.statistics.own_series(sources))
-    newest = {copy.series: copy for copy in store.statistics.newest(series)}
-    verified: dict[Series, datetime] = {}
-    for copy in store.statistics.newest_on(series, drives, "verified"):
-        verified[copy.series] = max(copy.created_at, verified.get(copy.series, copy.created_at))
+    newest = {copy.series for copy in store.statistics.newest(series)}
+    verified, proved = (_newest_shown(store, series, drives, how) for how in ("verified", "proved"))
     for label in sorted(sources.keys() - {each.source for each in series}):
         yield advice("proofs", label, "it was never backed up here: make the first one with `backupman run`")
     for each in series:
-        name = f"{each.source}/{each.database}" if sources[each.source].many else each.source
+        source = sources[each.source]
+        name = f"{each.source}/{each.database}" if source.many else each.source
+        shown = proved.get(each) if source.restores else verified.get(each)
         if each not in newest:
             yield problem("proofs", name, "it has no good backup: see `backupman list`")
         elif each not in verified:
             yield advice("proofs", name, "no copy of it was ever read back: try `backupman verify latest`")
-        elif at - verified[each] > _OLD:
-            days = (at - verified[each]).days
-            yield advice(
-                "proofs", name, f"the newest copy that was read back is {days} days old: see `backupman verify`"
-            )
+        elif shown is None:
+            yield advice("proofs", name, "no drill has ever restored it: try `backupman verify latest --level restore`")
         else:
-            yield good("proofs", name, f"a copy of {verified[each]:%Y-%m-%d %H:%M} UTC was read back and is right")
+            done = "restored by a drill" if source.restores else "read back"
+            if at - shown > _OLD:
+                yield advice("proofs", name, f"the newest copy that was {done} is {(at - shown).days} days old")
+            else:
+                yield good("proofs", name, f"a copy of {shown:%Y-%m-%d %H:%M} UTC was {done} and is right")
     encrypted = {source.label for job in jobs for source in job.sources if job.pipeline.encryption}
     checked = store.proofs.keys_checked()
     for each in series:
@@ -157,6 +158,14 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
                 name,
                 "no key was ever shown to open it: run `backupman key check --identity FILE` where the key is",
             )
+
+
+def _newest_shown(store: Store, series: Sequence[Series], drives: set[str], how: Shown) -> dict[Series, datetime]:
+    """When the newest backup of each was begun of which a copy was shown to be good, on whichever drive."""
+    found: dict[Series, datetime] = {}
+    for copy in store.statistics.newest_on(series, drives, how):
+        found[copy.series] = max(copy.created_at, found.get(copy.series, copy.created_at))
+    return found
 
 
 def _is_served(state_folder: Path) -> bool:

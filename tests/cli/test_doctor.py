@@ -46,7 +46,7 @@ def findings(inside: Inside, severity: str) -> list[tuple[str, str, str]]:
 
 def test_where_all_is_well_it_says_so(cared_for: World, inside: Inside) -> None:
     assert inside("run").code == 0
-    assert inside("verify", "latest").code == 0
+    assert inside("verify", "latest", "--level", "restore").code == 0
     lock = own(cared_for.folder / "state")
     try:
         ended = inside("doctor")
@@ -107,6 +107,9 @@ def test_a_backup_that_only_fails_and_one_that_nobody_read(cared_for: World, ins
     assert inside("run").code == 0
     said = dict(each[1:] for each in findings(inside, "advice") if each[0] == "proofs")
     assert said["App"].startswith("no copy of it was ever read back")
+    assert inside("verify", "latest").code == 0
+    said = dict(each[1:] for each in findings(inside, "advice") if each[0] == "proofs")
+    assert said["App"].startswith("no drill has ever restored it")
 
 
 def test_alarms_that_did_not_arrive_are_a_problem(cared_for: World, inside: Inside) -> None:
