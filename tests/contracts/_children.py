@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-SERVERS = frozenset({"postgres", "mariadbd", "mysqld"})
-_FORKING = (b"multiprocessing.forkserver", b"multiprocessing.resource_tracker")
-"""What the fixtures of this very process run is not of interest."""
+from tests.servers._process import RUNNING
+
+_FIXTURES = (b"multiprocessing.forkserver", b"multiprocessing.resource_tracker", b"playwright")
+"""What the fixtures of this very process run, beside its servers, is not of interest."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def children() -> list[Child]:
         for pid in _direct(parents.pop(0)):
             with contextlib.suppress(OSError):
                 child = _child(pid)
-                if child.name not in SERVERS and not any(word in child.argv for word in _FORKING):
+                if pid not in RUNNING and not any(word in child.argv for word in _FIXTURES):
                     parents.append(pid)
                     found += [child] if child.argv else []
     return found

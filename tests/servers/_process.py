@@ -17,6 +17,9 @@ from tests.servers import SEARCH_PATH, unavailable
 ENVIRONMENT = {"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 START_SECONDS = 60.0
 
+RUNNING: set[int] = set()
+"""The process ids of the servers that this process has started."""
+
 
 class Account:
     """The account that a server runs as: `name` when the tests run as root, else the one that runs the tests."""
@@ -61,12 +64,14 @@ class Account:
             port = free_port()
             with log.open("wb") as out:
                 child = subprocess.Popen([*self.prefix, *argv(port)], env=ENVIRONMENT, stdout=out, stderr=out)
+            RUNNING.add(child.pid)
             try:
                 if _wait_until_ready(child, lambda port=port: ready(port)):  # type: ignore[misc]
                     yield port
                     return
             finally:
                 _end(child, end)
+                RUNNING.discard(child.pid)
         raise AssertionError(f"{argv(0)[0]} did not start:\n{log.read_text(errors='replace')[-3000:]}")
 
 
