@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backupman.config import Config, JobPlan, load, plans
+from backupman.engine.deleting import Deleter
 from backupman.engine.dispatcher import Dispatcher
 from backupman.engine.executor import Executor
 from backupman.engine.figures import Asked
@@ -49,6 +50,7 @@ class App:
     restorer: Restorer
     keeping: Keeping
     pruner: Pruner
+    deleter: Deleter
     verifier: Verifier
     reconciler: Reconciler
     executor: Executor
@@ -90,6 +92,7 @@ class App:
             restorer=restorer,
             keeping=keeping,
             pruner=pruner,
+            deleter=Deleter(config, store, pruner, spools),
             verifier=Verifier(config, jobs, store, spools, on_error=runner.on_error),
             reconciler=Reconciler(config, jobs, store),
             executor=Executor(config, runner, pruner, restorer),

@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from backupman import __version__
 from backupman.api import (
     backups,
+    deletions,
     downloads,
     errors,
     ingest,
@@ -44,7 +45,7 @@ def create_api(daemon: Daemon) -> FastAPI:
     api.state.downloads = downloads.Downloads()
     api.state.health_threads = service.health_threads()
     api.state.metrics = Metrics(daemon)
-    for module in (service, backups, restores, verifications, downloads, jobs, notifiers, ingest, reference):
+    for module in (service, backups, deletions, restores, verifications, downloads, jobs, notifiers, ingest, reference):
         api.include_router(module.router)
     errors.register(api)
     api.add_middleware(Below, path=daemon.app.config.http.path())

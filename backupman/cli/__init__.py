@@ -15,6 +15,7 @@ import typer
 from backupman import __version__
 from backupman.cli import (
     config,
+    delete,
     deliveries,
     doctor,
     events,
@@ -97,6 +98,7 @@ _COMMANDS: _Commands = {
     "prune": prune.prune,
     "pin": prune.pin,
     "unpin": prune.unpin,
+    "delete": delete.delete,
     "health": health.health,
     "doctor": doctor.doctor,
     "init": init.init,

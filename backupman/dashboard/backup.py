@@ -8,11 +8,14 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from backupman.api.keys import Served
+from backupman.config.http import Scope
 from backupman.daemon import Daemon
 from backupman.dashboard.doors import PageRoute, Reader
 from backupman.dashboard.pages import render
 from backupman.dashboard.reading import Reading
+from backupman.dashboard.sessions import Visit
 from backupman.engine.restores import ending_of
+from backupman.errors import BusyError, ConfigError
 from backupman.records import Backup, Kind, Status
 from backupman.retention import FOR_EVER
 
@@ -60,8 +63,20 @@ def backup_page(daemon: Served, visit: Reader, request: Request, backup_id: Back
         pins=PINS,
         for_ever=backup.pinned_until == FOR_EVER,
         reading=reading.under_way(backup.id),
+        kept=why_kept(daemon, visit, backup),
         drives={drive.label for drive in daemon.app.config.drives},
     )
+
+
+def why_kept(daemon: Daemon, visit: Visit, backup: Backup) -> str | None:
+    """Why it cannot be deleted; nothing when it can, or when the visitor may not."""
+    if not visit.may(Scope.ADMIN):
+        return None
+    try:
+        daemon.app.deleter.check(backup)
+    except (BusyError, ConfigError) as error:
+        return error.sentence
+    return None
 
 
 def spans(backup: Backup) -> list[Span]:

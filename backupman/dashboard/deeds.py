@@ -2,10 +2,11 @@
 
 from datetime import timedelta
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
 from backupman.api.backups import cancel_backup, retry_backup, start_backup
+from backupman.api.deletions import delete_backup
 from backupman.api.downloads import generate_download_url
 from backupman.api.keys import Served
 from backupman.api.restores import cancel_restore, start_restore
@@ -87,6 +88,16 @@ def unpin(daemon: Served, _visit: Administrator, request: Request, backup_id: Ba
     """Let the retention decide again."""
     store = daemon.app.store
     return _to(request, f"/backups/{store.copies.pin(store.backups.get(backup_id).id, None).id}", "unpinned")
+
+
+@router.post("/backups/{backup_id}/delete")
+def delete(daemon: Served, visit: Administrator, request: Request, backup_id: BackupId, fields: Form) -> Response:
+    """Delete a backup whose id's first letters were typed; the last good one only the API and the command line do."""
+    backup = daemon.app.store.backups.get(backup_id)
+    if fields.get("confirm", "").strip() != backup.id[:8]:
+        raise HTTPException(422, f"nothing was deleted: type {backup.id[:8]} if this backup is meant")
+    found = delete_backup(daemon, visit.somebody, backup.id, {"Confirm": backup.id})
+    return _to(request, f"/backups/{backup.id}", "retained") if found.retained else _to(request, "/backups", "deleted")
 
 
 def _to(request: Request, path: str, done: str) -> Response:

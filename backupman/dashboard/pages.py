@@ -176,6 +176,8 @@ _DONE = {
     "stopping": "The restore is being ended.",
     "pinned": "Its copies are kept until then, whatever the retention says.",
     "unpinned": "The retention decides about its copies again.",
+    "deleted": "The backup was deleted, on every drive and from the records.",
+    "retained": "A drive keeps its copy itself; the record stays as long as it does.",
     "verifying": "Its copies are being read back; what comes of it appears here.",
     "sent": "The delivery is owed again and goes out now.",
     "replayed": "The event is owed again.",

@@ -154,15 +154,18 @@ class Pruner:
         errors: list[DriveError] = []
         deleted = sorted(planned.of("delete"), key=lambda step: (step.file.label, step.file.backup.created_at))
         for label, group in groupby(deleted, key=lambda step: step.file.label):
-            errors += self._delete(drives[label], list(group))
+            errors += self.remove(drives[label], list(group))
         for sentence in planned.warnings:
             log.warning("%s", sentence)
         if planned.of("mark", "delete") or planned.warnings:
             self._report(plan, source, planned)
         return errors
 
-    def _delete(self, drive: Drive, steps: Sequence[Step]) -> list[DriveError]:
-        """Remove objects with their sidecars, the oldest first; each record goes with its object."""
+    def remove(self, drive: Drive, steps: Sequence[Step], on_behalf: str = "retention") -> list[DriveError]:
+        """Remove objects with their sidecars, in this order; each record goes with its object.
+
+        What came of each stands in its step; what went wrong is answered in sentences that begin with `on_behalf`.
+        """
 
         def take(message: Message) -> None:
             if isinstance(message, Deleted):
@@ -186,11 +189,11 @@ class Pruner:
         try:
             DataPlane().run(task, take)
         except BackupmanError as error:
-            errors.append(DriveError(f"retention on {drive.label} failed: {error.sentence}"))
+            errors.append(DriveError(f"{on_behalf} on {drive.label} failed: {error.sentence}"))
             for index in set(range(len(steps))) - done:
                 steps[index].error = error.sentence
         failed = [steps[index] for index in done if steps[index].error]
-        errors += [DriveError(f"retention could not remove {step.file.path}: {step.error}") for step in failed]
+        errors += [DriveError(f"{on_behalf} could not remove {step.file.path}: {step.error}") for step in failed]
         for failure in errors:
             log.warning("%s", failure.sentence)
         return errors

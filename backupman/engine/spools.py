@@ -50,15 +50,16 @@ class Spools:
             return
         for older in self._store.backups.kept_spools(backup.source, backup.database):
             if older.id != backup.id and older.created_at <= backup.created_at and older.status != Status.PENDING:
-                self._drop(older, "a newer dump replaces it")
+                self.drop(older, "a newer dump replaces it")
 
     def expire(self) -> None:
         """Remove the spools that were kept long enough."""
         for backup in self._store.backups.spooled():
             if backup.status != Status.PENDING and now() - backup.created_at > self._keep:
-                self._drop(backup, f"it was kept for {self._keep}")
+                self.drop(backup, f"it was kept for {self._keep}")
 
-    def _drop(self, backup: Backup, reason: str) -> None:
+    def drop(self, backup: Backup, reason: str) -> None:
+        """Remove the kept spool of a backup."""
         with about_backup(backup):
             log.info("%s: the spooled dump is removed: %s", backup.label, reason)
         _remove(Path(backup.dump_path or backup.spool_path or ""))

@@ -82,8 +82,33 @@ class Copies:
             backup = drive_file.backup
             others = [other for other in backup.drive_files if other is not drive_file]
             if all(other.status == Status.FAILED for other in others):
-                session.delete(backup)
-                if manifest := session.get(ManifestRecord, backup.id):
-                    session.delete(manifest)
+                _drop(session, backup)
             else:
                 session.delete(drive_file)
+
+    def forget_backup(self, backup_id: str) -> None:
+        """Drop the record of a backup of which no drive holds anything, if it is still there."""
+        with self._sessions() as session:
+            if backup := session.get(Backup, backup_id):
+                _drop(session, backup)
+
+    def has_another(self, backup: Backup, *, proved: bool = False) -> bool:
+        """Whether another backup of the same database has a copy without a doubt, or one that a drill has proved."""
+        query = (
+            select(Backup.id)
+            .join(DriveFile)
+            .where(Backup.instance == backup.instance, Backup.source == backup.source)
+            .where(Backup.database == backup.database, Backup.kind == Kind.OWN, Backup.id != backup.id)
+            .where(DriveFile.status == Status.FINISHED, col(DriveFile.verify_error).is_(None))
+            .limit(1)
+        )
+        if proved:
+            query = query.where(col(DriveFile.proved_at).is_not(None))
+        with self._sessions() as session:
+            return session.exec(query).first() is not None
+
+
+def _drop(session: Session, backup: Backup) -> None:
+    session.delete(backup)
+    if manifest := session.get(ManifestRecord, backup.id):
+        session.delete(manifest)

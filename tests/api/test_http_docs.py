@@ -131,7 +131,10 @@ def prepared(api: Api, route: str) -> str:
                 client.post(f"/api/backups/{backup_id}/cancel")
                 wait_for(lambda: client.get(f"/api/backups/{backup_id}").json()["Status"] == "failed")
         return str(backup_id)
-    return api.start().run()[0].id
+    backup = api.start().run()[0]
+    if route.endswith("/verifications"):
+        assert [checked.error for checked in api.daemon.app.verifier.verify([backup])] == [None]
+    return backup.id
 
 
 @pytest.mark.service("curl")
@@ -142,7 +145,8 @@ def test_an_example_does_what_it_shows(configured: Api, tmp_path: Path, route: s
     method, path = route.split()
     (asked,) = re.findall(r"\$URL(/[^\"?]*)", example)
     assert re.sub(r"\$ID|latest", "{restore_id}" if "restores" in path else "{backup_id}", asked) == path
-    assert ("-X POST" in example or " -d " in example) == (method == "POST")
+    assert ("-X POST" in example or (" -d " in example and "-X" not in example)) == (method == "POST")
+    assert ("-X DELETE" in example) == (method == "DELETE")
     folder = tmp_path / "example"
     folder.mkdir()
     env = {"URL": configured.url, "KEY": KEY, "ID": backup_id, "PATH": os.environ["PATH"], "HOME": str(tmp_path)}

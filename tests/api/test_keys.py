@@ -16,7 +16,10 @@ OPEN = {"/ping", "/health", "/livez", "/readyz"}
 SCOPES = {
     ("GET", "/api/backups"): "read",
     ("GET", "/api/backups/{backup_id}"): "read",
+    ("DELETE", "/api/backups/{backup_id}"): "admin",
     ("GET", "/api/backups/{backup_id}/log"): "read",
+    ("GET", "/api/backups/{backup_id}/verifications"): "read",
+    ("POST", "/api/backups/{backup_id}/verify"): "run",
     ("GET", "/api/jobs"): "read",
     ("GET", "/api/events"): "read",
     ("GET", "/api/stream"): "read",

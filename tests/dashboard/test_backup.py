@@ -176,6 +176,22 @@ def test_it_is_pinned_and_unpinned(served: Served, post: Post, made: Backup, day
     assert served.store.backups.get(made.id).pinned_until is None
 
 
+def test_it_is_deleted_when_its_id_is_typed(served: Served, root: httpx.Client, post: Post, made: Backup) -> None:
+    page = root.get(f"/backups/{made.id}").text
+    assert "this is the last good backup" in text_of(page)
+    assert f"/backups/{made.id}/delete" not in page
+    app = served.daemon.app
+    app.executor.run(app.plans, None, Order(), wait=True)
+    assert f"/backups/{made.id}/delete" in root.get(f"/backups/{made.id}").text
+    for typed in ("", "latest", made.id[:7]):
+        refused = post(f"/backups/{made.id}/delete", confirm=typed)
+        assert (refused.status_code, "nothing was deleted" in refused.text) == (422, True)
+    answer = post(f"/backups/{made.id}/delete", confirm=f" {made.id[:8]}")
+    assert answer.headers["Location"] == "/backups?done=deleted"
+    assert "The backup was deleted" in root.get(answer.headers["Location"]).text
+    assert root.get(f"/backups/{made.id}").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("key", "buttons"),
     [("read", set()), ("operator", {"download", "verify"}), ("root", {"download", "verify", "pin", "restore"})],
@@ -185,8 +201,8 @@ def test_only_what_a_key_may_do_is_offered_and_taken(served: Served, made: Backu
     page = visitor.get(f"/backups/{made.id}").text
     assert set(re.findall(rf'action="/backups/{made.id}/(\w+)"', page)) == buttons
     forbidden = {
-        "read": {"download", "verify", "retry", "cancel", "pin", "unpin", "restore"},
-        "operator": {"pin", "restore"},
+        "read": {"download", "verify", "retry", "cancel", "pin", "unpin", "restore", "delete"},
+        "operator": {"pin", "restore", "delete"},
     }
     for deed in forbidden.get(key, set()):
         answer = visitor.post(f"/backups/{made.id}/{deed}", data={"token": token(page)})
@@ -194,7 +210,7 @@ def test_only_what_a_key_may_do_is_offered_and_taken(served: Served, made: Backu
 
 
 def test_no_deed_is_done_without_the_forms_token(root: httpx.Client, served: Served, made: Backup) -> None:
-    for deed in ("download", "verify", "pin", "unpin", "retry", "cancel", "restore"):
+    for deed in ("download", "verify", "pin", "unpin", "retry", "cancel", "restore", "delete"):
         assert root.post(f"/backups/{made.id}/{deed}").status_code == 403
     assert root.post("/backups", data={"job": "nightly"}).status_code == 403
     assert served.store.backups.get(made.id).pinned_until is None

@@ -1,0 +1,111 @@
+"""Deletes one backup because somebody asks for it: first its objects, and its record when they are gone."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from backupman.config import Config
+from backupman.engine.locks import source_lock
+from backupman.engine.pruning import Pruner, Step
+from backupman.engine.spools import Spools
+from backupman.errors import BusyError, ConfigError, DriveError
+from backupman.logs import about_backup
+from backupman.records import Backup, Kind, Status, now
+from backupman.retention import FOR_EVER
+from backupman.store import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What came of it: the copies that are gone, why a drive keeps others, and what went wrong."""
+
+    removed: Sequence[Step]
+    retained: Sequence[str]
+    errors: Sequence[DriveError]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left, so that the record has gone too."""
+        return not self.retained and not self.errors
+
+
+class Deleter:
+    """Deletes backups of this installation, and none that somebody could miss unless that is insisted on."""
+
+    def __init__(self, config: Config, store: Store, pruner: Pruner, spools: Spools) -> None:
+        self._config = config
+        self._store = store
+        self._pruner = pruner
+        self._spools = spools
+
+    def check(self, backup: Backup, *, force: bool = False) -> None:
+        """Let pass what may be deleted; `force` also lets the last good or proved copy of a database pass.
+
+        Raises:
+            BusyError: it is under way, or being restored.
+            ConfigError: it is pinned, was made elsewhere, or is the last one.
+        """
+        label, name = backup.label, backup.id[:8]
+        if backup.kind != Kind.OWN or backup.instance != self._config.instance:
+            made = backup.device if backup.kind != Kind.OWN else backup.instance
+            raise ConfigError(f"{label}: the backup was made on {made}, and only there it can be deleted")
+        if backup.status == Status.PENDING:
+            raise BusyError(f"{label}: the backup is under way; cancel it first")
+        if any(restore.status == Status.PENDING for restore in self._store.restores.list(backup.id)):
+            raise BusyError(f"{label}: the backup is being restored; wait for it to end")
+        if backup.pinned_until and backup.pinned_until > now():
+            until = "for ever" if backup.pinned_until == FOR_EVER else f"until {backup.pinned_until:%Y-%m-%d %H:%M} UTC"
+            raise ConfigError(f"{label}: the backup is pinned {until}; unpin it first: backupman unpin {name}")
+        if last := "" if force else self._last(backup):
+            raise ConfigError(f"{label}: this is {last}; if that is meant: backupman delete {name} --force")
+
+    def delete(self, backup: Backup, operator: str, *, force: bool = False) -> Deletion:
+        """Remove every copy of a backup with its sidecar, then its record; what a drive keeps stays on record.
+
+        Raises:
+            BusyError: as for `check`, or its source is being backed up.
+            ConfigError: as for `check`.
+        """
+        with source_lock(self._config.state_folder, backup.source, wait=False), about_backup(backup):
+            backup = self._store.backups.get(backup.id)  # as it is now that nobody else works on it
+            self.check(backup, force=force)
+            if backup.dump_path:
+                self._spools.drop(backup, "the backup is deleted")
+            found = self._remove(backup, f"{operator} deletes the backup")
+            if found.is_complete:
+                self._store.copies.forget_backup(backup.id)
+                log.info("%s: the backup %s was deleted by %s", backup.label, backup.id, operator)
+        return found
+
+    def _remove(self, backup: Backup, reason: str) -> Deletion:
+        drives = {drive.label: drive for drive in self._config.drives}
+        steps: list[Step] = []
+        retained, errors = [], []
+        for file in backup.drive_files:
+            if file.status != Status.FINISHED:
+                continue
+            drive, step = drives.get(file.label), Step(file, "delete", reason)
+            if drive is None:
+                errors.append(
+                    DriveError(f"deletion could not remove {file.path}: the config names {file.label} no more")
+                )
+            elif not drive.capabilities.deletes:
+                retained.append(f"{file.label} is never deleted from: {file.path} stays")
+            else:
+                errors += self._pruner.remove(drive, [step], "deletion")
+                steps.append(step)
+        retained += [step.reason for step in steps if step.action == "retained"]
+        removed = [step for step in steps if step.action == "delete" and step.error is None]
+        return Deletion(removed, retained, errors)
+
+    def _last(self, backup: Backup) -> str:
+        """What would be lost with it: nothing, the last copy of its database, or the last that a drill has proved."""
+        copies = [file for file in backup.drive_files if file.status == Status.FINISHED]
+        of = f"of {backup.database!r} of {backup.source}"
+        if copies and not self._store.copies.has_another(backup):
+            return f"the last good backup {of}"
+        if any(file.proved_at for file in copies) and not self._store.copies.has_another(backup, proved=True):
+            return f"the last backup {of} that a drill has proved"
+        return ""
