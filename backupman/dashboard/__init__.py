@@ -18,7 +18,6 @@ from backupman.dashboard import (
     signing_in,
     storage,
 )
-from backupman.dashboard.reading import Reading
 from backupman.dashboard.series import KnownSeries
 from backupman.dashboard.sessions import Sessions
 from backupman.dashboard.storage import Holdings
@@ -27,7 +26,6 @@ from backupman.dashboard.storage import Holdings
 def add_dashboard(api: FastAPI) -> FastAPI:
     """Serve the dashboard beside the API; `http.dashboard: false` turns it off, also at a reload of the config."""
     api.state.sessions = Sessions(Secret(api.state.daemon.app.config.state_folder))
-    api.state.reading = Reading()
     api.state.series = KnownSeries(api.state.daemon)
     api.state.holdings = Holdings()
     api.include_router(pages.static)

@@ -12,7 +12,6 @@ from backupman.config.http import Scope
 from backupman.daemon import Daemon
 from backupman.dashboard.doors import PageRoute, Reader
 from backupman.dashboard.pages import render
-from backupman.dashboard.reading import Reading
 from backupman.dashboard.sessions import Visit
 from backupman.engine.restores import ending_of
 from backupman.errors import BusyError, ConfigError
@@ -23,6 +22,8 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 BackupId = Annotated[str, Path(max_length=64)]
 PINS = {"30": "30 days", "365": "a year", "": "for ever"}
+LEVELS = {"checksum": "every byte", "structure": "the whole archive", "restore": "by a drill"}
+"""How far a copy is looked at."""
 
 _DELIVERIES = 100
 _CHECKS = 50
@@ -44,7 +45,6 @@ def backup_page(daemon: Served, visit: Reader, request: Request, backup_id: Back
     """One backup, by its id, a unique beginning of it, or `latest`."""
     store = daemon.app.store
     backup = store.backups.get(backup_id)
-    reading: Reading = request.app.state.reading
     return render(
         request,
         "backup",
@@ -61,8 +61,9 @@ def backup_page(daemon: Served, visit: Reader, request: Request, backup_id: Back
         deliveries=store.outbox.deliveries(backup_id=backup.id, limit=_DELIVERIES),
         command=restore_command(daemon, backup),
         pins=PINS,
+        levels=LEVELS,
         for_ever=backup.pinned_until == FOR_EVER,
-        reading=reading.under_way(backup.id),
+        verifying=daemon.verifying.is_asked(backup),
         kept=why_kept(daemon, visit, backup),
         drives={drive.label for drive in daemon.app.config.drives},
     )

@@ -10,10 +10,10 @@ from backupman.api.deletions import delete_backup
 from backupman.api.downloads import generate_download_url
 from backupman.api.keys import Served
 from backupman.api.restores import cancel_restore, start_restore
+from backupman.api.verifications import start_verification
 from backupman.dashboard.backup import PINS, BackupId
 from backupman.dashboard.doors import Administrator, Downloader, Form, Operator, PageRoute, Restorer
 from backupman.dashboard.pages import address
-from backupman.dashboard.reading import Reading
 from backupman.records import now
 from backupman.retention import FOR_EVER
 
@@ -50,12 +50,10 @@ def download(daemon: Served, visit: Downloader, request: Request, backup_id: Bac
 
 
 @router.post("/backups/{backup_id}/verify")
-def verify(daemon: Served, _visit: Operator, request: Request, backup_id: BackupId, _: Form) -> Response:
-    """Begin to read the copies of a backup back."""
-    backup = daemon.app.store.backups.get(backup_id)
-    reading: Reading = request.app.state.reading
-    reading.begin(daemon, backup)
-    return _to(request, f"/backups/{backup.id}", "verifying")
+def verify(daemon: Served, visit: Operator, request: Request, backup_id: BackupId, fields: Form) -> Response:
+    """Have the copies of a backup verified, at the level that was chosen."""
+    asked = {"Level": fields["level"]} if fields.get("level") else {}
+    return _to(request, f"/backups/{start_verification(daemon, visit.somebody, backup_id, asked).id}", "verifying")
 
 
 @router.post("/backups/{backup_id}/restore")

@@ -75,9 +75,12 @@ class VerifySchedule:
     def ask(self, backup: Backup, level: Level, drives: Collection[str] | None) -> None:
         """Verify a backup's copies as soon as it is its turn. Raises BusyError when that was asked for already."""
         assert self._verifier  # noqa: S101 - watched since the start
-        name = f"{backup.label} {backup.id[:8]}"
-        if not self._add(Work(name, level, lambda: iter([backup]), self._verifier, drives)):
+        if not self._add(Work(_asked_name(backup), level, lambda: iter([backup]), self._verifier, drives)):
             raise BusyError(f"{backup.label}: backup {backup.id[:8]} waits to be verified already")
+
+    def is_asked(self, backup: Backup) -> bool:
+        """Whether somebody asked for this backup, and it is not done yet."""
+        return _asked_name(backup) in self._waiting
 
     def stop(self, reason: str) -> None:
         """End what is under way, and begin nothing more; a due time that was not finished is caught up."""
@@ -172,6 +175,10 @@ class VerifySchedule:
             self._store.jobs.end_run(work.run, self._clock(), unfinished)
         except BackupmanError as error:
             log.error("the end of a run could not be recorded: %s", error.sentence)
+
+
+def _asked_name(backup: Backup) -> str:
+    return f"{backup.label} {backup.id[:8]}"
 
 
 def _grace(plan: JobPlan, due: datetime) -> timedelta:

@@ -152,6 +152,17 @@ def test_copies_are_read_back_on_demand(served: Served, root: httpx.Client, post
     assert text_of(root.get(f"/backups/{made.id}").text).count(", right") == 2
 
 
+def test_a_copy_is_looked_at_as_far_as_was_chosen(served: Served, root: httpx.Client, post: Post, made: Backup) -> None:
+    page = root.get(f"/backups/{made.id}").text
+    assert re.findall(r'<option value="(\w+)">(?:every|the whole|by a)', page) == ["checksum", "structure", "restore"]
+    assert post(f"/backups/{made.id}/verify", level="at a glance").status_code == 422
+    assert post(f"/backups/{made.id}/verify", level="structure").status_code == 303
+    wait_for(lambda: len(served.store.proofs.verifications(made.id)) == 2)
+    assert {check.level for check in served.store.proofs.verifications(made.id)} == {"structure"}
+    wait_for(lambda: not served.daemon.verifying.is_asked(made))
+    assert "Reading back" not in root.get(f"/backups/{made.id}").text
+
+
 def test_it_is_restored_into_a_new_database(served: Served, root: httpx.Client, post: Post, made: Backup) -> None:
     assert post(f"/backups/{made.id}/restore", database="copy").headers["Location"].endswith("?done=restoring")
     wait_for(lambda: [each.status for each in served.store.restores.list(made.id)] == [Status.FINISHED], 60)
