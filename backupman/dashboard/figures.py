@@ -32,7 +32,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Trend:
-    """The sizes of good runs as a line above zero."""
+    """Sizes as a line above zero."""
 
     line: str
     words: str
@@ -64,10 +64,18 @@ def trend(runs: Sequence[Past]) -> Trend | None:
     good = [past.stored_size for past in runs if past.status == Status.FINISHED and past.stored_size][:_SIZES]
     if len(good) < 2:
         return None
-    sizes = good[::-1]
+    return Trend(_line(good[::-1]), f"sizes of the last {len(good)} good backups")
+
+
+def by_day(sizes: Sequence[int]) -> Trend | None:
+    """The picture of the bytes of each day, the oldest first; none when there were none."""
+    return Trend(_line(sizes), f"bytes a day in the last {len(sizes)} days") if any(sizes) else None
+
+
+def _line(sizes: Sequence[int]) -> str:
+    """Two sizes or more, one above zero, as a line."""
     step, scale = (_WIDE - 4) / (len(sizes) - 1), (_HIGH - 6) / max(sizes)
-    points = (f"{2 + place * step:.0f} {_HIGH - 2 - size * scale:.1f}" for place, size in enumerate(sizes))
-    return Trend("M" + " ".join(points), f"sizes of the last {len(sizes)} good backups")
+    return "M" + " ".join(f"{2 + place * step:.0f} {_HIGH - 2 - size * scale:.1f}" for place, size in enumerate(sizes))
 
 
 def _told(kinds: Sequence[str]) -> str:

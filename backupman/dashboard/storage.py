@@ -13,6 +13,7 @@ from backupman.api.keys import Served
 from backupman.config.plans import JobPlan
 from backupman.daemon import Daemon
 from backupman.dashboard.doors import PageRoute, Reader
+from backupman.dashboard.figures import Trend, by_day
 from backupman.dashboard.pages import render
 from backupman.engine.pruning import Pruner, Step
 from backupman.records import now
@@ -22,6 +23,7 @@ from backupman.store.listings import Held
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 _WEEK = timedelta(days=7)
+_DAYS = 28
 _SHOWN = 10
 _KEPT = 60.0
 
@@ -49,20 +51,30 @@ class Holdings:
         self._lock = Lock()
         self._at = -_KEPT
         self._held: dict[str, Held] = {}
+        self._trends: dict[str, Trend | None] = {}
 
-    def of(self, store: Store) -> dict[str, Held]:
-        """By the labels of the drives."""
+    def of(self, store: Store) -> tuple[dict[str, Held], dict[str, Trend | None]]:
+        """By the labels of the drives, with what was added each day."""
         with self._lock:
             if self._clock() - self._at >= _KEPT:
-                self._held, self._at = store.listings.held(now() - _WEEK), self._clock()
-            return self._held
+                self._held, self._trends = store.listings.held(now() - _WEEK), _trends(store)
+                self._at = self._clock()
+            return self._held, self._trends
+
+
+def _trends(store: Store) -> dict[str, Trend | None]:
+    """The last four weeks, without today, which is not over."""
+    today = now().replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [today - timedelta(days=ago) for ago in range(_DAYS, 0, -1)]
+    added = store.listings.added_by_day(days[0])
+    return {label: by_day([sizes.get(f"{day:%Y-%m-%d}", 0) for day in days]) for label, sizes in added.items()}
 
 
 @router.get("/storage")
 def storage(daemon: Served, visit: Reader, request: Request) -> Response:
     """Every drive of the config, and those that the records still name."""
     holdings: Holdings = request.app.state.holdings
-    held = holdings.of(daemon.app.store)
+    held, trends = holdings.of(daemon.app.store)
     drives = {drive.label: drive.provider for drive in daemon.app.config.drives}
     outlooks = [outlook for plan in daemon.app.plans for outlook in _outlooks(daemon, plan)]
     return render(
@@ -71,6 +83,7 @@ def storage(daemon: Served, visit: Reader, request: Request) -> Response:
         visit,
         drives=drives | {label: "not in the config any more" for label in held if label not in drives},
         held=held,
+        trends=trends,
         nothing=Held(0, 0, 0),
         outlooks=outlooks,
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import and_, case, func, or_
 from sqlalchemy import select as columns
@@ -79,3 +80,14 @@ class Listings:
         with self._sessions() as session:
             found = session.connection().execute(query).all()
         return {label: Held(count, int(total or 0), int(added or 0)) for label, count, total, added in found}
+
+    def added_by_day(self, since: datetime) -> dict[str, dict[str, int]]:
+        """Bytes of the copies that each drive still holds and that were made since a time, by their days in UTC."""
+        day: Any = func.date(col(DriveFile.created_at))
+        query = columns(col(DriveFile.label), day, func.sum(col(DriveFile.size)))
+        query = query.where(col(DriveFile.status) == Status.FINISHED, col(DriveFile.created_at) >= since)
+        found: dict[str, dict[str, int]] = {}
+        with self._sessions() as session:
+            for label, at, total in session.connection().execute(query.group_by(col(DriveFile.label), day)):
+                found.setdefault(label, {})[str(at)[:10]] = int(total or 0)
+        return found

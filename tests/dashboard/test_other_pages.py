@@ -73,6 +73,12 @@ def test_storage_tells_what_goes_next_and_why(configured: Served) -> None:
     assert text.count("older than 30d") == 4
 
 
+def test_storage_draws_what_was_added_each_day(served: Served, root: httpx.Client) -> None:
+    for days, size in ((1, 2**20), (2, 2**21), (200, 2**30)):
+        past(served.store, "app", now() - timedelta(days=days), size=size)
+    assert root.get("/storage").text.count("bytes a day in the last 28 days</title>") == 2
+
+
 def test_storage_without_retention_says_that_nothing_goes(served: Served, root: httpx.Client) -> None:
     past(served.store, "app", now(), drives=("disk", "sold"))
     text = text_of(root.get("/storage").text)

@@ -208,7 +208,7 @@ def deliveries(store: Store) -> None:
 
 def pages(store: Store) -> dict[str, str]:
     """Every page by a short name, of a store with `two_months`."""
-    newest = store.backups.list(limit=1)[0].id
+    newest = store.backups.list(BackupFilter(status="finished"), limit=1)[0].id
     failed = store.backups.list(BackupFilter(status="failed"), limit=1)
     found = {"overview": "/", "history": "/backups", "backup": f"/backups/{newest}"}
     found |= {name: f"/{name}" for name in ("jobs", "storage", "deliveries", "events", "notifications", "notifiers")}

@@ -85,3 +85,7 @@ def test_what_a_drive_holds_is_what_is_finished(store: Store) -> None:
         "disk": Held(2, 2**40 + 5, 5),
         "cloud": Held(1, 0, 0),
     }
+    assert store.listings.added_by_day(START - timedelta(days=7)) == {
+        "disk": {f"{START:%Y-%m-%d}": 5},
+        "cloud": {f"{START:%Y-%m-%d}": 0},
+    }
