@@ -5,6 +5,8 @@
 BIN := .venv/bin
 # More arguments for pytest, as in: make test ARGS="tests/drives -k s3"
 ARGS ?=
+# Half of the tests wait for other processes: so many at once keep the cores busy.
+WORKERS ?= $(shell echo $$(( $$(nproc) * 3 / 2 )))
 
 help:
 	@echo 'make setup   make .venv with everything pinned in requirements.lock (needs Python 3.11 or newer)'
@@ -23,7 +25,7 @@ demo: setup
 
 test: setup
 	@scripts/test-servers
-	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check

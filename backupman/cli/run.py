@@ -62,7 +62,7 @@ def run(
       backupman run --source shop --comment "before the upgrade"
       backupman run --job nightly --tag release=7 --wait
       backupman run -q                        for cron: silent when all is well
-      backupman run --stats --list            more for monitoring, and `show --log`
+      backupman run --stats --list            more for monitoring and show --log
     """
     from backupman.engine.figures import Asked
     from backupman.engine.runner import Order
