@@ -3,7 +3,7 @@
 Both fill a new database each time, which is dropped between the turns. The ratio of each turn is taken, then the median
 of these. The pipelines check nothing; the restore compares all bytes with the recorded sha256. Its data plane is from
 the start of the child to the end of the restore, as the record says; the whole adds the command's own start, and the
-records.
+records. A drill restores the same copy into a throwaway server or file, counts and compares, and removes everything.
 """
 
 import argparse
@@ -132,7 +132,8 @@ def beside(
     stored = backup["DriveFiles"][0]["Path"]
     restore = [*ours_argv, "restore", backup["Id"], "-q", "--to-database", target, "-c", str(config)]
     shell = ["bash", "-euo", "pipefail", "-c", pipeline.replace("{object}", stored)]
-    ours, theirs = Way(), Way()
+    drill = [*ours_argv, "verify", backup["Id"], "--level", "restore", "-q", "-c", str(config)]
+    ours, theirs, drilled = Way(), Way(), Way()
     for turn in range(turns + 1):  # the first only fills the page cache
         for way, argv in ((theirs, shell), (ours, restore)):
             subprocess.run(["bash", "-euc", drop], check=True, stdout=subprocess.DEVNULL)
@@ -142,6 +143,7 @@ def beside(
                 [*ours_argv, "restores", "--json", "-c", str(config)], stdout=subprocess.PIPE, check=True
             )
             ours.plane.append(json.loads(listed.stdout)["Results"][0]["Seconds"])
+            drilled.run(drill)
     subprocess.run(["bash", "-euc", drop], check=True, stdout=subprocess.DEVNULL)
     tell(f"{what}: {backup['Size'] / 1e6:.0f} MB, stored in {backup['StoredSize'] / 1e6:.0f} MB", spread(ours.whole))
     tell("  the shell pipeline", spread(theirs.whole))
@@ -149,6 +151,7 @@ def beside(
     told_ratio(f"{what}: data plane / pipeline", _ratio(ours.plane, theirs.whole), _LIMIT)
     tell(f"{what}: whole / pipeline", f"{_ratio(ours.whole, theirs.whole):.2f}")
     tell(f"{what}: processor time / pipeline", f"{_ratio(ours.processor, theirs.processor):.2f}")
+    tell(f"{what}: a drill / the whole restore", f"{_ratio(drilled.whole, ours.whole):.2f}")
 
 
 def _ratio(ours: list[float], theirs: list[float]) -> float:
