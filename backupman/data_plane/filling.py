@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, cast
 from pydantic import BaseModel
 
 from backupman.data_plane.dumping import source_of
-from backupman.data_plane.protocol import Copy, CopyFailed, FillTask, Phase, Restored, Restoring
-from backupman.data_plane.restoring import Checked, opened
+from backupman.data_plane.protocol import Copy, FillTask, Phase, Restored, Restoring
+from backupman.data_plane.restoring import Checked, opened, tell_bad
 from backupman.errors import DriveError, PipelineError, RestoreError
 from backupman.pipeline._sink import CHUNK
 from backupman.sources import GLOBALS, Source
@@ -37,9 +37,7 @@ def fill(task: FillTask, tell: Tell) -> None:
         try:
             filling.run()
         except (DriveError, PipelineError) as error:
-            label = copy.drive.label
-            errors.append(error.sentence if error.sentence.startswith(label) else f"{label}: {error.sentence}")
-            tell(CopyFailed(label=label, error=errors[-1]))
+            errors.append(tell_bad(copy, error, tell))
             spoiled = spoiled or filling.begun
         else:
             return

@@ -35,10 +35,8 @@ def restore(task: RestoreTask, tell: Tell) -> None:
         try:
             _from(task, copy, out, tell)
         except (DriveError, PipelineError) as error:
-            label = copy.drive.label
-            sentence = error.sentence if error.sentence.startswith(label) else f"{label}: {error.sentence}"
+            sentence = tell_bad(copy, error, tell)
             errors.append(sentence)
-            tell(CopyFailed(label=label, error=sentence))
             if not out.begin_anew():
                 sentence += f"; {out.written} bytes had been written by then: they are not a whole dump"
                 raise RestoreError(f"{task.label}: {sentence}", permanent=True) from error
@@ -46,6 +44,14 @@ def restore(task: RestoreTask, tell: Tell) -> None:
             out.finish()
             return
     raise RestoreError(f"{task.label}: no copy can be restored: {'; '.join(errors)}", permanent=True)
+
+
+def tell_bad(copy: Copy, error: DriveError | PipelineError, tell: Tell) -> str:
+    """Tell that a copy cannot be restored from; the sentence, which names its drive."""
+    label = copy.drive.label
+    sentence = error.sentence if error.sentence.startswith(label) else f"{label}: {error.sentence}"
+    tell(CopyFailed(label=label, error=sentence))
+    return sentence
 
 
 def _from(task: RestoreTask, copy: Copy, out: "_Out", tell: Tell) -> None:

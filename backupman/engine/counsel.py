@@ -132,9 +132,9 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
     verified, proved = (_newest_shown(store, series, drives, how) for how in ("verified", "proved"))
     for label in sorted(sources.keys() - {each.source for each in series}):
         yield advice("proofs", label, "it was never backed up here: make the first one with `backupman run`")
-    for each in series:
+    names = {each: f"{each.source}/{each.database}" if sources[each.source].many else each.source for each in series}
+    for each, name in names.items():
         source = sources[each.source]
-        name = f"{each.source}/{each.database}" if source.many else each.source
         shown = proved.get(each) if source.restores else verified.get(each)
         if each not in newest:
             yield problem("proofs", name, "it has no good backup: see `backupman list`")
@@ -150,9 +150,8 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
                 yield good("proofs", name, f"a copy of {shown:%Y-%m-%d %H:%M} UTC was {done} and is right")
     encrypted = {source.label for job in jobs for source in job.sources if job.pipeline.encryption}
     checked = store.proofs.keys_checked()
-    for each in series:
+    for each, name in names.items():
         if each in newest and each.source in encrypted and (each.source, each.database) not in checked:
-            name = f"{each.source}/{each.database}" if sources[each.source].many else each.source
             yield advice(
                 "proofs",
                 name,
