@@ -94,8 +94,9 @@ def show_backup(daemon: Served, _: Reader, backup_id: BackupId) -> BackupShown:
     """One backup, by its id, a unique beginning of it, or `latest`; `Live` while it is under way here."""
     store = daemon.app.store
     backup = store.backups.get(backup_id)
-    live = next((LiveShown(**live) for live in daemon.live.running() if live["Id"] == backup.id), None)
-    return BackupShown.of(backup).model_copy(update={"live": live, "manifest": store.proofs.shown(backup)})
+    live = daemon.live.of(backup)
+    shown = {"live": LiveShown(**live) if live else None, "manifest": store.proofs.shown(backup)}
+    return BackupShown.of(backup).model_copy(update=shown)
 
 
 @router.get("/{backup_id}/log", responses=KEYED | refusals(404))

@@ -52,7 +52,7 @@ def backup_page(daemon: Served, visit: Reader, request: Request, backup_id: Back
         backup=backup,
         own=backup.kind == Kind.OWN,
         here=backup.kind == Kind.OWN and backup.instance == daemon.app.config.instance,
-        running=[live for live in daemon.live.running() if live["Id"] == backup.id],
+        running=[live] if (live := daemon.live.of(backup)) else [],
         spans=spans(backup),
         lines=store.run_logs.of(backup.id),
         manifest=store.proofs.shown(backup),

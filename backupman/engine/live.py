@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from backupman.data_plane.protocol import Dumped, Message, Phase, Progress, Retrying, Uploaded, UploadFailed
-from backupman.records import Backup
+from backupman.records import Backup, Status
 
 _QUEUED = 1000
 
@@ -60,6 +60,12 @@ class Live:
         """The backups under way, the oldest first."""
         with self._lock:
             return [backup.document() for backup in self._running.values()]
+
+    def of(self, backup: Backup) -> dict[str, Any] | None:
+        """Where a backup is; None once its record is settled, also in the moment before its end is told here."""
+        if backup.status != Status.PENDING:
+            return None
+        return next((live for live in self.running() if live["Id"] == backup.id), None)
 
     def subscribe(self) -> tuple[Queue[dict[str, Any]], Callable[[], None]]:
         """A queue of changes, `{"Type": began | progress | ended, …}`, and how to leave; a slow reader loses some."""
