@@ -6,7 +6,18 @@ from backupman.records import Backup, Status
 
 
 def backup(status: Status = Status.PENDING) -> Backup:
-    return Backup(id="b1", label="Orders", source="Orders", job="nightly", status=status, drive_files=[])
+    return Backup(
+        id="b1",
+        label="Orders",
+        job="nightly",
+        source="Orders",
+        database="orders",
+        source_provider="sqlite",
+        instance="host1",
+        object_name="orders/x",
+        status=status,
+        drive_files=[],
+    )
 
 
 def test_a_backup_under_way_is_where_the_data_plane_said() -> None:
