@@ -1,6 +1,5 @@
 """Files over SFTP: written and read with several requests under way, walked through, made and removed."""
 
-import io
 import stat
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -9,6 +8,7 @@ from contextlib import suppress
 from posixpath import dirname
 from typing import TYPE_CHECKING, BinaryIO
 
+from backupman.drives._reading import ObjectStream
 from backupman.drives._sftp_session import Session
 from backupman.errors import DriveError
 from backupman.retry import RetryPolicy
@@ -134,7 +134,7 @@ def write(session: Session, file: "SFTPClientFile", reader: BinaryIO) -> int:
     return position
 
 
-class RemoteFile(io.RawIOBase):
+class RemoteFile(ObjectStream):
     """A seekable stream of a file, read ahead of its reader; goes on where it was when the connection breaks."""
 
     def __init__(self, label: str, path: str, connect: Callable[[], Session], retry: RetryPolicy) -> None:
@@ -143,33 +143,8 @@ class RemoteFile(io.RawIOBase):
         self._known: tuple[int | None, int | None] | None = None
         self._session: Session | None = None
         self._ahead: deque[Future[bytes]] = deque()
-        self._rest = b""
-        self._at(0)
+        self._moved()
         retry.call(self._open)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a place; the bytes there are asked for by the next read."""
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        if (position := max(0, start + offset)) != self._position:
-            self._at(position)
-        return position
-
-    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]  # Buffer has no name in Python 3.11
-        if not self._rest and self._position < self._size:
-            self._rest = self._retry.call(self._next_chunk)
-        given, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
-        buffer[: len(given)] = given
-        self._position += len(given)
-        return len(given)
 
     def close(self) -> None:
         """End the connection."""
@@ -180,13 +155,15 @@ class RemoteFile(io.RawIOBase):
     def _size(self) -> int:
         return (self._known and self._known[0]) or 0
 
-    def _at(self, position: int) -> None:
-        """Be at a place of which nothing was asked for yet."""
+    def _moved(self) -> None:
+        """Nothing was asked for yet from here on."""
         for started in self._ahead:
             started.cancel()
         self._ahead.clear()
-        self._position = self._asked = position
-        self._rest, self._window = b"", 1
+        self._asked, self._window = self._position, 1
+
+    def _chunk(self, wanted: int) -> bytes:
+        return self._retry.call(self._next)
 
     def _open(self) -> Session:
         if self._session is None:
@@ -204,7 +181,7 @@ class RemoteFile(io.RawIOBase):
             self._known = known
         return self._session
 
-    def _next_chunk(self) -> bytes:
+    def _next(self) -> bytes:
         """The bytes at the position; the more was read in a row, the more of what follows is asked for too."""
         session = self._open()
         while len(self._ahead) < self._window and self._asked < self._size:
@@ -221,7 +198,7 @@ class RemoteFile(io.RawIOBase):
         return data
 
     def _drop(self) -> None:
-        self._at(self._position)
+        self._moved()
         if self._session:
             self._session.close()
             self._session = None

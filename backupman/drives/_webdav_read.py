@@ -1,17 +1,17 @@
 """Reads an object over HTTP from anywhere in it, and goes on where it was when the connection breaks."""
 
-import io
 from collections.abc import Iterator
 from contextlib import suppress
 
 import httpx
 
+from backupman.drives._reading import ObjectStream
 from backupman.drives._webdav_client import Server
 from backupman.errors import DriveError
 from backupman.retry import RetryPolicy
 
 
-class RemoteObject(io.RawIOBase):
+class RemoteObject(ObjectStream):
     """A seekable stream of one object; raises DriveError when it has changed meanwhile."""
 
     def __init__(self, server: Server, path: str, retry: RetryPolicy) -> None:
@@ -19,39 +19,13 @@ class RemoteObject(io.RawIOBase):
         self._server, self._path, self._retry = server, path, retry
         self._client = server.client()
         self._answer: httpx.Response | None = None
-        self._position = 0
-        self._rest = self._skipped = b""
+        self._skipped = b""
         self._known: tuple[int, str | None] | None = None
         try:
             retry.call(self._body)
         except BaseException:
             self.close()
             raise
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a place; the bytes there are asked for by the next read."""
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        if (position := max(0, start + offset)) != self._position:
-            self._drop()
-            self._position = position
-        return position
-
-    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]  # Buffer has no name in Python 3.11
-        if not self._rest and self._position < self._size:
-            self._rest = self._retry.call(self._next)
-        given, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
-        buffer[: len(given)] = given
-        self._position += len(given)
-        return len(given)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -63,6 +37,12 @@ class RemoteObject(io.RawIOBase):
     @property
     def _size(self) -> int:
         return self._known[0] if self._known else 0
+
+    def _moved(self) -> None:
+        self._drop()
+
+    def _chunk(self, wanted: int) -> bytes:
+        return self._retry.call(self._next)
 
     def _next(self) -> bytes:
         try:
