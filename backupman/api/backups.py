@@ -124,7 +124,8 @@ def retry_backup(daemon: Served, _: Operator, backup_id: BackupId) -> Started:
 def cancel_backup(daemon: Served, caller: Operator, backup_id: BackupId) -> Cancelled:
     """End a backup that is under way; its record becomes failed."""
     backup = daemon.app.store.backups.get(backup_id)
-    if not daemon.cancel(backup.id, f"{backup.label}: cancelled by {caller.name}"):
+    # What has ended may be worked on a moment longer, with its hooks for example.
+    if backup.status != Status.PENDING or not daemon.cancel(backup.id, f"{backup.label}: cancelled by {caller.name}"):
         raise BusyError(f"{backup.label}: the backup is not under way here")
     return Cancelled(message="Backup cancelled", id=backup.id)
 

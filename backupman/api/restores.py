@@ -13,6 +13,7 @@ from backupman.api.keys import KEYED, Reader, Restorer, Served
 from backupman.engine.restoring import RestoreOrder, RestoreShown
 from backupman.engine.targets import into_source, must_be_confirmed
 from backupman.errors import BusyError, NotFoundError, RestoreError
+from backupman.records import Status
 from backupman.registry import nearest
 
 router = APIRouter(prefix="/api", tags=["restores"])
@@ -78,6 +79,7 @@ def show_restore(daemon: Served, _: Reader, restore_id: RestoreId) -> RestoreSho
 def cancel_restore(daemon: Served, caller: Restorer, restore_id: RestoreId) -> Cancelled:
     """End a restore that is under way; a new database is dropped again."""
     restore = daemon.app.store.restores.get(restore_id)
-    if not daemon.cancel(restore.id, f"{restore.label}: cancelled by {caller.name}"):
+    ended = restore.status != Status.PENDING
+    if ended or not daemon.cancel(restore.id, f"{restore.label}: cancelled by {caller.name}"):
         raise BusyError(f"{restore.label}: the restore is not under way here")
     return Cancelled(message="Restore cancelled", id=restore.id)

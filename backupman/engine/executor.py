@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from threading import BoundedSemaphore, Event, Lock
 
@@ -16,7 +16,7 @@ from backupman.engine.restoring import RestoreOrder, Restorer
 from backupman.engine.runner import Order, Runner
 from backupman.errors import BackupmanError, BusyError, Interrupted
 from backupman.logs import about, about_backup
-from backupman.records import Backup, Status
+from backupman.records import Backup, Status, new_id
 from backupman.sources import Source
 
 log = logging.getLogger(__name__)
@@ -144,10 +144,15 @@ class Executor:
                 result.backups.append(self._runner.refuse(plan, source, order, error))
                 begun(result.backups)
                 return result
-            backups = [self._runner.begin(plan, source, database, order) for database in databases]
-            begun(backups)
-            for backup in backups:
-                result.backups.append(self._one(plan, source, backup, lock))
+            with ExitStack() as stack:
+                turns = []
+                for database in databases:  # each can be cancelled before anybody can know of it
+                    backup_id = new_id()
+                    data_plane = stack.enter_context(self._reachable(backup_id))
+                    turns.append((self._runner.begin(plan, source, database, order, backup_id), data_plane))
+                begun([backup for backup, _ in turns])
+                for backup, data_plane in turns:
+                    result.backups.append(self._one(plan, source, backup, data_plane, lock))
             for failure in self._pruner.after(plan, source, result.backups):
                 self._runner.on_error(plan, source.label, failure)
                 result.errors.append(failure)
@@ -155,9 +160,9 @@ class Executor:
 
         return self._guarded(plan, source, wait, back_up)
 
-    def _one(self, plan: JobPlan, source: Source, backup: Backup, lock: int) -> Backup:
+    def _one(self, plan: JobPlan, source: Source, backup: Backup, data_plane: DataPlane, lock: int) -> Backup:
         try:
-            with about_backup(backup), self._data_plane(backup.id) as data_plane:
+            with about_backup(backup), self._turn(data_plane):
                 return self._runner.run(plan, source, backup, data_plane, lock)
         except Interrupted as error:  # while it waited for its turn
             return self._runner.give_up(plan, backup, error)
@@ -203,14 +208,19 @@ class Executor:
         Raises:
             Interrupted: it was cancelled before its turn came.
         """
-        with self._reachable(key) as data_plane:
-            while not self._slots.acquire(timeout=_TICK):
-                self._check(data_plane)
-            try:
-                self._check(data_plane)
-                yield data_plane
-            finally:
-                self._slots.release()
+        with self._reachable(key) as data_plane, self._turn(data_plane):
+            yield data_plane
+
+    @contextmanager
+    def _turn(self, data_plane: DataPlane) -> Iterator[None]:
+        """Wait until one more may start. Raises Interrupted as `_data_plane`."""
+        while not self._slots.acquire(timeout=_TICK):
+            self._check(data_plane)
+        try:
+            self._check(data_plane)
+            yield
+        finally:
+            self._slots.release()
 
     @contextmanager
     def _reachable(self, key: str) -> Iterator[DataPlane]:

@@ -54,9 +54,11 @@ class Runner:
         self._observer = observer
         self._config_file = config_file
 
-    def begin(self, plan: JobPlan, source: Source, database: str | None, order: Order) -> Backup:
-        """Record the backup and the exact names of its objects before anything exists."""
-        backup_id, created = new_id(), now()
+    def begin(
+        self, plan: JobPlan, source: Source, database: str | None, order: Order, backup_id: str | None = None
+    ) -> Backup:
+        """Record the backup and the exact names of its objects before anything exists; without an id it gets one."""
+        backup_id, created = backup_id or new_id(), now()
         part = database if source.many else None
         name = object_name(
             source.label, part, backup_id, created, source.suffix_of(database or "") + plan.pipeline.suffix
