@@ -68,7 +68,7 @@ class Apprise(PerState[Words], Notifier):
     @model_validator(mode="after")
     def _has_its_library(self) -> Self:
         if self.enabled and find_spec("apprise") is None:
-            raise ValueError("needs the package apprise: pip install 'backupman[apprise]'")
+            raise ValueError("needs the package apprise: pip install 'backupman[notifiers]'")
         return self
 
     def endpoints(self) -> Sequence[Endpoint]:

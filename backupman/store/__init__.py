@@ -29,6 +29,8 @@ from backupman.store.verifiable import Verifiable
 
 __all__ = ["Announcement", "Store"]
 
+_EXTRAS = {"psycopg": "postgres", "pymysql": "mysql"}
+
 
 class Store:
     """All records; `backups` and `outbox` hold what can be done with them. Thread-safe.
@@ -97,7 +99,8 @@ class Store:
         try:
             yield
         except ModuleNotFoundError as error:
-            raise StoreError(f"the store {self._place} needs {error.name}: pip install 'backupman[all]'") from error
+            extra = _EXTRAS.get(error.name or "", "all")
+            raise StoreError(f"the store {self._place} needs {error.name}: pip install 'backupman[{extra}]'") from error
         except (SQLAlchemyError, OSError) as error:
             told = getattr(error, "orig", None) or error
             reason = f"{told.strerror}: {told.filename}" if isinstance(told, OSError) else str(told).split("\n")[0]

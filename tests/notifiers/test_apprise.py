@@ -137,6 +137,6 @@ def test_mistakes_are_found_when_it_is_loaded() -> None:
 
 def test_without_its_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backupman.notifiers.apprise.find_spec", lambda name: None)
-    with pytest.raises(ValidationError, match=r"pip install 'backupman\[apprise\]'"):
+    with pytest.raises(ValidationError, match=r"pip install 'backupman\[notifiers\]'"):
         Apprise.model_validate({"services": [{"url": "json://localhost"}]})
     Apprise.model_validate({"enabled": False})
