@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -210,6 +210,12 @@ class Config(Settings):
     )
     shutdown_grace: Duration = Field(
         default=timedelta(minutes=1), description="How long running backups may go on when the daemon is stopped."
+    )
+    nice: int | None = Field(
+        default=None, ge=0, le=19, description="The nice value of backups and proofs: with 19 all others go first."
+    )
+    ionice: Literal["best-effort", "idle"] | None = Field(
+        default=None, description="Their turn at the disks: after all others, or only while nobody else wants them."
     )
     max_parallel: int = Field(default=2, ge=1, description="How many backups are under way at once.")
     max_parallel_uploads: int | None = Field(

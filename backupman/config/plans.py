@@ -84,6 +84,7 @@ def _plan(config: Config, job: Job) -> JobPlan:
         pipeline=Pipeline(
             compression=job.compression or config.pipeline.compression,
             encryption=job.encryption or config.pipeline.encryption,
+            threads=config.pipeline.threads,
         ),
         retention=job.retention or config.retention,
         hooks=job.hooks or config.hooks,

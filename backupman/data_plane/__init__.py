@@ -13,6 +13,7 @@ from typing import IO
 
 from pydantic import BaseModel
 
+from backupman.data_plane.priority import Priority
 from backupman.data_plane.protocol import MESSAGE, Done, Failed, Logged, Message, SessionOpened
 from backupman.errors import BackupmanError, ObjectNotFound
 
@@ -25,7 +26,8 @@ _STDERR_KEPT = 4000
 class DataPlane:
     """One child process for one task. `cancel` may be called from any thread, also before `run`."""
 
-    def __init__(self) -> None:
+    def __init__(self, priority: Priority | None = None) -> None:
+        self._priority = priority or Priority()
         self._process: subprocess.Popen[str] | None = None
         self._reason: BackupmanError | None = None
         self._lock = Lock()
@@ -53,6 +55,7 @@ class DataPlane:
             with self._lock:
                 self.check()
                 self._process = _start(stderr, keep_fds, env)
+            self._priority.give(self._process.pid)
             started()
             try:
                 last = self._converse(self._process, task, handle)

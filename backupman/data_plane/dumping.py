@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from backupman import sidecar
+from backupman.data_plane.pacing import Pace
 from backupman.data_plane.protocol import BackupTask, Dumped, Phase, Progress
 from backupman.data_plane.room import Room
 from backupman.data_plane.uploading import Uploads, drive_of, paces_of
@@ -58,7 +59,7 @@ def back_up(task: BackupTask, tell: Tell, opened: Callable[[str, str], None]) ->
     try:
         tell(Phase(phase="dumping"))  # first, so that the parent knows of uploads that it may have to abort
         uploads.start()
-        dumped = _dump(source, task.database, pipeline, spool, task.keep_free, progress, tell)
+        dumped = _dump(source, task, pipeline, spool, progress, tell)
         tell(dumped)
         uploads.may_complete(_sidecar(task, pipeline, dumped))
         tell(Phase(phase="uploading"))
@@ -73,17 +74,20 @@ def back_up(task: BackupTask, tell: Tell, opened: Callable[[str, str], None]) ->
 
 
 def _dump(
-    source: Source, database: str, pipeline: Pipeline, spool: Spool, keep_free: int, progress: "_Progress", tell: Tell
+    source: Source, task: BackupTask, pipeline: Pipeline, spool: Spool, progress: "_Progress", tell: Tell
 ) -> Dumped:
     started = time.monotonic()
-    with _workspace(spool.path) as folder, Room(folder, keep_free):
-        with source.dump(database, folder) as dump, pipeline.encode(spool) as sink:
+    may_go = Pace(source.bandwidth, task.pace) if source.bandwidth else None
+    with _workspace(spool.path) as folder, Room(folder, task.keep_free):
+        with source.dump(task.database, folder) as dump, pipeline.encode(spool) as sink:
             while chunk := dump.stream.read(CHUNK):
                 dump.saw(chunk)
                 sink.write(chunk)
                 progress.read(dump)
+                if may_go:  # the tool waits meanwhile, and with it the server
+                    may_go(len(chunk))
         tell(Phase(phase="checking"))
-        source.accept(database, dump)
+        source.accept(task.database, dump)
     spool.commit()
     return Dumped(
         size=dump.size,

@@ -1,4 +1,4 @@
-"""How fast the uploads onto one drive may go: one bucket for all processes that write to it, in a small locked file.
+"""How fast a drive is written to, or a source read: one bucket for all processes that do, in a small locked file.
 
 The file holds one number, the time at which the bytes that were let through so far are paid for (the generic cell rate
 algorithm). The clock has to be the same for all processes of the machine, as the monotonic one is.
@@ -15,7 +15,7 @@ from typing import Any
 from backupman.errors import PipelineError
 
 _AT_ONCE = 1.0
-"""Seconds' worth of bytes that are let through in one step, so that uploads take turns and can be given up."""
+"""Seconds' worth of bytes that are let through in one step, so that its users take turns and can be given up."""
 
 _STALE = 3600.0
 """Nobody is that far ahead: the machine was started anew, and its clock with it."""
@@ -29,7 +29,7 @@ class Pace:
     Args:
         rate: bytes a second.
         file: where the state is kept; made when it is not there.
-        sleep: waits so many seconds; what it raises ends the upload.
+        sleep: waits so many seconds; what it raises ends the work.
         clock: seconds since any moment, the same for all processes.
     """
 
@@ -76,7 +76,7 @@ class Pace:
                 os.close(fd)
         except OSError as error:
             raise PipelineError(
-                f"the bandwidth of a drive cannot be kept track of in {self._file}: {error.strerror}; give the user "
+                f"a bandwidth cannot be kept track of in {self._file}: {error.strerror}; give the user "
                 "that runs backupman write access, or set state_folder to a local folder"
             ) from error
         return paid - now

@@ -106,10 +106,11 @@ class UploadTask(BaseModel):
 
 
 class BackupTask(BaseModel):
-    """Dump one database into the spool and onto drives."""
+    """Dump one database into the spool and onto drives; `pace` is the file that keeps the source's pace."""
 
     kind: Literal["backup"] = "backup"
     source: dict[str, Any]
+    pace: Path
     database: str
     pipeline: dict[str, Any]
     spool: Path

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from backupman.config import Config, JobPlan, Loaded, plans
 from backupman.engine.counsel import of_alarms, of_jobs, of_keeping, of_proofs
+from backupman.engine.disks import deaf_scheduler
 from backupman.engine.findings import AREAS, Finding, advice, good, problem
 from backupman.engine.side_by_side import Seen, look_at, look_at_all
 from backupman.engine.spools import Spools
@@ -77,6 +78,14 @@ def _disk(config: Config, jobs: Sequence[JobPlan], store: Store) -> Iterator[Fin
         at_once = sorted(dumps, reverse=True)[: config.max_parallel]
         need = sum(count for count, _ in at_once)
         about = str(spool.parent)
+        if config.ionice and (deaf := deaf_scheduler(folder)):
+            disk, scheduler = deaf
+            yield advice(
+                "disk",
+                about,
+                f"ionice does nothing there, as the I/O scheduler of {disk} is {scheduler}: choose another one by "
+                f"`echo bfq > /sys/block/{disk}/queue/scheduler`, or set a bandwidth for the source",
+            )
         if need > free:
             whose = listed([label for _, label in at_once])
             yield problem(

@@ -8,6 +8,7 @@ from threading import BoundedSemaphore, Event, Lock
 
 from backupman.config import Config, JobPlan
 from backupman.data_plane import DataPlane
+from backupman.data_plane.priority import Priority
 from backupman.data_plane.protocol import Databases, DatabasesTask, Message
 from backupman.engine.calls import Begun, Call, Result, Task
 from backupman.engine.locks import source_lock
@@ -36,6 +37,7 @@ class Executor:
         self._stopped = Event()
         self._calls: list[Call] = []
         self._slots = BoundedSemaphore(config.max_parallel)
+        self._priority = Priority(config.nice, config.ionice)
         self._under_way: dict[str, DataPlane] = {}
         self._guard = Lock()
 
@@ -148,7 +150,7 @@ class Executor:
                 turns = []
                 for database in databases:  # each can be cancelled before anybody can know of it
                     backup_id = new_id()
-                    data_plane = stack.enter_context(self._reachable(backup_id))
+                    data_plane = stack.enter_context(self._reachable(backup_id, self._priority))
                     turns.append((self._runner.begin(plan, source, database, order, backup_id), data_plane))
                 begun([backup for backup, _ in turns])
                 for backup, data_plane in turns:
@@ -208,7 +210,7 @@ class Executor:
         Raises:
             Interrupted: it was cancelled before its turn came.
         """
-        with self._reachable(key) as data_plane, self._turn(data_plane):
+        with self._reachable(key, self._priority) as data_plane, self._turn(data_plane):
             yield data_plane
 
     @contextmanager
@@ -223,8 +225,9 @@ class Executor:
             self._slots.release()
 
     @contextmanager
-    def _reachable(self, key: str) -> Iterator[DataPlane]:
-        data_plane = DataPlane()
+    def _reachable(self, key: str, priority: Priority | None = None) -> Iterator[DataPlane]:
+        """A data plane that `cancel` reaches. Restores, for which somebody waits, stand back behind nobody."""
+        data_plane = DataPlane(priority)
         with self._guard:
             self._under_way[key] = data_plane
         try:

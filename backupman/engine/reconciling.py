@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from backupman.config import Config, JobPlan, wanting
 from backupman.data_plane import DataPlane
+from backupman.data_plane.priority import Priority
 from backupman.data_plane.protocol import (
     AbortTask,
     Copy,
@@ -107,7 +108,7 @@ class Reconciler:
         self, task: BaseModel, take: Callable[[Message], None] = lambda message: None, keep_fds: Sequence[int] = ()
     ) -> None:
         """Do a task in a child that `stop` reaches. Raises as DataPlane.run does."""
-        self._data_plane = DataPlane()
+        self._data_plane = DataPlane(Priority(self._config.nice, self._config.ionice))
         if self._reason:
             raise self._reason
         self._data_plane.run(task, take, keep_fds=keep_fds)

@@ -25,6 +25,7 @@ def backup_task(config: Config, spools: Spools, plan: JobPlan, source: Source, b
     spool = Path(backup.spool_path or "")
     return BackupTask(
         source=source.revealed(),
+        pace=_pace(config, f"source:{slug(source.label)}"),  # which no drive's slug can be
         database=backup.database,
         pipeline=plan.pipeline.model_dump(mode="json"),
         spool=spool,
@@ -78,8 +79,13 @@ def abort_task(config: Config, plan: JobPlan, backup: Backup, labels: set[str]) 
 
 
 def _drive_task(config: Config, drive: Drive, session: str | None = None) -> DriveTask:
-    pace = config.state_folder.absolute() / "bandwidth" / slug(drive.label)
+    pace = _pace(config, slug(drive.label))
     return DriveTask(label=drive.label, settings=drive.revealed(), leftover_session=session, pace=pace)
+
+
+def _pace(config: Config, name: str) -> Path:
+    """The file in which all processes keep the pace of a drive or source."""
+    return config.state_folder.absolute() / "bandwidth" / name
 
 
 def whole_sidecar(config: Config, pipeline: Pipeline, backup: Backup, manifest: Manifest | None) -> dict[str, Any]:

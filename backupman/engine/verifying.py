@@ -12,6 +12,7 @@ from pathlib import Path
 
 from backupman.config import Config, JobPlan, wanting
 from backupman.data_plane import DataPlane
+from backupman.data_plane.priority import Priority
 from backupman.data_plane.protocol import Drilled, Message, VerifyTask
 from backupman.drills import DrillReport, Level
 from backupman.engine.drill_folders import DrillFolder, DrillFolders
@@ -137,7 +138,7 @@ class Verifier:
     def _run(
         self, task: VerifyTask, locks: Sequence[int], take: Callable[[Message], None] = lambda message: None
     ) -> None:
-        self._data_plane = DataPlane()
+        self._data_plane = DataPlane(Priority(self._config.nice, self._config.ionice))
         if self._stopped:
             raise Interrupted("verifying was stopped")
         try:

@@ -24,6 +24,9 @@ class Pipeline(Settings):
 
     compression: Compression = Field(default_factory=Compression, description="How dumps are compressed.")
     encryption: Encryption | None = Field(default=None, description="Whom dumps are encrypted to; absent: nobody.")
+    threads: int = Field(
+        default=2, ge=1, le=64, description="Threads that a backup compresses with by zstd; gzip always takes one."
+    )
 
     @property
     def suffix(self) -> str:
@@ -36,7 +39,7 @@ class Pipeline(Settings):
         with ExitStack() as stack:
             if self.encryption:
                 out = stack.enter_context(self.encryption.encode(out))
-            yield stack.enter_context(self.compression.encode(out))
+            yield stack.enter_context(self.compression.encode(out, self.threads))
 
     def decode(self, source: BinaryIO, identities: Sequence[str] = ()) -> BinaryIO:
         """The dump again; `identities` are age secret keys and needed only when the dump is encrypted.

@@ -41,12 +41,15 @@ class Compression(Settings):
         return SUFFIXES[self.method]
 
     @contextmanager
-    def encode(self, out: Sink) -> Iterator[Sink]:
-        """A sink that compresses into `out`; a clean exit writes the trailer."""
+    def encode(self, out: Sink, threads: int = 2) -> Iterator[Sink]:
+        """A sink that compresses into `out`, by zstd in so many threads; a clean exit writes the trailer."""
         if self.method == "none":
             yield out
             return
-        compressor = _gzip_compressor(self.level or 2) if self.method == "gzip" else _zstd_compressor(self.level or 3)
+        if self.method == "gzip":
+            compressor = _gzip_compressor(self.level or 2)
+        else:
+            compressor = _zstd_compressor(self.level or 3, threads)
         yield _Compressing(compressor.compress, out)
         out.write(compressor.flush())
 
@@ -86,12 +89,12 @@ def _zstd() -> Any:
     return zstd
 
 
-def _zstd_compressor(level: int) -> Any:
+def _zstd_compressor(level: int, threads: int) -> Any:
     zstd = _zstd()
     options = {
         zstd.CompressionParameter.compression_level: level,
         zstd.CompressionParameter.checksum_flag: 1,
-        zstd.CompressionParameter.nb_workers: 2,
+        zstd.CompressionParameter.nb_workers: threads if threads > 1 else 0,  # one: the thread that writes
         zstd.CompressionParameter.job_size: 2 * 2**20,
     }
     return zstd.ZstdCompressor(options=options)

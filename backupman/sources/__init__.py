@@ -28,7 +28,7 @@ from pydantic import Field
 from backupman.drills import Assertion, FreshnessSetting
 from backupman.errors import DumpError, RestoreError
 from backupman.manifest import Counting, Manifest, TableRows
-from backupman.registry import Duration, Provider, Settings
+from backupman.registry import Duration, Provider, Settings, Size
 
 GLOBALS = "_globals"
 """The name of the part that holds what belongs to the whole server: roles, tablespaces, users."""
@@ -111,6 +111,9 @@ class Source(Provider, ABC):
     label: str = Field(min_length=1, max_length=200, description="The source's name in records and reports.")
     tmp_folder: Path | None = Field(default=None, description="Where dumps are spooled; default `spool.folder`.")
     timeout: Duration | None = Field(default=None, description="A dump that takes longer is ended and has failed.")
+    bandwidth: Size | None = Field(
+        default=None, ge=2**16, description="Bytes of dump a second that are taken from the database."
+    )
     manifest: ManifestSettings = Field(
         default=ManifestSettings(), description="What is noted of a dump's content: the rows of each table."
     )

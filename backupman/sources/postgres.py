@@ -64,6 +64,9 @@ class Postgres(PostgresBack):
             "exclude goes with databases: all": self.exclude and self.databases != "all",
             "tables goes with db_name": self.tables and self.db_name is None,
             "jobs goes with format: directory": self.jobs > 1 and self.format != "directory",
+            "bandwidth goes with format: plain or custom; a directory pg_dump writes by itself, as fast as it can": (
+                self.bandwidth and self.format == "directory"
+            ),
             "tls and tls_mode say the same: give one": self.tls is not None and self.tls_mode is not None,
             "tls is off, and tls_ca is given": self.tls_ca and (self.tls is False or self.tls_mode == "disable"),
             "tls_cert and tls_key go together": (self.tls_cert is None) != (self.tls_key is None),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 from urllib.parse import quote
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_validator
 
 from backupman.errors import DumpError, RestoreError, SourceError
 from backupman.manifest import Manifest, TableRows
@@ -52,6 +52,15 @@ class Sqlite(Source):
     )
 
     _restored_check: Check = PrivateAttr("quick_check")
+
+    @field_validator("bandwidth")
+    @classmethod
+    def _copied_at_once(cls, bandwidth: int | None) -> None:
+        if bandwidth is not None:
+            raise ValueError(
+                "a SQLite file is copied as fast as it can be, because a slow copy would hold up its writers: "
+                "remove bandwidth, and set ionice for all backups"
+            )
 
     def folders(self) -> dict[Path, bool]:
         return super().folders() | {self.db_path.parent: self._may_be_wal()}

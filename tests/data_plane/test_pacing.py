@@ -94,5 +94,5 @@ def test_what_ends_the_wait_ends_the_upload(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(PipelineError, match="the bandwidth of a drive cannot be kept track of in "):
+    with pytest.raises(PipelineError, match="a bandwidth cannot be kept track of in "):
         pace(MIB, tmp_path / "file" / "pace", Clock())(1)

@@ -189,3 +189,27 @@ def test_a_level_that_the_method_has_not(method: str, level: int) -> None:
 
 def test_gzip_is_what_python_reads_too() -> None:
     assert gzip.decompress(compressed(Compression(), ROWS)) == ROWS
+
+
+@pytest.mark.parametrize(("threads", "started"), [(1, 0), (2, 2), (3, 3)])
+def test_zstd_takes_as_many_threads_as_it_may(threads: int, started: int) -> None:
+    """In a process of its own, as in this one other threads come and go."""
+    script = f"""
+import io, os
+from backupman.pipeline import Pipeline
+out, before = io.BytesIO(), len(os.listdir("/proc/self/task"))
+with Pipeline.model_validate({{"compression": {{"method": "zstd"}}, "threads": {threads}}}).encode(out) as sink:
+    sink.write(bytes(10_000_000))
+    print(len(os.listdir("/proc/self/task")) - before)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == started
+
+
+@pytest.mark.parametrize("threads", [1, 5])
+def test_the_threads_change_nothing_about_what_comes_out(threads: int) -> None:
+    data, out = sample(5_000_000), io.BytesIO()
+    compression = Compression(method="zstd")
+    with compression.encode(out, threads) as sink:
+        sink.write(data)
+    assert decompressed(compression, out.getvalue()) == data
