@@ -33,6 +33,7 @@ from backupman.cli import (
     schedule,
     serve,
     verify,
+    store,
 )
 from backupman.cli import exec as wrapping
 from backupman.cli.auth_google import auth_google
@@ -79,6 +80,10 @@ def _notifiers(call: Call) -> None:
 
 
 def _keys(call: Call) -> None:
+def _store(call: Call) -> None:
+    """The database of all records."""
+
+
     """Fresh secrets, and the proof that a key opens what was encrypted for it."""
 
 

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from backupman.config._references import fill
+from backupman.errors import ConfigError
 from backupman.registry import Settings
 
 _DRIVERS = {
@@ -90,3 +92,19 @@ class Database(Settings):
             database=self.db_name,
             query={"tls": self.tls} if is_mysql else {"sslmode": "require"} if self.tls == "true" else {},
         )
+
+
+def database_at(option: str, url: str) -> Database:
+    """The database of a URL as it would stand in the config, its references filled in.
+
+    Raises:
+        ConfigError: it is no such URL, or a reference leads nowhere; the sentence names the option.
+    """
+    filled = fill(url)
+    if filled.complaints:
+        raise ConfigError(f"{option}: {'; '.join(filled.complaints)}")
+    try:
+        return Database(url=SecretStr(filled.text))
+    except ValidationError as error:
+        told = error.errors(include_url=False, include_input=False)[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{option}: {told}") from None

@@ -1,7 +1,7 @@
 """The store: the database of all records, and the only place that opens a session."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from backupman.store.history import History
 from backupman.store.ingest import Ingest
 from backupman.store.jobs import Jobs
 from backupman.store.listings import Listings
-from backupman.store.migrating import migrate
+from backupman.store.migrating import migrate, refuse_older
 from backupman.store.outbox import Announcement, Outbox
 from backupman.store.proofs import Proofs
 from backupman.store.restores import Restores
@@ -26,6 +26,7 @@ from backupman.store.run_logs import RunLogs
 from backupman.store.standing import Standing
 from backupman.store.statistics import Statistics
 from backupman.store.verifiable import Verifiable
+from backupman.store.transfer import Copied, copy
 
 __all__ = ["Announcement", "Store"]
 
@@ -81,6 +82,38 @@ class Store:
 
     def close(self) -> None:
         """Let go of all connections."""
+    @classmethod
+    def open_for_copy(cls, address: str) -> "Store":
+        """A store to copy records into: its tables are made where there are none, and never brought up to date.
+
+        Raises:
+            StoreError: the tables are of another version, or the database cannot be reached or written.
+        """
+        store = cls(address)
+        try:
+            with store._translated():
+                file = sqlite_file(store._url)
+                if not file or file.exists():
+                    refuse_older(store._engine, store._place)
+        finally:
+            store.close()
+        return cls.open(address)
+
+    def copy_into(self, target: "Store", tell: Callable[[str, int], None]) -> Copied:
+        """Copy all records into another store, which is empty or holds the same ones, and compare the two.
+
+        `tell` hears each table's name and how many of its records were copied so far.
+
+        Raises:
+            StoreError: the target holds other records, they differ in the end, or somebody has changed them meanwhile.
+        """
+        return copy(self._session, target._session, tell)
+
+    @property
+    def place(self) -> str:
+        """Where the records are, without a password."""
+        return self._place
+
         self._engine.dispose()
 
     def check(self) -> None:

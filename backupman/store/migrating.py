@@ -35,11 +35,27 @@ def migrate(engine: Engine, lock_file: Path | None) -> None:
                 _upgrade(connection)
 
 
-def _is_current(connection: Connection) -> bool:
+def refuse_older(engine: Engine, place: str) -> None:
+    """Raise StoreError when there are tables of an earlier version."""
+    with engine.connect() as connection:
+        revision = _revision(connection)
+    if revision is not None and revision < HEAD:
+        raise StoreError(
+            f"the tables in {place} are of an earlier version of backupman (revision {revision}, this one makes "
+            f"{HEAD}); name an empty database"
+        )
+
+
+def _revision(connection: Connection) -> str | None:
     with connection.begin():
-        revision = None
-        if inspect(connection).has_table(VERSION_TABLE):
-            revision = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
+        if not inspect(connection).has_table(VERSION_TABLE):
+            return None
+        revision = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
+    return None if revision is None else str(revision)
+
+
+def _is_current(connection: Connection) -> bool:
+    revision = _revision(connection)
     if revision is not None and revision > HEAD:
         raise StoreError(
             f"the store was made by a newer version of backupman (revision {revision}, this one knows {HEAD}); "
