@@ -134,6 +134,7 @@ _GROUPS: dict[str, tuple[Callable[..., None], _Commands]] = {
     "notify": (_notifiers, {"test": notify.test, "preview": notify.preview, "drill": notify.drill}),
     "key": (_keys, {"new": keys.new, "check": key_check.check}),
 }
+    "store": (_store, {"migrate": store.migrate}),
 
 
 def _app() -> typer.Typer:
