@@ -32,8 +32,8 @@ from backupman.cli import (
     run,
     schedule,
     serve,
-    verify,
     store,
+    verify,
 )
 from backupman.cli import exec as wrapping
 from backupman.cli.auth_google import auth_google
@@ -79,11 +79,11 @@ def _notifiers(call: Call) -> None:
     """Does everybody get what they are sent, and what would they get?"""
 
 
-def _keys(call: Call) -> None:
 def _store(call: Call) -> None:
     """The database of all records."""
 
 
+def _keys(call: Call) -> None:
     """Fresh secrets, and the proof that a key opens what was encrypted for it."""
 
 
@@ -132,9 +132,9 @@ _GROUPS: dict[str, tuple[Callable[..., None], _Commands]] = {
         },
     ),
     "notify": (_notifiers, {"test": notify.test, "preview": notify.preview, "drill": notify.drill}),
+    "store": (_store, {"migrate": store.migrate}),
     "key": (_keys, {"new": keys.new, "check": key_check.check}),
 }
-    "store": (_store, {"migrate": store.migrate}),
 
 
 def _app() -> typer.Typer:

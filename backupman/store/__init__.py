@@ -25,8 +25,8 @@ from backupman.store.restores import Restores
 from backupman.store.run_logs import RunLogs
 from backupman.store.standing import Standing
 from backupman.store.statistics import Statistics
-from backupman.store.verifiable import Verifiable
 from backupman.store.transfer import Copied, copy
+from backupman.store.verifiable import Verifiable
 
 __all__ = ["Announcement", "Store"]
 
@@ -80,8 +80,6 @@ class Store:
             raise
         return store
 
-    def close(self) -> None:
-        """Let go of all connections."""
     @classmethod
     def open_for_copy(cls, address: str) -> "Store":
         """A store to copy records into: its tables are made where there are none, and never brought up to date.
@@ -114,6 +112,8 @@ class Store:
         """Where the records are, without a password."""
         return self._place
 
+    def close(self) -> None:
+        """Let go of all connections."""
         self._engine.dispose()
 
     def check(self) -> None:
