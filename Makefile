@@ -1,6 +1,6 @@
 # `make` alone says what there is. Everything runs from .venv, which `make setup` makes and keeps up to date.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lock bench clean
+.PHONY: help setup demo test check docs lock bench clean
 
 BIN := .venv/bin
 # More arguments for pytest, as in: make test ARGS="tests/drives -k s3"
@@ -12,7 +12,8 @@ help:
 	@echo 'make setup   make .venv with everything pinned in requirements.lock (needs Python 3.11 or newer)'
 	@echo 'make demo    back up a small SQLite database onto a folder, and show what came of it'
 	@echo 'make test    install the servers that tests use, if they are missing, and run all tests'
-	@echo 'make check   format, lint, types and layers: ruff, mypy --strict, import-linter'
+	@echo 'make check   format, lint, types, layers and documentation: ruff, mypy --strict, import-linter, Sphinx'
+	@echo 'make docs    build the documentation into build/site; a link that leads nowhere is an error'
 	@echo 'make lock    pin the dependencies of pyproject.toml anew in requirements.lock'
 	@echo 'make bench   run the programs under benchmarks/'
 	@echo 'make clean   remove .venv, the caches and what the demo made'
@@ -32,6 +33,11 @@ check: setup
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory docs
+
+docs: setup
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --jobs auto --conf-dir docs . build/site
+	@echo 'Open build/site/index.html'
 
 lock: setup
 	@scripts/lock
