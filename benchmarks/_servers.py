@@ -20,8 +20,7 @@ _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", 
 @contextlib.contextmanager
 def postgres() -> Iterator[Path]:
     """The folder of the socket of a server whose superuser is `postgres`."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
-    programs = found[-1] if found else Path(_program("initdb")).parent
+    programs = postgres_programs()
     with _home("postgres") as (folder, account):
         data = str(folder / "data")
         initdb = [
@@ -40,6 +39,12 @@ def postgres() -> Iterator[Path]:
         probe = ["psql", "-h", str(folder), "-U", "postgres", "-c", "SELECT 1"]
         with _running([*account, str(programs / "postgres"), "-D", data, *options], probe, signal.SIGINT):
             yield folder
+
+
+def postgres_programs() -> Path:
+    """The folder of the newest server's programs, pgbench among them."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
+    return found[-1] if found else Path(_program("initdb")).parent
 
 
 @contextlib.contextmanager
