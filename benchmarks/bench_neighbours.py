@@ -1,7 +1,8 @@
 """What a backup costs the PostgreSQL server that it protects: pgbench's rate and latency while one is made.
 
 pgbench (its own mix of reads and writes, four clients) runs in one database of the server while another one is dumped.
-Each turn measures a while without a backup and then the whole of one, so that the ratio of the two is of the same minute.
+Each turn measures a while without a backup and then the whole of one, so that both halves of a ratio are of the same
+minute.
 """
 
 import argparse
