@@ -1,4 +1,4 @@
-"""The worlds of scheduler and deadlines."""
+"""The worlds of scheduler and deadlines, and a store for those who need nothing else."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,3 +23,11 @@ def world(tmp_path: Path) -> Iterator[Callable[..., World]]:
     yield make
     for store in stores:
         store.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A real store in a file."""
+    opened = Store.open(f"sqlite:///{tmp_path}/records.db")
+    yield opened
+    opened.close()
