@@ -4,6 +4,7 @@ A payload is frozen when its event happens, with every field that is known (`Bac
 did not ask for more receives is the documented part of it (`BackupReport`).
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -35,6 +36,32 @@ class EventKind(StrEnum):
     ALARM_DRILL = "alarm_drill"
     ALARM_DRILL_FAILURE = "alarm_drill_failure"
     ALARM_DRILL_RECOVERED = "alarm_drill_recovered"
+
+
+_ALARMS: Mapping[str, str] = {
+    EventKind.BACKUP_FAILURE: "error",
+    EventKind.BACKUP_LATE: "error",
+    EventKind.BACKUP_MISSED: "error",
+    EventKind.BACKUP_STUCK: "error",
+    EventKind.VERIFY_FAILURE: "error",
+    EventKind.RESTORE_FAILURE: "error",
+    EventKind.ALARM_DRILL_FAILURE: "error",
+    EventKind.SIZE_ANOMALY: "warning",
+    EventKind.BACKUP_RECOVERED: "info",
+    EventKind.ALARM_DRILL_RECOVERED: "info",
+}
+
+
+def severity(kind: str, payload: dict[str, Any]) -> str | None:
+    """How bad it is: `error`, `warning`, or `info` when something is over; None when nobody need look at it."""
+    if kind == EventKind.BACKUP_SUCCESS:
+        lost = any(file["Status"] == "failed" for file in payload.get("DriveFiles") or [])
+        return "warning" if lost or payload.get("Warning") else None
+    if kind == EventKind.PRUNE_REPORT:
+        return "warning" if payload.get("Failed") else None
+    if kind == EventKind.RECONCILE_REPORT:  # which is made only when something was not right
+        return "error" if payload.get("Failed") or payload.get("Error") else "warning"
+    return _ALARMS.get(kind)
 
 
 def iso(time: datetime) -> str:

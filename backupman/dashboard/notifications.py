@@ -1,4 +1,4 @@
-"""What the scripts of other machines want people to know, by type, severity and device."""
+"""What people should know, our own alarms and what other machines told, by type, severity and device."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal

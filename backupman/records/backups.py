@@ -20,7 +20,7 @@ class Status(StrEnum):
 
 
 class Kind(StrEnum):
-    """Of a Backup: made by us, or told to the ingest API by somebody else's script."""
+    """Of a Backup or a Notification: made by us, or told to the ingest API by somebody else's script."""
 
     OWN = "own"
     INGESTED = "ingested"

@@ -1,4 +1,4 @@
-"""What was promised and what came of it: schedules, runs, incidents; and what others told the ingest API."""
+"""What was promised and what came of it: schedules, runs, incidents; and what people should know."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,6 +8,7 @@ from sqlmodel import Field, SQLModel
 
 from backupman.columns import Utc, text_column
 from backupman.records._stamps import new_id, now
+from backupman.records.backups import Kind
 
 
 class RunState(StrEnum):
@@ -80,12 +81,21 @@ class Incident(SQLModel, table=True):
 
 
 class Notification(SQLModel, table=True):
-    """A free-form notification that somebody's script sent to the ingest API."""
+    """What people should know: an alarm of ours, with the id of its event, or what a script told the ingest API.
+
+    The `type` of an alarm is the kind of its event, its `sender` the installation.
+    """
 
     __tablename__ = "backupman_notifications"
-    __table_args__ = (Index("ix_backupman_notifications_time", "time", "id"),)
+    __table_args__ = (
+        Index("ix_backupman_notifications_time", "time", "id"),
+        Index("ix_backupman_notifications_device", "device", "time", "id"),
+        Index("ix_backupman_notifications_type", "type", "time", "id"),
+        Index("ix_backupman_notifications_severity", "severity", "time", "id"),
+    )
 
     id: str = Field(default_factory=new_id, primary_key=True, max_length=36)
+    kind: str = Field(default=Kind.INGESTED, max_length=16)
     device: str = Field(max_length=255)
     sender: str = Field(max_length=255)
     job: str | None = Field(default=None, max_length=255)

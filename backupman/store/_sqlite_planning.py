@@ -10,11 +10,21 @@ from typing import Any
 
 from sqlalchemy import Connection, Index
 
-from backupman.records import Backup
+from backupman.records import Backup, Notification
 
 _ROWS = 1_000_000
 _SPOOLED_ROWS = 100
-_DISTINCT = {"kind": 10, "status": 100, "job": 200, "database": 100, "source": 500, "label": 1000}
+_DISTINCT = {
+    "kind": 10,
+    "status": 100,
+    "job": 200,
+    "database": 100,
+    "source": 500,
+    "label": 1000,
+    "severity": 4,
+    "type": 100,
+    "device": 200,
+}
 """Into how many values a column divides the records; one that is not named has another in nearly every record.
 
 Nearly all are finished backups of our own, but nobody looks for these by their status or kind alone.
@@ -22,9 +32,9 @@ Nearly all are finished backups of our own, but nobody looks for these by their 
 
 
 def plan_by_fixed_figures(connection: Connection) -> None:
-    """Write the figures of every index of backups, and let this connection use them too."""
-    table: Any = Backup
-    rows = [(table.__tablename__, index.name, _figures(index)) for index in table.__table__.indexes]
+    """Write the figures of every index of backups and of notifications, and let this connection use them too."""
+    tables: list[Any] = [Backup, Notification]
+    rows = [(each.__tablename__, index.name, _figures(index)) for each in tables for index in each.__table__.indexes]
     connection.exec_driver_sql("ANALYZE sqlite_master")  # makes the table of the figures
     connection.exec_driver_sql("DELETE FROM sqlite_stat1")
     connection.exec_driver_sql("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, ?, ?)", rows)

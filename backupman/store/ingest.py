@@ -105,7 +105,7 @@ class Ingest:
 
         def report(session: Session) -> None:
             payload = NotificationReport(
-                **record.model_dump(exclude={"created_at"}),
+                **record.model_dump(exclude={"created_at", "kind"}),
                 label=f"{record.device}: {record.type} ({record.severity})",
                 instance=recipient.instance,
             )

@@ -18,6 +18,7 @@ from backupman.errors import NotFoundError
 from backupman.events import BackupExtended, EventKind
 from backupman.records import Backup, Delivery, DeliveryAttempt, DeliveryState, Event, now
 from backupman.store._ids import begins
+from backupman.store.alarms import notifications
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 
@@ -59,10 +60,10 @@ def owe(session: Session, backup: Backup, announcements: Sequence[Announcement])
 
 
 def owe_event(session: Session, event: Event, endpoints: Sequence[str]) -> None:
-    """Write an event and its deliveries into the session's transaction."""
+    """Write an event, its deliveries, and the notification that an alarm is, into the session's transaction."""
     session.add(event)
     session.flush()
-    session.add_all(_delivery(event, endpoint) for endpoint in endpoints)
+    session.add_all([*notifications(event), *(_delivery(event, endpoint) for endpoint in endpoints)])
 
 
 def _delivery(event: Event, endpoint: str) -> Delivery:
@@ -88,8 +89,7 @@ class Outbox:
     ) -> Sequence[Delivery]:
         """Up to `limit` due deliveries, the head of each (endpoint, lane), ours alone until the lease ends.
 
-        None of the endpoints to leave out. Of the `only` one those that were tried least go first, so that a message
-        that nobody takes does not stand before all others.
+        None of those `without`. Of the `only` one those tried least go first: what nobody takes holds up nothing else.
         """
         time = at or now()
         with self._sessions() as session:

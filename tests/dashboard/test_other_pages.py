@@ -7,6 +7,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from backupman.events import EventKind
 from backupman.records import DeliveryState, Status, now
 from backupman.store.ingest import Noted, Recipient
 from backupman.store.outbox import Attempt
@@ -17,6 +18,7 @@ from tests.e2e.world import wait_for
 from tests.servers.receiver import Receiver
 
 HOOK = "webhook/Operations"
+FAILURE = EventKind.BACKUP_FAILURE
 Post = Callable[..., httpx.Response]
 
 
@@ -144,6 +146,27 @@ def test_notifications_are_filtered(served: Served, root: httpx.Client) -> None:
         page = root.get(f"/notifications?{asked}").text
         assert set(re.findall(r"<strong><bdi>(\w+)", page)) == found
     assert root.get("/notifications?before=x").status_code == 422
+
+
+def test_notifications_are_ingested_and_own(served: Served, root: httpx.Client) -> None:
+    told = Noted("nas", now() - timedelta(minutes=1), "critical", "raid", None, "look at the raid")
+    served.store.ingest.notification(told, Recipient(INSTANCE))
+    past(served.store, "app", now(), status=Status.FAILED, error="app: the server is gone", kind_told=FAILURE)
+    types = re.compile(r"<strong><bdi>(\w+)")
+    page = root.get("/notifications").text
+    assert types.findall(page) == [FAILURE, "raid"]
+    assert "app: the server is gone" in text_of(page)
+    for asked, found in (
+        (f"device={INSTANCE}", [FAILURE]),
+        ("device=nas", ["raid"]),
+        ("severity=error", [FAILURE]),
+        (f"type={FAILURE}", [FAILURE]),
+        ("severity=info", []),
+    ):
+        assert types.findall(root.get(f"/notifications?{asked}").text) == found
+    (event,) = served.store.outbox.events(kind=FAILURE)
+    assert f'href="/events/{event.id}"' in page
+    assert FAILURE in root.get(f"/events/{event.id}").text
 
 
 def test_notifications_have_pages(served: Served, root: httpx.Client) -> None:

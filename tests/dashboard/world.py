@@ -72,6 +72,7 @@ def past(
     verified: bool = False,
     proved: bool = False,
     endpoints: tuple[str, ...] = (),
+    kind_told: EventKind = EventKind.BACKUP_REPORT,
     **fields: Any,
 ) -> Backup:
     """A backup that has ended at some time, with its copies, its events and what is owed for them."""
@@ -122,7 +123,7 @@ def past(
         drive_files=files,
         **fields,
     )
-    return store.backups.begin(backup, [Announcement(EventKind.BACKUP_REPORT, endpoints)])
+    return store.backups.begin(backup, [Announcement(kind_told, endpoints)])
 
 
 def two_months(store: Store) -> None:
@@ -148,6 +149,7 @@ def two_months(store: Store) -> None:
                 verified=night % 7 == 2 and source != "wiki",
                 proved=night == 5 and source in ("shop", "blog", "analytics"),
                 endpoints=told,
+                kind_told=EventKind.BACKUP_FAILURE if bad else EventKind.BACKUP_REPORT,
             )
             if any(file.proved_at for file in made.drive_files):
                 drill(store, made, at + timedelta(hours=3), 12.0 + size / 2**27)

@@ -89,3 +89,33 @@ def test_what_a_drive_holds_is_what_is_finished(store: Store) -> None:
         "disk": {f"{START:%Y-%m-%d}": 5},
         "cloud": {f"{START:%Y-%m-%d}": 0},
     }
+
+
+def test_alarms_of_ours_stand_among_what_others_told(store: Store) -> None:
+    lacking = a_backup(warnings=["disk: no room"])
+    lacking.drive_files[0].status = Status.FAILED
+    failed = a_backup(error="shop: the server is gone")
+    for kind, backup in (
+        (EventKind.BACKUP_FAILURE, failed),
+        (EventKind.BACKUP_SUCCESS, lacking),
+        (EventKind.BACKUP_SUCCESS, a_backup()),
+        (EventKind.BACKUP_REPORT, a_backup()),
+    ):
+        store.backups.begin(backup, [Announcement(kind, [])])
+    for kind, payload in (
+        (EventKind.BACKUP_LATE, {"Label": "Nightly", "Source": "nas", "Sender": "cron", "Reason": "Nightly is late"}),
+        (EventKind.PRUNE_REPORT, {"Label": "shop", "Failed": 0, "Reason": "kept 3"}),
+        (EventKind.PRUNE_REPORT, {"Label": "shop", "Failed": 1, "Reason": "kept 3, one failed"}),
+    ):
+        store.outbox.announce(kind, "Nightly", "host1", payload, [])
+    store.ingest.notification(Noted("nas", START, "critical", "raid"), Recipient("host1"))
+    found = store.listings.notifications({}, None, 10)
+    assert [(each.kind, each.severity, each.type, each.device, each.message) for each in found] == [
+        ("own", "warning", "prune_report", "host1", "kept 3, one failed"),
+        ("own", "error", "backup_late", "nas", "Nightly is late"),
+        ("own", "warning", "backup_success", "host1", "disk: no room"),
+        ("own", "error", "backup_failure", "host1", "shop: the server is gone"),
+        ("ingested", "critical", "raid", "nas", None),
+    ]
+    assert {each.type for each in store.listings.notifications({"device": "nas"}, None, 10)} == {"backup_late", "raid"}
+    assert store.outbox.event(found[0].id).kind == "prune_report"
