@@ -7,6 +7,7 @@ import shutil
 import signal
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,19 +66,25 @@ class Restored:
         with self._growing() as fd:
             self._copy(dump, fd)
             with self._explained():
-                self._must_be_whole()
+                self._must_be_whole(fd)
                 warnings = self._like_the_old(fd) if self.place.exists() else []
                 os.fsync(fd)
                 self._give_name(fd)
         return warnings
 
     def _copy(self, dump: BinaryIO, fd: int) -> None:
-        """What reading raises is not about this place, and stays as it is."""
-        while chunk := dump.read(_CHUNK):
+        """Write a chunk while the next is read and unpacked.
+
+        What reading raises is not about this place, and stays as it is.
+        """
+        with ThreadPoolExecutor(1, "writing") as beside:
+            writing = beside.submit(_write, fd, b"")
+            while chunk := dump.read(_CHUNK):
+                with self._explained():
+                    writing.result()
+                writing = beside.submit(_write, fd, chunk)
             with self._explained():
-                view = memoryview(chunk)
-                while view:
-                    view = view[os.write(fd, view) :]
+                writing.result()
 
     def _must_be_free(self) -> None:
         if not os.path.lexists(self.place):
@@ -119,11 +126,15 @@ class Restored:
         finally:
             os.close(fd)
 
-    def _must_be_whole(self) -> None:
-        try:
-            fault = fault_in(self.part, self.check)
-        except sqlite3.Error as error:
-            fault = str(error)
+    def _must_be_whole(self, fd: int) -> None:
+        """Look through all of it, while it goes to the disk."""
+        with ThreadPoolExecutor(1, "flushing") as beside:
+            flushing = beside.submit(os.fsync, fd)
+            try:
+                fault = fault_in(self.part, self.check)
+            except sqlite3.Error as error:
+                fault = str(error)
+            flushing.result()
         if fault:
             raise NotWhole(f"{self.label}: the dump is no whole SQLite database: {fault}", permanent=True)
 
@@ -200,6 +211,12 @@ class Restored:
 
     def _refusal(self, why: str) -> RestoreError:
         return RestoreError(f"{self.label}: {why}", permanent=True)
+
+
+def _write(fd: int, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def removed(place: Path) -> None:
