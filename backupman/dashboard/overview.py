@@ -1,11 +1,12 @@
 """The first page: one true sentence, what is under way, and a line for everything that is backed up."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from backupman.api.keys import Served
+from backupman.daemon import Daemon
 from backupman.dashboard.doors import PageRoute, Reader
 from backupman.dashboard.figures import strip, trend
 from backupman.dashboard.pages import render
@@ -32,10 +33,17 @@ def overview(
         visit,
         sentence=sentence(found, now()),
         groups=groups(shown, daemon.app.config.instance),
-        running=daemon.live.running(),
+        running=_running(daemon),  # behind the lines: what has just ended is on neither rather than on both
         strip=strip,
         trend=trend,
         page=page,
         pages=-(-len(found) // SHOWN),
         sources=len(daemon.app.config.data_sources),
     )
+
+
+def _running(daemon: Daemon) -> list[dict[str, Any]]:
+    """What is under way, without what is settled on record a moment before its end is told."""
+    running = daemon.live.running()
+    pending = {backup.id for backup in daemon.app.store.backups.pending(daemon.app.config.instance)} if running else ()
+    return [now for now in running if now["Id"] in pending]

@@ -1,6 +1,7 @@
 """Every backup is found: by filters that stand in the address, by a search, and page by page."""
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 
 import httpx
@@ -14,17 +15,19 @@ from tests.dashboard.world import INSTANCE, configuration, past
 DAY = timedelta(days=1)
 
 
-@pytest.fixture
-def full(configured: Served) -> httpx.Client:
-    """Somebody who looks at the backups of three sources and another machine."""
-    configured.config = configuration(configured.folder, "http://127.0.0.1:9", "orders", "orders-old", "shop")
-    store = configured.start().store
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """Somebody who looks at the backups of three sources and another machine, which nobody changes."""
+    served = Served(tmp_path_factory.mktemp("history"))
+    served.config = configuration(served.folder, "http://127.0.0.1:9", "orders", "orders-old", "shop")
+    store = served.start().store
     past(store, "orders", now(), status=Status.FAILED, error="orders: no")
     past(store, "orders", now() - DAY * 2)
     past(store, "orders-old", now() - DAY * 20)
     past(store, "shop", now() - DAY * 40)
     store.ingest.backup(Reported("web-1", "rsync", now() - DAY, "success", "fine"), Recipient(INSTANCE))
-    return configured.visitor()
+    yield served.visitor()
+    served.stop()
 
 
 def labels(page: httpx.Response) -> list[str]:

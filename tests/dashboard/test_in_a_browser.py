@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, Route, expect
 
 from backupman.engine.runner import Order
+from backupman.errors import NotFoundError
 from backupman.records import Status, now
 from tests.dashboard.conftest import Served
 from tests.dashboard.world import KEYS, configuration, pages, past
@@ -136,6 +137,28 @@ def test_what_ends_before_the_stream_begins_is_seen_to_have_ended(page: Page, se
     held[0].continue_()
     expect(page.locator("header.title .state")).to_have_text("Finished")
     expect(page.locator(f'[data-id="{backup_id}"]')).to_have_count(0)
+
+
+def test_a_backup_is_deleted_by_typing_its_id_and_by_nothing_else(page: Page, served: Served) -> None:
+    app = served.daemon.app
+    (backup_id,) = app.executor.start(app.plans, ["app"], Order(trigger="test"), wait=True).ids(60)
+    wait_for(lambda: served.store.backups.get(backup_id).status == Status.FINISHED, 60)
+    copies = [Path(file.path or "") for file in served.store.backups.get(backup_id).drive_files]
+    page.goto(f"{served.url}/backups/{backup_id}")
+    field = page.get_by_label(f"Type {backup_id[:8]} to delete it")
+    for wrong in ("delete", f"{backup_id[:7]}!"):
+        field.fill(wrong)
+        page.get_by_role("button", name="Delete").click()
+        expect(field).to_be_focused()  # where the browser says what is wanted
+        assert field.evaluate("field => field.validationMessage")
+    assert [copy.exists() for copy in copies] == [True, True]
+    field.fill(backup_id[:8])
+    field.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("The backup was deleted")
+    expect(page.get_by_role("heading", level=1)).to_have_text("History")
+    assert [copy.exists() for copy in copies] == [False, False]
+    with pytest.raises(NotFoundError):
+        served.store.backups.get(backup_id)
 
 
 def test_the_history_is_filtered_and_paged(page: Page, served: Served) -> None:

@@ -190,6 +190,14 @@ def test_a_line_tells_what_is_known(configured: Served) -> None:
     assert "read back" in text
 
 
+def test_what_is_settled_on_record_is_not_under_way(served: Served, root: httpx.Client) -> None:
+    for status, shown in ((Status.FAILED, False), (Status.FINISHED, False), (Status.PENDING, True)):
+        made = past(served.store, "app", now(), status=status)
+        served.daemon.live.began(made)  # its end is told a moment after it was recorded
+        assert (f'data-id="{made.id}"' in root.get("/").text) == shown
+        served.daemon.live.ended(made)
+
+
 def test_an_unread_key_sees_nothing_that_it_may_not_do(served: Served) -> None:
     page = served.visitor("read").get("/").text
     assert "Config" not in page

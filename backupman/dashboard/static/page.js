@@ -92,15 +92,35 @@
     for (const label of Object.keys(now.Drives)) drive(card, label, now);
   };
 
-  // Fetches the page anew: what changes with every backup is replaced, the rest stays as the reader left it.
+  // What the reader has done with a part of the page is no change of it: what was typed, chosen, opened or focused.
+  const plain = (part) => {
+    const copy = part.cloneNode(true);
+    for (const each of all("time", copy)) each.textContent = "";
+    for (const each of all("details[open]", copy)) each.open = false;
+    return copy;
+  };
+  const place = (each) => [each.localName, each.closest("form")?.action, each.name, each.id, each.href].join(" ");
+  const exchange = (part, next) => {
+    if (plain(part).isEqualNode(plain(next))) return;
+    if (part.querySelector(":active")) return void setTimeout(fresh, 500); // a click is under way
+    const twin = (each) => all(each.localName, next).find((other) => place(other) === place(each));
+    for (const field of all("input:not([type=hidden]), select", part)) if (twin(field)) twin(field).value = field.value;
+    all("details", part).forEach((each, at) => { if (each.open && all("details", next)[at]) all("details", next)[at].open = true; });
+    const focused = part.contains(document.activeElement) ? document.activeElement : null;
+    const [heir, from, to] = [focused && twin(focused), focused?.selectionStart, focused?.selectionEnd];
+    part.replaceWith(next);
+    heir?.focus({ preventScroll: true });
+    if (Number.isInteger(from)) heir?.setSelectionRange(from, to);
+  };
+
+  // Fetches the page anew: what has changed is replaced, the rest stays as the reader left it.
   const renew = async () => {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (!answer.ok || answer.redirected) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of all("[data-fresh]")) {
       const next = page.querySelector(`[data-fresh="${part.dataset.fresh}"]`);
-      const typing = part.contains(document.activeElement) && document.activeElement.matches("input, select");
-      if (next && !typing) part.replaceWith(next);
+      if (next) exchange(part, next);
     }
     const running = all("[data-live-list] [data-id]", page);
     const ids = (cards) => new Set(cards.map((card) => card.dataset.id));
