@@ -1,5 +1,6 @@
 """The pages about the config, hooks and events say what the code says."""
 
+import re
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 
 from backupman.engine.hooks import PLACEHOLDERS
 from backupman.events import BackupExtended, DriveFileExtended
-from tests.pages import ROOT, Page
+from tests.pages import ROOT, Page, pages
 
 EVENTS, HOOKS = Page(ROOT / "docs/events.md"), Page(ROOT / "docs/hooks.md")
 
@@ -33,3 +34,13 @@ def test_every_event_of_a_backup_is_explained(kind: str) -> None:
 def test_every_placeholder_is_explained(name: str) -> None:
     assert f"| `{{{name}}}` |" in HOOKS.text
     assert f"`BACKUPMAN_{name.upper()}`" in HOOKS.text
+
+
+def test_every_key_has_its_type_and_an_example() -> None:
+    """The tables say it of all of them: a key that the example config lacks, or whose type has no name, stands out."""
+    tables = [
+        found for page in pages() for found in re.findall(r"<!-- table: \w+ -->\n(.*?)<!-- end -->", page.text, re.S)
+    ]
+    rows = [[cell.strip() for cell in line.split(" | ")] for text in tables for line in text.splitlines()[2:]]
+    assert len(rows) > 300
+    assert [row[0] for row in rows if len(row) != 5 or not row[1] or not row[3]] == []
