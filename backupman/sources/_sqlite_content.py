@@ -4,7 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -67,20 +67,30 @@ def _is_wal(path: Path) -> bool:
         return False
 
 
-def within(database: sqlite3.Connection, seconds: float | None, ask: Callable[[], T]) -> T:
-    """What `ask` finds, in a thread of its own: so a signal and the time limit end a query, which SQLite would not.
+@contextmanager
+def beside(database: sqlite3.Connection, ask: Callable[[], T]) -> Iterator["Future[T]"]:
+    """What `ask` finds, in a thread of its own while the `with` lasts; a query that is still under way is ended then.
 
-    Raises:
-        TimeoutError: it took longer than `seconds`.
+    So a signal and a time limit end a query, which SQLite's own wait would not let them.
     """
     with ThreadPoolExecutor(1, "sqlite") as pool:
         asked = pool.submit(ask)
         try:
-            return asked.result(seconds)
+            yield asked
         finally:
             while not asked.done():  # the query may not have begun yet, and would not be ended then
                 database.interrupt()
                 wait([asked], _LOOK_AGAIN)
+
+
+def within(database: sqlite3.Connection, seconds: float | None, ask: Callable[[], T]) -> T:
+    """What `ask` finds in so many seconds.
+
+    Raises:
+        TimeoutError: it took longer than `seconds`.
+    """
+    with beside(database, ask) as asked:
+        return asked.result(seconds)
 
 
 def fault_in(path: Path, check: Check) -> str:
@@ -90,13 +100,18 @@ def fault_in(path: Path, check: Check) -> str:
         sqlite3.Error: it is no database, or so damaged that it cannot be checked.
     """
     with opened(path, alone=True) as database:
-        [[pages, size]] = database.execute("SELECT * FROM pragma_page_count, pragma_page_size").fetchall()
-        if not pages:
-            return "it is empty"
-        if pages * size != (found := path.stat().st_size):
-            return f"it has {found} of {pages * size} bytes"
-        [[said]] = within(database, None, lambda: database.execute(f"PRAGMA {check}(1)").fetchall())
-        return "" if said == "ok" else str(said)
+        return within(database, None, lambda: fault_of(database, path, check))
+
+
+def fault_of(database: sqlite3.Connection, path: Path, check: Check) -> str:
+    """The same of a copy that is opened already; nobody can end it but `beside` and `within`."""
+    [[pages, size]] = database.execute("SELECT * FROM pragma_page_count, pragma_page_size").fetchall()
+    if not pages:
+        return "it is empty"
+    if pages * size != (found := path.stat().st_size):
+        return f"it has {found} of {pages * size} bytes"
+    [[said]] = database.execute(f"PRAGMA {check}(1)").fetchall()
+    return "" if said == "ok" else str(said)
 
 
 def rows_of(database: sqlite3.Connection, counting: Counting, seconds: float | None) -> list[TableRows]:

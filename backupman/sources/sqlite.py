@@ -1,4 +1,4 @@
-"""SQLite: a file that others go on writing, copied by the online backup API, checked, and then streamed."""
+"""SQLite: a file that others go on writing, copied by the online backup API, and looked through while it streams."""
 
 import os
 import shutil
@@ -17,7 +17,16 @@ from backupman.errors import DumpError, RestoreError, SourceError
 from backupman.manifest import Manifest, TableRows
 from backupman.registry import Duration
 from backupman.sources import Dump, Origin, Source, Target
-from backupman.sources._sqlite_content import WRITES, Check, answer, fault_in, oldest_reader, opened, rows_of
+from backupman.sources._sqlite_content import (
+    WRITES,
+    Check,
+    answer,
+    beside,
+    fault_of,
+    oldest_reader,
+    opened,
+    rows_of,
+)
 from backupman.sources._sqlite_restore import NotWhole, Restored, removed
 
 _STEP_BYTES = 2**25
@@ -91,11 +100,16 @@ class Sqlite(Source):
         copy = folder / "copy.sqlite"
         with self._explained(folder):
             facts = self._copy_to(copy)
-            self._must_be_whole(copy)
-            manifest, empty = self._noted(copy, facts)
-        warnings = [f"{self.label}: {self.db_path} holds no tables"] if empty else []
-        with copy.open("rb", buffering=0) as stream:
-            yield Dump(stream, warnings, manifest.facts, manifest)
+        with (
+            copy.open("rb", buffering=0) as stream,
+            opened(copy, alone=True) as file,
+            beside(file, lambda: self._looked_through(file, copy, facts)) as looking,
+        ):
+            dump = Dump(stream)
+            yield dump
+            with self._explained(folder):
+                dump.manifest, dump.warnings = looking.result()
+        dump.facts = dump.manifest.facts
 
     def accept(self, database: str, dump: Dump) -> None:
         super().accept(database, dump)
@@ -230,22 +244,19 @@ class Sqlite(Source):
             )
         os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
-    def _must_be_whole(self, copy: Path) -> None:
-        if found := fault_in(copy, "quick_check"):
+    def _looked_through(
+        self, file: sqlite3.Connection, copy: Path, facts: dict[str, str]
+    ) -> tuple[Manifest, list[str]]:
+        """What is known of the copy, which is whole, and what is worth a word."""
+        if found := fault_of(file, copy, "quick_check"):
             raise DumpError(
                 f"{self.label}: {_meaning('SQLITE_CORRUPT', path=self.db_path, said=found)}", permanent=True
             )
-
-    def _noted(self, copy: Path, facts: dict[str, str]) -> tuple[Manifest, bool]:
-        """What is known of the copy, and whether there is nothing in it."""
-        with opened(copy, alone=True) as database:
-            facts = facts | {name: _pragma(database, name) for name in ("encoding", "user_version")}
-            tables = rows_of(database, self.manifest.rows, self.manifest.timeout.total_seconds())
-            [[objects]] = database.execute("SELECT count(*) FROM sqlite_master")
-            manifest = Manifest(
-                provider=self.provider, facts=facts, restorable_by=oldest_reader(database), tables=tables
-            )
-        return manifest, not objects
+        facts = facts | {name: _pragma(file, name) for name in ("encoding", "user_version")}
+        tables = rows_of(file, self.manifest.rows, self.manifest.timeout.total_seconds())
+        [[objects]] = file.execute("SELECT count(*) FROM sqlite_master")
+        manifest = Manifest(provider=self.provider, facts=facts, restorable_by=oldest_reader(file), tables=tables)
+        return manifest, [] if objects else [f"{self.label}: {self.db_path} holds no tables"]
 
     @contextmanager
     def _explained(self, folder: Path) -> Iterator[None]:
