@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from backupman.records import Backup, Kind
 from backupman.store import Store
 from backupman.store.backups import BackupFilter
-from tests.store.conftest import START, a_backup, ids, statements
+from tests.store.conftest import START, a_backup, ids, server_address, sqlite_address, statements
 
 COUNT = 5_000
 
@@ -24,10 +24,17 @@ MIDDLE = BackupFilter(after=(START + timedelta(seconds=COUNT // 2), id_of(COUNT 
 SPOOLED = COUNT // 2
 
 
-@pytest.fixture
-def full(shared_address: str) -> Iterator[Store]:
-    """A store with backups of ten sources, one of them spooled; servers know how its values are spread."""
-    store = Store.open(shared_address)
+@pytest.fixture(scope="module", params=["sqlite", "postgres", "mariadb"])
+def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store with backups of ten sources, one of them spooled; servers know how its values are spread.
+
+    Its tests only ask, and share it.
+    """
+    if request.param == "sqlite":
+        address = sqlite_address(tmp_path_factory.mktemp("full") / "records.db")
+    else:
+        address = server_address(request, request.param, request.getfixturevalue(request.param).create_database())
+    store = Store.open(address)
     rows = [a_row(n) for n in range(COUNT)]
     with store._engine.begin() as connection:
         connection.execute(insert(Backup), rows)
