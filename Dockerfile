@@ -13,6 +13,7 @@ RUN pip wheel --no-cache-dir --require-hashes --requirement requirements.lock --
 # From here on nothing is fetched: what is not pinned in the lock is not found.
 COPY pyproject.toml README.md LICENSE ./
 COPY backupman ./backupman
+COPY systemd ./systemd
 # hadolint ignore=DL3013
 RUN pip wheel --no-cache-dir --no-index --find-links /wheels --no-deps --wheel-dir /wheels . \
     && python -m venv --without-pip /opt/backupman \

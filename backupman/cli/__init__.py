@@ -21,6 +21,7 @@ from backupman.cli import (
     events,
     health,
     init,
+    install_service,
     key_check,
     keys,
     notify,
@@ -107,6 +108,7 @@ _COMMANDS: _Commands = {
     "health": health.health,
     "doctor": doctor.doctor,
     "init": init.init,
+    "install-service": install_service.install_service,
     "auth-google": auth_google,
     "version": version,
 }

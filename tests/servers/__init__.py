@@ -21,6 +21,7 @@ SERVICES = frozenset(
         "zstd",
         "gzip",
         "sqlite3",
+        "systemd-analyze",
         "webhook",
         "borgmatic",
         "ntfy",
