@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from backupman.records import Status
 from backupman.store.statistics import Past
@@ -11,7 +12,6 @@ RUNS = 60
 STEP = 4
 HEIGHT = 22
 _SHAPES = {
-    "ok": "M{x} 2V20",  # a whole bar
     "warn": "M{x} 11V20M{x} 2V7",  # a bar with a gap
     "bad": "M{x} 14V20M{x} 8V9",  # a stub with a dot above
     "pending": "M{left} 20V11H{right}V20Z",  # an empty box
@@ -49,14 +49,19 @@ def outcome(past: Past) -> str:
 
 def strip(runs: Sequence[Past]) -> Strip:
     """The picture of runs that are given the newest first."""
-    paths: dict[str, list[str]] = {}
+    paths: dict[str, str] = {}
     kinds = [outcome(past) for past in runs[:RUNS]]
-    for place, kind in enumerate(kinds):
-        x = (RUNS - place) * STEP - STEP // 2
-        paths.setdefault(kind, []).append(_SHAPES[kind].format(x=x, left=x - 1, right=x + 1))
-    empty = "".join(f"M{place * STEP + STEP // 2} 20v0" for place in range(RUNS - len(kinds)))
-    drawn = {kind: "".join(parts) for kind, parts in paths.items()}
-    return Strip(drawn | ({"none": empty} if empty else {}), _told(kinds))
+    begin = (RUNS - len(kinds)) * STEP
+    if begin:
+        paths["none"] = f"M2 20H{begin}"  # dots, as the stylesheet dashes it
+    for kind, alike in groupby(enumerate(reversed(kinds)), key=lambda each: each[1]):
+        places = [begin + place * STEP for place, _ in alike]
+        if kind == "ok":  # whole bars, as the stylesheet dashes one broad line
+            drawn = f"M{places[0] + 0.8:g} 11h{len(places) * STEP - 1.6:g}"
+        else:
+            drawn = "".join(_SHAPES[kind].format(x=x + 2, left=x + 1, right=x + 3) for x in places)
+        paths[kind] = paths.get(kind, "") + drawn
+    return Strip(paths, _told(kinds))
 
 
 def trend(runs: Sequence[Past]) -> Trend | None:

@@ -1,5 +1,6 @@
 """How pages are made: templates, the words and pictures in them, and the headers that keep everything else out."""
 
+import gzip
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
@@ -93,11 +94,17 @@ def within(following: str) -> str:
 
 @static.get("/static/{name}")
 def asset(request: Request, name: str) -> Response:
-    """A file of ours; its address holds its hash, so that a browser asks for it once."""
+    """A file of ours, packed if that is understood; its address holds its hash, so that a browser asks for it once.
+
+    Pages are not packed: they hold tokens beside what strangers wrote, and their sizes would tell of the tokens.
+    """
     if name not in _assets() or not daemon_of(request).app.config.http.dashboard:
         raise HTTPException(404, "there is no such file")
     content, _ = _assets()[name]
-    return Response(content, 200, {"Cache-Control": _FOR_GOOD, **_HEADERS}, _TYPES[name.rpartition(".")[2]])
+    headers = {"Cache-Control": _FOR_GOOD, "Vary": "Accept-Encoding", **_HEADERS}
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        content, headers["Content-Encoding"] = gzip.compress(content, mtime=0), "gzip"
+    return Response(content, 200, headers, _TYPES[name.rpartition(".")[2]])
 
 
 @cache

@@ -24,7 +24,7 @@ class Event(SQLModel, table=True):
     """A frozen fact; `seq` gives the order, `id` is the same over all deliveries."""
 
     __tablename__ = "backupman_events"
-    __table_args__ = (Index("ix_backupman_events_time", "time"),)
+    __table_args__ = (Index("ix_backupman_events_time", "time"), Index("ix_backupman_events_kind", "kind", "seq"))
 
     seq: int | None = Field(default=None, primary_key=True)
     id: str = Field(default_factory=new_id, max_length=36, unique=True)
@@ -43,6 +43,8 @@ class Delivery(SQLModel, table=True):
     __table_args__ = (
         Index("ix_backupman_deliveries_state", "state", "id"),
         Index("ix_backupman_deliveries_lane", "endpoint", "lane", "state", "id"),
+        Index("ix_backupman_deliveries_endpoint", "endpoint", "id"),
+        Index("ix_backupman_deliveries_to", "endpoint", "state", "id"),
     )
 
     id: int | None = Field(default=None, primary_key=True)

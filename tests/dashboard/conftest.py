@@ -16,6 +16,7 @@ from backupman.daemon import Daemon
 from backupman.dashboard import add_dashboard
 from backupman.store import Store
 from tests.dashboard.world import KEYS, configuration
+from tests.e2e.world import wait_for
 
 
 class Served:
@@ -61,7 +62,7 @@ class Served:
 
     def visitor(self, key: str | None = "root", below: str = "", **options: Any) -> httpx.Client:
         """Somebody who is signed in by the key of that name, or nobody; `below` is the path of a proxy."""
-        client = httpx.Client(base_url=self.url, timeout=30, trust_env=False, **options)
+        client = httpx.Client(base_url=self.url, timeout=90, trust_env=False, **options)
         self._clients.append(client)
         if key:
             answer = client.post(
@@ -69,6 +70,10 @@ class Served:
             )
             assert answer.status_code == 303, answer.text
         return client
+
+    def idle(self) -> None:
+        """Wait until nothing is worked on: a backup is settled before its source is free again."""
+        wait_for(lambda: not self.daemon.app.executor.busy)
 
     def stop(self) -> None:
         """End everything."""

@@ -113,7 +113,7 @@ def test_a_failed_one_says_why_and_can_be_retried(served: Served, root: httpx.Cl
     assert "app: the disk was full: make room" in text_of(root.get(f"/backups/{failed.id}").text)
     answer = post(f"/backups/{failed.id}/retry")
     assert answer.status_code == 303
-    wait_for(lambda: not served.daemon.app.executor.busy)
+    served.idle()
     page = root.get(answer.headers["Location"])
     assert page.status_code == 200
     assert "The retry was started." in page.text

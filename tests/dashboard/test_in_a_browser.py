@@ -119,6 +119,7 @@ def test_a_running_backup_is_cancelled_and_then_retried(page: Page, served: Serv
     trouble = page.get_by_role("region", name="What went wrong")
     expect(trouble).to_contain_text("cancelled by")
     gate.touch()
+    served.idle()
     page.get_by_role("button", name="Retry").click()
     expect(page.get_by_role("status")).to_contain_text("The retry was started.")
     expect(page.locator("header.title .state")).to_have_text("Finished")
@@ -142,7 +143,7 @@ def test_what_ends_before_the_stream_begins_is_seen_to_have_ended(page: Page, se
 def test_a_backup_is_deleted_by_typing_its_id_and_by_nothing_else(page: Page, served: Served) -> None:
     app = served.daemon.app
     (backup_id,) = app.executor.start(app.plans, ["app"], Order(trigger="test"), wait=True).ids(60)
-    wait_for(lambda: served.store.backups.get(backup_id).status == Status.FINISHED, 60)
+    served.idle()
     copies = [Path(file.path or "") for file in served.store.backups.get(backup_id).drive_files]
     page.goto(f"{served.url}/backups/{backup_id}")
     field = page.get_by_label(f"Type {backup_id[:8]} to delete it")

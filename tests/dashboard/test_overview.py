@@ -208,8 +208,10 @@ def test_the_bar_of_runs_tells_by_shape_as_well() -> None:
     runs = [run("finished"), run("failed"), run("pending"), run("finished", warning=True), run("finished")]
     found = strip(runs)
     assert set(found.paths) == {"ok", "bad", "pending", "warn", "none"}
-    heights = {kind: re.findall(r"\d+[VHv]\d+", path)[-3:] for kind, path in found.paths.items()}
+    heights = {kind: re.findall(r"\d+[VHh]\d+", path)[-3:] for kind, path in found.paths.items()}
     assert len({tuple(shape) for shape in heights.values()}) == 5
+    assert found.paths["ok"] == "M220.8 11h2.4M236.8 11h2.4"
+    assert strip([run("finished")] * 60).paths == {"ok": "M0.8 11h238.4"}
     assert found.words == "the last 5 runs: 2 good, 1 with a warning, 1 failed, 1 under way"
     assert strip([]).words == "no run yet"
 

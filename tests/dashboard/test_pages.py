@@ -68,6 +68,9 @@ def test_the_files_are_kept_by_browsers_and_are_the_only_ones(served: Served, ro
     for file in set(files):
         answer = root.get(file)
         assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "public, max-age=31536000, immutable")
+        assert (answer.headers["Content-Encoding"], answer.headers["Vary"]) == ("gzip", "Accept-Encoding")
+        plain = root.get(file, headers={"Accept-Encoding": "identity"})
+        assert ("Content-Encoding" in plain.headers, plain.content) == (False, answer.content)
     for path in ("/static/nothing.css", "/static/..%2fpages.py", "/static/"):
         assert root.get(path).status_code == 404
 
@@ -84,9 +87,9 @@ def test_the_first_view_is_small(configured: Served) -> None:
     lines = [len(line) for line in first.text.split('<li class="row ')[1:]]
     assert (len(lines), "Page 1 of 2" in first.text) == (20, True)
     full = len(first.content) - sum(lines) + 20 * max(lines)  # as if every line had as many runs
-    files = sum(len(visitor.get(file).content) for file in set(re.findall(r'"(/static/[^"]+)"', first.text)))
-    assert full < FIRST_VIEW
-    assert files < FIRST_VIEW / 2  # they come once, and are kept
+    addresses = set(re.findall(r'"(/static/[^"]+)"', first.text))
+    files = sum(visitor.get(file).num_bytes_downloaded for file in addresses)
+    assert full + files < FIRST_VIEW
     assert len(re.findall(r'<li class="row ', visitor.get("/?page=2").text)) == 20
 
 

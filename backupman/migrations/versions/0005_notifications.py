@@ -1,4 +1,4 @@
-"""Our own alarms among the notifications, those of older events too, and an index for each way to search them."""
+"""Our own alarms among the notifications, those of older events too, and an index for each search in what was told."""
 
 from typing import Any
 
@@ -47,6 +47,9 @@ def upgrade() -> None:
     )
     for name in ("device", "type", "severity"):
         op.create_index(f"ix_backupman_notifications_{name}", "backupman_notifications", [name, "time", "id"])
+    op.create_index("ix_backupman_events_kind", "backupman_events", ["kind", "seq"])
+    op.create_index("ix_backupman_deliveries_endpoint", "backupman_deliveries", ["endpoint", "id"])
+    op.create_index("ix_backupman_deliveries_to", "backupman_deliveries", ["endpoint", "state", "id"])
     _tell_alarms(op.get_bind())
 
 
