@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from operator import eq, ge, gt, le, lt, ne
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -18,9 +18,6 @@ _BETWEEN = re.compile(r"between\s+(.+?)\s+and\s+(.+)", re.DOTALL | re.IGNORECASE
 _QUOTED = re.compile(r"(['\"])(.*)\1", re.DOTALL)
 _TRUTH = {"true": True, "t": True, "false": False, "f": False}
 _HELP = "write an operator (= != > >= < <=) and a value, for example '> 100', or 'between 1 and 5'"
-
-Level = Literal["checksum", "structure", "restore"]
-"""How far a copy is verified: its bytes, its structure, or by a drill."""
 
 Value = Decimal | datetime | bool | str | None
 

@@ -11,9 +11,10 @@ from backupman.api.bodies import body_of, document, parsed
 from backupman.api.documents import BackupId
 from backupman.api.errors import refusals
 from backupman.api.keys import KEYED, Operator, Reader, Served
-from backupman.drills import DrillReport, Level
+from backupman.drills import DrillReport
 from backupman.errors import BusyError, NotFoundError
 from backupman.events import Time, View
+from backupman.levels import Level
 from backupman.records import Kind, Status, Verification
 from backupman.registry import nearest
 

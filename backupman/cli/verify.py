@@ -8,8 +8,8 @@ import typer
 from backupman.cli.call import Call
 from backupman.cli.interrupts import interruptible
 from backupman.cli.options import Json, known
-from backupman.drills import Level
 from backupman.errors import ConfigError, ExitCode, Interrupted
+from backupman.levels import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

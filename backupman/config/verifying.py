@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from backupman.drills import Level
+from backupman.levels import Level
 from backupman.registry import Positive, Settings
 from backupman.schedule import check_cron
 

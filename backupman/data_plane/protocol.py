@@ -33,7 +33,8 @@ from backupman.data_plane.messages import (
     Uploaded,
     UploadFailed,
 )
-from backupman.drills import Assertion, Level
+from backupman.drills import Assertion
+from backupman.levels import Level
 from backupman.manifest import Manifest
 from backupman.retry import RetryPolicy
 from backupman.sources import Origin, Target

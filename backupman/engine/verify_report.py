@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from backupman.drills import DrillReport, Level
+from backupman.drills import DrillReport
 from backupman.events import Time, View
+from backupman.levels import Level
 from backupman.records import Backup, DriveFile
 from backupman.text import listed, size, span
 

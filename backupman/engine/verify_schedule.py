@@ -13,9 +13,9 @@ from random import SystemRandom
 from threading import Lock, Thread
 
 from backupman.config import JobPlan
-from backupman.drills import Level
 from backupman.engine.verifying import Verifier
 from backupman.errors import BackupmanError, BusyError, Interrupted
+from backupman.levels import Level
 from backupman.records import Backup, Run, RunState
 from backupman.store import Store
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from backupman.config import Config
 from backupman.data_plane.protocol import Copy, DriveTask, VerifyTask
-from backupman.drills import Freshness, Level
+from backupman.drills import Freshness
 from backupman.engine.restores import ending_of, origin_of
 from backupman.engine.spools import Spools
 from backupman.errors import BackupmanError
+from backupman.levels import Level
 from backupman.manifest import Manifest
 from backupman.records import Backup, DriveFile
 from backupman.sources import GLOBALS, Source

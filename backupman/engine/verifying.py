@@ -14,13 +14,14 @@ from backupman.config import Config, JobPlan, wanting
 from backupman.data_plane import DataPlane
 from backupman.data_plane.priority import Priority
 from backupman.data_plane.protocol import Drilled, Message, VerifyTask
-from backupman.drills import DrillReport, Level
+from backupman.drills import DrillReport
 from backupman.engine.drill_folders import DrillFolder, DrillFolders
 from backupman.engine.spools import Spools
 from backupman.engine.verify_report import Checked, Tally
 from backupman.engine.verify_tasks import VerifyTasks, environment
 from backupman.errors import BackupmanError, BusyError, Interrupted
 from backupman.events import EventKind
+from backupman.levels import Level
 from backupman.pipeline.encryption import identities_in
 from backupman.records import Backup, DriveFile, Status, Verification, now
 from backupman.store import Store
