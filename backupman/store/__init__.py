@@ -74,7 +74,7 @@ class Store:
                 file = sqlite_file(store._url)
                 if file:
                     _make_private(file)
-                migrate(store._engine, file and file.with_name(file.name + ".lock"))
+                migrate(store._engine, file)
         except BackupmanError:
             store.close()
             raise

@@ -14,24 +14,28 @@ from backupman.errors import StoreError
 from backupman.migrations import HEAD, VERSION_TABLE
 from backupman.store._sqlite_planning import plan_by_fixed_figures
 
+BEFORE_UPGRADE = ".before-upgrade"
+"""What the copy of a SQLite file's records is called, behind the file's name."""
 _SERVER_LOCKS = {
     "postgresql": ("SELECT true FROM pg_advisory_lock(7209316)", "SELECT pg_advisory_unlock(7209316)"),
     "mysql": ("SELECT GET_LOCK('backupman-migrations', 60)", "SELECT RELEASE_LOCK('backupman-migrations')"),
 }
 
 
-def migrate(engine: Engine, lock_file: Path | None) -> None:
-    """Make or upgrade the tables.
+def migrate(engine: Engine, sqlite: Path | None) -> None:
+    """Make or upgrade the tables. A SQLite file, which nobody else copies, is kept as it was before an upgrade.
 
     Raises:
         StoreError: the tables were made by a newer version, or another process holds the lock for too long.
     """
     # A new SQLite file is opened under the lock: two that switch it to its journal at once would collide.
-    with _file_lock(lock_file), engine.connect() as connection:
+    with _file_lock(sqlite and sqlite.with_name(sqlite.name + ".lock")), engine.connect() as connection:
         if _is_current(connection):
             return
         with _server_lock(connection):
             if not _is_current(connection):  # nobody else was first
+                if sqlite and _revision(connection):
+                    _keep(connection, sqlite)
                 _upgrade(connection)
 
 
@@ -62,6 +66,17 @@ def _is_current(connection: Connection) -> bool:
             "upgrade backupman"
         )
     return bool(revision == HEAD)
+
+
+def _keep(connection: Connection, file: Path) -> None:
+    """Copy the records beside the file, for a way back to the version that made them; an earlier copy goes."""
+    copy = file.with_name(file.name + ".part")
+    copy.unlink(missing_ok=True)
+    copy.touch(mode=0o600)
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101 - it is connected
+    driver.execute("VACUUM INTO ?", [str(copy)])
+    copy.replace(file.with_name(file.name + BEFORE_UPGRADE))
 
 
 def _upgrade(connection: Connection) -> None:
