@@ -22,6 +22,7 @@ from backupman.daemon import Daemon
 from backupman.records import Backup
 from tests.api._documented import learn, must_be_documented
 from tests.drives._proxy import Proxy, proxy
+from tests.e2e.world import wait_for
 from tests.servers.receiver import Receiver
 from tests.servers.s3 import S3
 
@@ -87,6 +88,10 @@ class Api:
 
         app = self.daemon.app
         return app.executor.run(app.plans, list(sources) or None, Order(), wait=True).backups
+
+    def idle(self) -> None:
+        """Wait until nothing is worked on: a backup is settled before its source is free again."""
+        wait_for(lambda: not self.daemon.app.executor.busy)
 
     def stop(self) -> None:
         while self.started:

@@ -13,7 +13,7 @@ def test_a_database_is_cancelled_while_another_of_its_source_is_dumped(configure
         for backup_id in reversed(ids):
             answer = client.post(f"/api/backups/{backup_id}/cancel")
             assert (answer.status_code, answer.json()) == (200, {"Message": "Backup cancelled", "Id": backup_id})
-        wait_for(lambda: not configured.daemon.app.executor.busy)
+        configured.idle()
         found = client.get("/api/backups").json()["Results"]
     assert {(backup["Label"], backup["Status"]) for backup in found} == {
         ("Shop/first", "failed"),
@@ -34,4 +34,4 @@ def test_what_has_ended_is_not_cancelled_while_its_hooks_go_on(configured: Api) 
         answer = client.post(f"/api/backups/{backup_id}/cancel")
         assert (answer.status_code, answer.json()) == (409, {"Error": "App: the backup is not under way here"})
         held.touch()
-        wait_for(lambda: not configured.daemon.app.executor.busy)
+        configured.idle()

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,6 @@ from backupman.config.http import Scope
 from backupman.records import Backup
 from tests.api.conftest import ROOT as KEY
 from tests.api.conftest import SLOW, Api
-from tests.e2e.world import wait_for
 from tests.pages import ROOT, Page
 
 PAGE = Page(ROOT / "docs/http-api.md")
@@ -129,7 +129,7 @@ def prepared(api: Api, route: str) -> str:
             (backup_id,) = client.post("/api/backups", json={"Source": "Slow"}).json()["Ids"]
             if route.endswith("/retry"):
                 client.post(f"/api/backups/{backup_id}/cancel")
-                wait_for(lambda: client.get(f"/api/backups/{backup_id}").json()["Status"] == "failed")
+                api.idle()
         return str(backup_id)
     backup = api.start().run()[0]
     if route.endswith("/verifications"):
@@ -150,13 +150,14 @@ def test_an_example_does_what_it_shows(configured: Api, tmp_path: Path, route: s
     folder = tmp_path / "example"
     folder.mkdir()
     env = {"URL": configured.url, "KEY": KEY, "ID": backup_id, "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    stream = ["timeout", "2"] if path.endswith("/stream") else []
-    done = subprocess.run(
-        [*stream, "sh", "-euc", example], env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=60
-    )
-    if stream:
-        assert done.stdout.startswith(": welcome\n\n")
+    argv = ["sh", "-euc", example]
+    if path.endswith("/stream"):  # which has no end
+        with subprocess.Popen(argv, env=env, cwd=folder, stdout=subprocess.PIPE, start_new_session=True) as reader:
+            assert reader.stdout is not None
+            assert [reader.stdout.readline() for _ in range(2)] == [b": welcome\n", b"\n"]
+            os.killpg(reader.pid, signal.SIGKILL)
         return
+    done = subprocess.run(argv, env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     shown = re.findall(r"```json\n(.*?)```", SECTIONS[route], re.DOTALL)
     if shown:

@@ -12,7 +12,7 @@ from backupman.engine.runner import Order
 from backupman.errors import NotFoundError
 from backupman.records import Status, now
 from tests.dashboard.conftest import Served
-from tests.dashboard.world import KEYS, configuration, pages, past
+from tests.dashboard.world import HOSTILE, KEYS, configuration, hostile, pages, past
 from tests.e2e.world import wait_for
 from tests.servers.browser import axe
 
@@ -36,7 +36,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     script = GATED.format(gate=folder / "gate")
     gated = {"provider": "command", "label": "gated", "argv": ["sh", "-c", script], "suffix": ".txt"}
     served.config["data_sources"].append(gated | {"database": "gated"})
+    harm = {"provider": "sqlite", "label": HOSTILE[:200], "db_path": str(folder / "app.db")}
+    served.config["data_sources"].append(harm)
     served.start(scheduling=True)
+    hostile(served.store)
     for number in range(60):
         status = Status.FAILED if number == 1 else Status.FINISHED
         past(served.store, "app", now(), status=status, error="app: <b>no</b>" if number == 1 else None)

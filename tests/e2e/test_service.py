@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import time
 from pathlib import Path
 
 import httpx
@@ -26,7 +25,8 @@ def served(world: World) -> World:
 def api(world: World) -> httpx.Client:
     """A client with the key."""
     port = world.config["http"]["port"]
-    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"X-Api-Key": "s3cret-key"}, trust_env=False)
+    headers = {"X-Api-Key": "s3cret-key"}
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=90, trust_env=False)
 
 
 def answers(world: World) -> bool:
@@ -71,12 +71,13 @@ def test_a_changed_config_is_taken_and_a_wrong_one_is_not(served: World) -> None
     wait_for(lambda: jobs(served) == ["daily", "weekly"])
     served.config_file.write_text("jobs: [")
     service.process.send_signal(signal.SIGHUP)
-    time.sleep(1)
+    assert service.process.stderr is not None
+    said = ""
+    while "the old one stays" not in said:
+        said = service.process.stderr.readline()
+        assert said and "Traceback" not in said
     assert jobs(served) == ["daily", "weekly"]
-    service.process.terminate()
-    _, err = service.process.communicate(timeout=120)
-    assert "the old one stays" in err
-    assert "Traceback" not in err
+    service.stop()
 
 
 def test_what_is_running_is_ended_and_recorded_when_the_grace_is_over(served: World) -> None:
