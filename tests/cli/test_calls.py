@@ -17,7 +17,7 @@ from backupman.errors import ConfigError
 from tests.cli.conftest import Inside
 from tests.e2e.world import World
 
-HEAVY = {"sqlmodel", "sqlalchemy", "alembic", "pydantic", "boto3", "botocore", "rich", "httpx", "jinja2", "yaml", "asyncio"}
+HEAVY = {"sqlmodel", "sqlalchemy", "alembic", "boto3", "botocore", "rich", "httpx", "jinja2", "yaml", "asyncio"}
 LOADED = """
 import sys
 try:
