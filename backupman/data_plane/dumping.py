@@ -14,6 +14,7 @@ from backupman import sidecar
 from backupman.data_plane.pacing import Pace
 from backupman.data_plane.protocol import BackupTask, Dumped, Phase, Progress
 from backupman.data_plane.room import Room
+from backupman.data_plane.throttle import Throttle
 from backupman.data_plane.uploading import Uploads, drive_of, paces_of
 from backupman.errors import BackupmanError, Interrupted
 from backupman.pipeline import Pipeline
@@ -21,8 +22,6 @@ from backupman.pipeline._sink import CHUNK
 from backupman.pipeline.spool import Spool
 from backupman.registry import provider_class
 from backupman.sources import Dump, Source
-
-_TELL_EVERY = 0.25
 
 Tell = Callable[[BaseModel], None]
 
@@ -132,7 +131,7 @@ class _Progress:
         self._spool = spool
         self._read = 0
         self._sent: dict[str, int] = {}
-        self._next = 0.0
+        self._throttle = Throttle()
 
     def read(self, dump: Dump) -> None:
         """The dump was read so far."""
@@ -145,8 +144,7 @@ class _Progress:
         self._maybe()
 
     def _maybe(self) -> None:
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + _TELL_EVERY
+        if self._throttle.due():
             self.tell_now()
 
     def tell_now(self) -> None:

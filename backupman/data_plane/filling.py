@@ -2,7 +2,6 @@
 
 import io
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +12,10 @@ from pydantic import BaseModel
 from backupman.data_plane.dumping import source_of
 from backupman.data_plane.protocol import Copy, FillTask, Phase, Restored, Restoring
 from backupman.data_plane.restoring import Checked, opened, tell_bad
+from backupman.data_plane.throttle import Throttle
 from backupman.errors import DriveError, PipelineError, RestoreError
 from backupman.pipeline._sink import CHUNK
 from backupman.sources import GLOBALS, Source
-
-_TELL_EVERY = 0.25
 
 Tell = Callable[[BaseModel], None]
 
@@ -107,7 +105,7 @@ class _Watched(io.RawIOBase):
         self._dump = dump
         self._label = label
         self._tell = tell
-        self._due = 0.0
+        self._throttle = Throttle()
         self.size = 0
 
     def readable(self) -> bool:
@@ -116,7 +114,6 @@ class _Watched(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         count = self._dump.readinto(buffer)
         self.size += count
-        if time.monotonic() >= self._due or not count:
-            self._due = time.monotonic() + _TELL_EVERY
+        if self._throttle.due() or not count:
             self._tell(Restoring(label=self._label, read=self._dump.taken, written=self.size))
         return count

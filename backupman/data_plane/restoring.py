@@ -5,7 +5,6 @@ import hashlib
 import io
 import os
 import stat
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
@@ -13,12 +12,11 @@ from typing import Any, BinaryIO, cast
 from pydantic import BaseModel
 
 from backupman.data_plane.protocol import Copy, CopyFailed, Packed, RestoreTask, Restoring
+from backupman.data_plane.throttle import Throttle
 from backupman.data_plane.uploading import drive_of
 from backupman.errors import DriveError, PipelineError, RestoreError
 from backupman.pipeline import unpacked
 from backupman.pipeline._sink import CHUNK
-
-_TELL_EVERY = 0.25
 
 Tell = Callable[[BaseModel], None]
 
@@ -55,12 +53,11 @@ def tell_bad(copy: Copy, error: DriveError | PipelineError, tell: Tell) -> str:
 
 
 def _from(task: RestoreTask, copy: Copy, out: "_Out", tell: Tell) -> None:
-    due = 0.0
+    throttle = Throttle()
     with opened(copy, task) as dump:
         while chunk := dump.read(CHUNK):
             out.write(chunk)
-            if time.monotonic() >= due:
-                due = time.monotonic() + _TELL_EVERY
+            if throttle.due():
                 tell(Restoring(label=copy.drive.label, read=dump.taken, written=out.written))
     tell(Restoring(label=copy.drive.label, read=dump.taken, written=out.written))
 
