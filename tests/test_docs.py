@@ -1,6 +1,8 @@
 """The documentation says what is so: its configs load, its commands exist, its links lead somewhere."""
 
+import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,20 @@ import yaml
 from backupman.config import Config, load
 from tests.calls import must_be_a_call
 from tests.pages import ROOT, Block, Command, Page, pages
+from tests.servers import unavailable
+from tests.servers.borgmatic import PYTHON as BORGMATIC
 
 PAGES = pages()
 COMMANDS = [command for page in PAGES for command in page.commands()]
-CONFIGS = [block for page in PAGES for block in page.blocks("yaml", "yml")]
+BLOCKS = [block for page in PAGES for block in page.blocks()]
+CONFIGS = [block for block in BLOCKS if block.info in ("yaml", "yml")]
 
 # What a block of some sections only is put into, to be a whole config.
 REST = {
     "data_sources": [{"provider": "sqlite", "label": "app", "db_path": "/srv/app/app.sqlite"}],
     "drives": [{"provider": "local", "label": "disk", "folder": "/srv/backups"}],
 }
+SHELLS = ("sh", "bash")
 # Files of another format that the pages show too: Compose's, and Prometheus'.
 FOREIGN = {"services", "groups", "scrape_configs"}
 
@@ -39,6 +45,42 @@ def test_every_config_loads(block: Block, tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "config.yml"
     path.write_text(whole, encoding="utf-8")
     assert isinstance(load(path).config, Config)
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.info.startswith("yaml ")], ids=str)
+def test_configs_of_other_programs_are_what_they_take(block: Block, tmp_path: Path) -> None:
+    """borgmatic looks at its own; of GoBackup there is no schema."""
+    program = block.info.removeprefix("yaml ")
+    path = tmp_path / "config.yml"
+    path.write_text(block.text, encoding="utf-8")
+    assert yaml.safe_load(block.text)
+    if program == "borgmatic":
+        if not BORGMATIC.exists():
+            unavailable("borgmatic", f"{BORGMATIC} is not there: run scripts/test-servers")
+        argv = [str(BORGMATIC), "-m", "borgmatic.commands.borgmatic", "--config", str(path), "config", "validate"]
+        env = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "MARIADB_PASSWORD": "secret"}
+        done = subprocess.run(argv, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    else:
+        assert program == "gobackup"
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.info == "json"], ids=str)
+def test_every_document_is_json(block: Block) -> None:
+    """A `…` in it stands for more of the same."""
+    json.loads(re.sub(r",\s*…|…", "", block.text))
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.info in SHELLS], ids=str)
+def test_every_script_is_one_for_a_shell(block: Block) -> None:
+    done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_block_says_what_it_is() -> None:
+    """What is none of these is looked at by nobody."""
+    known = {"yaml", "json", "sql", *SHELLS, "text", "console", "python", "powershell", "jinja"}
+    assert [str(block) for block in BLOCKS if (block.info.split() or [""])[0] not in known] == []
 
 
 @pytest.mark.parametrize("command", dict.fromkeys(COMMANDS), ids=str)

@@ -1,0 +1,95 @@
+"""The grants of docs/grants.md, run as they stand there: the account dumps, and the doctor has nothing to ask for."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.world import World
+from tests.pages import ROOT, Block, Page
+from tests.servers.mariadb import Mariadb
+from tests.servers.postgres import Postgres
+
+PAGE = Page(ROOT / "docs/grants.md")
+LEFT_OUT = ["t_*", "postgres", "template*", "test"]
+"""Databases of other tests on the same server."""
+
+
+def under(title: str, which: str, kind: str) -> str:
+    """The block of that kind below the heading `which`, in the part `title` of the page."""
+    part = PAGE.section(title)
+    found: list[Block] = [block for block in PAGE.blocks(kind) if block.text in part]
+    return next(block.text for block in found if block.text in part.split(f"### {which}\n")[1].split("\n### ")[0])
+
+
+def source(text: str, host: str, port: int) -> dict[str, Any]:
+    """The source of a config block, with a server that is there."""
+    (entry,) = yaml.safe_load(text)["data_sources"]
+    assert {"user": "backup", "host": "db.example.com"}.items() <= entry.items()
+    return {**entry, "host": host, "port": port, "password": "change-me"}
+
+
+def dump(world: World, source: dict[str, Any]) -> list[str]:
+    """Back the source up, ask the doctor, and give the databases that were dumped."""
+    world.config["data_sources"] = [source]
+    ended = world.run("run")
+    assert ended.code == 0, ended.err
+    found = world.run("doctor", "--json").json["Findings"]
+    assert [each["Sentence"] for each in found if each["Area"] == "sources" and each["Severity"] != "good"] == []
+    return [backup["Database"] for backup in world.backups()]
+
+
+@pytest.fixture
+def shop(postgres: Postgres) -> Iterator[Postgres]:
+    """A database with what needs rights of its own; it goes with the account of the page."""
+    postgres.psql("postgres", "CREATE DATABASE shop")
+    postgres.psql(
+        "shop", "CREATE TABLE orders (id serial PRIMARY KEY); CREATE VIEW newest AS SELECT max(id) FROM orders"
+    )
+    yield postgres
+    postgres.drop_database("shop")
+    postgres.psql("postgres", "DROP OWNED BY backup; DROP ROLE backup")
+
+
+@pytest.mark.service("postgres")
+def test_one_postgres_database(world: World, shop: Postgres) -> None:
+    shop.psql("shop", under("PostgreSQL", "One database", "sql"))
+    shop.psql("shop", "CREATE TABLE later (id serial PRIMARY KEY)")
+    assert dump(world, source(under("PostgreSQL", "One database", "yaml"), shop.host, shop.port)) == ["shop"]
+
+
+@pytest.mark.service("postgres")
+def test_a_whole_postgres_server(world: World, shop: Postgres) -> None:
+    shop.psql("postgres", under("PostgreSQL", "The whole server", "sql"))
+    whole = source(under("PostgreSQL", "The whole server", "yaml"), shop.host, shop.port)
+    assert {"shop", "_globals"} <= {*dump(world, whole | {"exclude": LEFT_OUT})}
+
+
+@pytest.fixture
+def blog(mariadb: Mariadb) -> Iterator[Mariadb]:
+    """A database with one of everything that hides from weak accounts; it goes with the account of the page."""
+    mariadb.client("mysql", "CREATE DATABASE shop; USE shop; CREATE TABLE orders (id int PRIMARY KEY)")
+    mariadb.client(
+        "shop",
+        "CREATE VIEW newest AS SELECT max(id) FROM orders;"
+        "CREATE TRIGGER stamp BEFORE INSERT ON orders FOR EACH ROW SET NEW.id = NEW.id;"
+        "CREATE PROCEDURE tidy() DELETE FROM orders;"
+        "CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY DO DELETE FROM orders",
+    )
+    yield mariadb
+    mariadb.drop_database("shop")
+    mariadb.client("mysql", "DROP USER backup@'%'")
+
+
+@pytest.mark.service("mariadb")
+def test_one_mariadb_database(world: World, blog: Mariadb) -> None:
+    blog.client("mysql", under("MariaDB", "One database", "sql"))
+    assert dump(world, source(under("MariaDB", "One database", "yaml"), blog.host, blog.port)) == ["shop"]
+
+
+@pytest.mark.service("mariadb")
+def test_a_whole_mariadb_server(world: World, blog: Mariadb) -> None:
+    blog.client("mysql", under("MariaDB", "The whole server", "sql"))
+    whole = source(under("MariaDB", "The whole server", "yaml"), blog.host, blog.port)
+    assert {"shop", "_globals"} <= {*dump(world, whole | {"exclude": LEFT_OUT})}
