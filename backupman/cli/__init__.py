@@ -20,6 +20,7 @@ from backupman.cli import (
     doctor,
     events,
     health,
+    imports,
     init,
     install_service,
     key_check,
@@ -109,6 +110,7 @@ _COMMANDS: _Commands = {
     "doctor": doctor.doctor,
     "init": init.init,
     "install-service": install_service.install_service,
+    "import": imports.take_over,
     "auth-google": auth_google,
     "version": version,
 }

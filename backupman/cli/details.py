@@ -25,7 +25,13 @@ from backupman.manifest import ManifestShown
 from backupman.records import Backup, Delivery, DeliveryState, DriveFile, Restore, Status, now
 from backupman.retention import FOR_EVER
 
-_TRIGGERS = {"manual": "by hand", "schedule": "by the schedule", "retry": "as a retry", "api": "over the API"}
+_TRIGGERS = {
+    "manual": "by hand",
+    "schedule": "by the schedule",
+    "retry": "as a retry",
+    "api": "over the API",
+    "import": "by the Go program",
+}
 _ENDS = {"finished": "stored", "failed": "failed"}
 
 
@@ -59,7 +65,7 @@ def tell(
         _heading(out, "Messages")
         for delivery in deliveries:
             _delivery(out, delivery)
-    if backup.status == Status.FAILED:
+    if backup.status == Status.FAILED and backup.trigger != "import":
         out.print(f"\nTry again: {call.again('retry', backup.id[:8])}", soft_wrap=True)
 
 
@@ -73,7 +79,7 @@ def _facts(backup: Backup) -> list[tuple[str, str | None]]:
         ("Job", f"{backup.job}, started {by} on {backup.instance}"),
         ("Comment", backup.comment),
         ("Tags", ", ".join(f"{name}={value}" for name, value in backup.tags.items())),
-        ("Dumped", f"{_bytes(backup.size)} in {span(backup.dump_seconds)}" if backup.size is not None else None),
+        ("Dumped", _bytes(backup.size) + _took(backup.dump_seconds)),
         ("Stored", _bytes(backup.stored_size)),
         ("SHA-256", backup.sha256),
         ("Waits in", backup.dump_path),
@@ -96,7 +102,7 @@ def _timeline(backup: Backup, deliveries: Sequence[Delivery]) -> list[tuple[date
         if file.updated_at and file.status in _ENDS and backup.dump_status == Status.FINISHED
     ]
     if backup.finished_at:
-        moments.append((backup.finished_at, f"{backup.status} after {span(backup.seconds)}"))
+        moments.append((backup.finished_at, backup.status + _took(backup.seconds, "after")))
     moments += [
         (delivery.settled_at, f"{delivery.event.kind} {delivery.state} to {delivery.endpoint}")
         for delivery in deliveries
@@ -110,7 +116,7 @@ def _drive(out: Console, backup: Backup, file: DriveFile) -> None:
     if backup.dump_status == Status.FAILED:
         print_marked(file.status, f"{what}there was no dump to store", out, indent=2)
     elif file.status == Status.FINISHED:
-        print_marked(file.status, f"{what}stored in {span(file.seconds)}", out, indent=2)
+        print_marked(file.status, f"{what}stored{_took(file.seconds)}", out, indent=2)
         rows = [("Path", file.path), ("Size", _bytes(file.size)), ("SHA-256", file.sha256)]
         if file.verify_error:
             rows.append(("Bad", unlabelled(file.verify_error, file.label)))
@@ -152,6 +158,11 @@ def _delivery(out: Console, delivery: Delivery) -> None:
 def _heading(out: Console, text: str) -> None:
     out.print()
     out.print(Text(text, style="bold"))
+
+
+def _took(seconds: float | None, word: str = "in") -> str:
+    """What stands behind a deed; nothing where nobody knows how long it took."""
+    return f" {word} {span(seconds)}" if seconds is not None else ""
 
 
 def _bytes(count: int | None) -> str:

@@ -95,5 +95,5 @@ def local(time: datetime | None, *, seconds: bool = False) -> str:
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 backup`, `2 backups`."""
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+    """`1 backup`, `2,000 backups`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from backupman.engine.reconcile_report import Item, Review
 
-_FOREIGN_SHOWN = 10
+_HARMLESS_SHOWN = 10
 
 
 def reconcile(
@@ -54,7 +54,7 @@ def reconcile(
         instance = app.config.instance
     if as_json:
         _print_json(reviews, instance)
-    elif not fix and any(review.failed for review in reviews):
+    elif not fix and any(review.failed or review.counts["unread"] for review in reviews):
         typer.echo(f"Put right what can be: {call.again('reconcile', '--fix')}", err=True)
     raise typer.Exit(ExitCode.OK if all(review.good for review in reviews) else ExitCode.FAILED)
 
@@ -71,8 +71,10 @@ def _print(review: "Review", *, fix: bool, quiet: bool) -> None:
     if review.unlisted:
         print_marked("warning", f"only what is on record was looked at: {review.unlisted}", out, indent=2)
     shown = table("WHAT", "OBJECT", "WHY")
-    foreign = [item for item in review.items if item.found.kind == Finding.FOREIGN]
-    for item in [item for item in review.items if item.found.kind != Finding.FOREIGN] + foreign[:_FOREIGN_SHOWN]:
+    harmless = [
+        item for item in review.items if item.found.kind in (Finding.FOREIGN, Finding.UNREAD) and not item.error
+    ]
+    for item in [item for item in review.items if item not in harmless] + harmless[:_HARMLESS_SHOWN]:
         shown.add_row(_what(item), item.found.name, _why(item))
     if shown.row_count:
         out.print(shown)

@@ -32,12 +32,16 @@ def mend(task: MendTask, tell: Tell, opened: Callable[[str, str], None]) -> None
     """
     drive = drive_of(task.drive, task.retry)
     ref = _ref(drive, task)
+    if not task.sha256:
+        tell(_learned(drive, ref, task))
+        return
     stored = _as_it_is(drive, ref, task) if ref else None
     if stored is None:
         tell(Phase(phase="copying"))
         stored = _from_the_first_good(drive, ref, task, partial(opened, drive.label))
     uploaded = Uploaded(label=drive.label, ref=stored.ref, size=stored.size, checksums=dict(stored.checksums))
-    tell(uploaded.model_copy(update=_with_sidecar(drive, task)))
+    stays = task.foreign and stored.ref == task.ref
+    tell(uploaded if stays else uploaded.model_copy(update=_with_sidecar(drive, task)))
 
 
 def _ref(drive: Drive, task: MendTask) -> str | None:
@@ -61,12 +65,27 @@ def _as_it_is(drive: Drive, ref: str, task: MendTask) -> Stored | None:
     return Stored(ref, stat.size, stat.checksums) if right else None
 
 
+def _learned(drive: Drive, ref: str | None, task: MendTask) -> Uploaded:
+    """What stands there, as it is."""
+    if ref is None:
+        raise ObjectNotFound(f"{drive.label}: {task.object_name} is gone", permanent=True)
+    sha256, size = _read(drive, ref)
+    checksums = {**drive.stat(ref).checksums, "sha256": sha256}
+    return Uploaded(label=drive.label, ref=ref, size=size, checksums=checksums)
+
+
 def _sha256(drive: Drive, ref: str) -> str:
-    digest = hashlib.sha256()
+    return _read(drive, ref)[0]
+
+
+def _read(drive: Drive, ref: str) -> tuple[str, int]:
+    """The sha256 and the size of all bytes."""
+    digest, size = hashlib.sha256(), 0
     with closing(drive.open(ref)) as source:
         while chunk := source.read(CHUNK):
             digest.update(chunk)
-    return digest.hexdigest()
+            size += len(chunk)
+    return digest.hexdigest(), size
 
 
 def _from_the_first_good(drive: Drive, bad: str | None, task: MendTask, opened: Callable[[str], None]) -> Stored:

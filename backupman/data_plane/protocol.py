@@ -192,6 +192,8 @@ class MendTask(BaseModel):
     """Let a drive hold exactly this object, and its sidecar; what stands there and is not right goes first.
 
     `ref` is where the object was; `copies` hold it on other drives. Without `read` an object of the right size counts.
+    Without `sha256` it is only read, to know its size and checksum. What is `foreign` was stored there by another
+    program, under a name of its own, and has no sidecar.
     """
 
     kind: Literal["mend"] = "mend"
@@ -203,6 +205,7 @@ class MendTask(BaseModel):
     sidecar: dict[str, Any]
     copies: list[Copy]
     read: bool
+    foreign: bool = False
     retry: RetryPolicy
 
 

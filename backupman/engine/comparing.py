@@ -15,7 +15,8 @@ class Finding(StrEnum):
     """What is the matter with an object.
 
     `missing`, `altered`: a copy on record is gone, or is not what was stored. `bare`: its sidecar is gone. `leftover`:
-    an upload that has failed, and has left something under its recorded name. `orphaned`: ours by its sidecar, and not
+    an upload that has failed, and has left something under its recorded name. `unread`: an imported copy is there, and
+    its size and checksum are not on record. `orphaned`: ours by its sidecar, and not
     on record. `unclaimed`: it is called like an object of ours, and no sidecar says whose it is. `foreign`: another
     installation's, or nothing of Backupman's.
     """
@@ -24,6 +25,7 @@ class Finding(StrEnum):
     ALTERED = "altered"
     BARE = "bare"
     LEFTOVER = "leftover"
+    UNREAD = "unread"
     ORPHANED = "orphaned"
     UNCLAIMED = "unclaimed"
     FOREIGN = "foreign"
@@ -77,6 +79,11 @@ class Found:
     def wrong(self) -> bool:
         """Whether it ought not to be."""
         return self.kind in WRONG
+
+    @property
+    def mendable(self) -> bool:
+        """Whether something can be done about it."""
+        return self.wrong or self.kind == Finding.UNREAD
 
 
 def compare(instances: Collection[str], records: Sequence[Known], objects: Iterable[Object]) -> Iterator[Found]:
@@ -175,7 +182,10 @@ class Comparison:
 
 def _judged(known: Known, found: Object) -> Iterator[Found]:
     """A copy on record that is there: whether it is what was stored, as far as the drive knows."""
-    if found.size is not None and known.size is not None and found.size != known.size:
+    if known.size is None:
+        yield Found(Finding.UNREAD, known.name, "its size and checksum are not on record", known, found)
+        return
+    if found.size is not None and found.size != known.size:
         reason = f"it has {found.size:,} bytes, and {known.size:,} were stored"
     elif other := [name for name, value in found.checksums.items() if known.checksums.get(name, value) != value]:
         reason = f"its {other[0]} is not the one that was recorded"

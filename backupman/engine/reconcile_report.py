@@ -68,7 +68,7 @@ class ReconciledObject(View):
     """An object in a `reconcile_report`."""
 
     finding: str = Field(
-        description="`missing`, `altered`, `bare`, `leftover`, `orphaned`, `unclaimed` or `foreign`; see "
+        description="`missing`, `altered`, `bare`, `leftover`, `unread`, `orphaned`, `unclaimed` or `foreign`; see "
         "docs/reconcile.md."
     )
     object: str = Field(description="Its name on the drive.")
@@ -105,6 +105,7 @@ class ReconcileReport(View):
     altered: int
     bare: int
     leftover: int
+    unread: int
     orphaned: int
     unclaimed: int
     foreign: int
@@ -143,7 +144,10 @@ def sentence(review: Review) -> str:
         return f"{review.drive}: it could not be looked at: {review.error}"
     wrong = [f"{review.counts[kind]:,} {words}" for kind, words in _WORDS.items() if review.counts[kind]]
     right = f"{review.right:,} {'copy is' if review.right == 1 else 'copies are'} as recorded"
+    if unread := review.counts[Finding.UNREAD]:
+        right += f", {unread:,} of them not read before"
     if not wrong:
-        return f"{review.drive}: {right}"
+        read = f"; {review.mended:,} read now" if review.mended else ""
+        return f"{review.drive}: {right}{read}"
     did = f"{review.mended:,} mended" if review.mended else "nothing was mended"
     return f"{review.drive}: {listed(wrong)}; {did}; {right}"

@@ -30,11 +30,13 @@ from backupman.engine.adopting import adopt
 from backupman.engine.comparing import Comparison, Finding, Found, Known, Object
 from backupman.engine.locks import reconcile_lock, source_lock
 from backupman.engine.reconcile_report import JOB, Item, Review, report_of
+from backupman.engine.restores import ending_of
 from backupman.engine.tasks import whole_sidecar
 from backupman.errors import BackupmanError, BusyError, Interrupted
 from backupman.events import EventKind
 from backupman.records import Backup, DriveFile, Status
 from backupman.store import Store
+from backupman.store.imports import TRIGGER
 
 
 class Reconciler:
@@ -83,7 +85,7 @@ class Reconciler:
                 if found.kind == Finding.ORPHANED:  # at once: of a whole bucket they do not fit into memory
                     self._orphan(review, drive, found, fix=fix)
                 else:
-                    later.append(found) if found.wrong else review.tell(Item(found))
+                    later.append(found) if found.mendable else review.tell(Item(found))
 
         try:
             self._run(self._survey(drive, records), take)
@@ -139,7 +141,7 @@ class Reconciler:
     def _judge(self, review: Review, drive: Drive, found: Found, *, fix: bool) -> None:
         """Look at the records again before anything is said of them: they may have changed since."""
         item = Item(found)
-        if found.known and found.wrong:
+        if found.known and found.mendable:
             file = self._as_it_was(found.known)
             if file is None:
                 return
@@ -166,6 +168,11 @@ class Reconciler:
 
     def _put_right(self, drive: Drive, file: DriveFile, item: Item, lock: int) -> None:
         backup, left = file.backup, item.found.kind == Finding.LEFTOVER
+        if item.found.kind == Finding.UNREAD:
+            self._learn(drive, file, item, lock)
+            return
+        if backup.sha256 is None and not left:
+            raise BackupmanError("no checksum of this backup is on record, so nobody can tell which copy of it is good")
         if not left or (item.found.object and backup.dump_status == Status.FINISHED):
             try:
                 self._copy(drive, file, item, lock)
@@ -180,6 +187,26 @@ class Reconciler:
         self._store.backups.change_drive_file(backup.id, drive.label, session=None)
         item.mended = "what the failed upload has left was removed"
 
+    def _learn(self, drive: Drive, file: DriveFile, item: Item, lock: int) -> None:
+        """Read an imported copy, and record what it is; of two that differ nobody knows which one is good."""
+        backup = file.backup
+
+        def take(message: Message) -> None:
+            if not isinstance(message, Uploaded):
+                return
+            sha256 = message.checksums["sha256"]
+            if backup.sha256 not in (None, sha256):
+                item.error = "its content is not that of the copy on another drive, and nobody knows which one is good"
+                return
+            self._store.catalogue.mended(file.id, **_about(message), sha256=sha256, updated_at=file.updated_at)
+            if backup.sha256 is None:
+                size = None if ending_of(self._config, backup) else message.size
+                self._store.backups.change(backup.id, sha256=sha256, stored_size=message.size, size=size)
+            item.mended = "it was read, and they are now"
+
+        task = self._mend_task(drive, file, read=True).model_copy(update={"sha256": ""})
+        self._run(task, take, keep_fds=(lock,))
+
     def _copy(self, drive: Drive, file: DriveFile, item: Item, lock: int) -> None:
         backup, bare = file.backup, item.found.kind == Finding.BARE
         done = "its sidecar was written again" if bare else "it was read, and is what was stored"
@@ -192,6 +219,8 @@ class Reconciler:
                 self._store.backups.change_drive_file(backup.id, drive.label, session=message.session)
             elif isinstance(message, Uploaded):
                 fields = _about(message) | {"sha256": backup.sha256}
+                if message.ref != file.ref:
+                    fields["path"] = drive.path(backup.object_name)
                 self._store.catalogue.mended(file.id, **fields)
                 item.error = message.sidecar_error
                 item.mended = None if bare and message.sidecar_error else done
@@ -214,11 +243,12 @@ class Reconciler:
             ref=file.ref,
             size=backup.stored_size,
             sha256=backup.sha256 or "",
-            sidecar=whole_sidecar(self._config, pipeline, backup, manifest),
+            sidecar=whole_sidecar(self._config, pipeline, backup, manifest) if backup.sha256 else {},
             copies=[
                 Copy(drive=_task(each), ref=held[each.label]) for each in self._config.drives if each.label in held
             ],
             read=read,
+            foreign=_name_of(file) != backup.object_name,
             retry=self._config.retry.policy(),
         )
 
@@ -234,7 +264,7 @@ class Reconciler:
         return Known(
             id=file.id,
             backup_id=file.backup_id,
-            name=file.backup.object_name,
+            name=_name_of(file),
             status=file.status,
             ref=file.ref,
             sidecar_ref=file.sidecar_ref,
@@ -242,8 +272,14 @@ class Reconciler:
             checksums=file.checksums,
             verify_error=file.verify_error if self._store.proofs.is_damaged(file) else None,
             session=file.session,
-            waits=bool(file.backup.dump_path),
+            waits=bool(file.backup.dump_path) or file.backup.trigger == TRIGGER,  # of theirs we remove nothing
         )
+
+
+def _name_of(file: DriveFile) -> str:
+    """What the object is called: another program has stored an imported one under a name of its own."""
+    ours, path = file.backup.object_name, file.path
+    return ours if path is None or path.endswith(ours) else path
 
 
 def _task(drive: Drive, session: str | None = None) -> DriveTask:

@@ -1,5 +1,6 @@
 """The parent's side of a restore: which copies there are, how they were packed, and where the dump goes."""
 
+import logging
 import os
 import re
 import sys
@@ -18,6 +19,8 @@ from backupman.records import Backup, Status
 from backupman.sources import GLOBALS, Origin
 from backupman.store import Store
 from backupman.store.backups import BackupFilter
+
+log = logging.getLogger(__name__)
 
 _ENDING = re.compile(r"/backup-\d{14}-[0-9a-f]{8}(?P<ending>\.[^/]*)?$")
 _LOOKED_AT = 1000
@@ -87,6 +90,10 @@ def packed(config: Config, backup: Backup, identities: Sequence[str]) -> Packed:
     if ending.endswith(".age") and not identities:
         raise ConfigError(
             f"{backup.label}: the backup is encrypted; name the file of its age identity: --identity FILE"
+        )
+    if backup.sha256 is None:
+        log.warning(
+            "%s: no checksum of this backup is on record: nobody can tell whether its copy is whole", backup.label
         )
     return Packed(sha256=backup.sha256 or "", ending=ending, identities=list(identities), retry=config.retry.policy())
 

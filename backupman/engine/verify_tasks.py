@@ -55,7 +55,10 @@ class VerifyTasks:
         if drive is None:
             raise BackupmanError(f"cannot be checked: the drive {file.label!r} is not in the config any more")
         if file.ref is None or file.sha256 is None:
-            raise BackupmanError(f"{file.label}: cannot be checked: its checksum is not on record")
+            raise BackupmanError(
+                f"{file.label}: cannot be checked: no checksum is known; `backupman reconcile --fix` reads it and "
+                "records one"
+            )
         source = self._config.source(backup.source)
         ending = ending_of(self._config, backup)
         if level != "checksum":

@@ -15,6 +15,7 @@ from backupman.store.backups import Backups
 from backupman.store.catalogue import Catalogue
 from backupman.store.copies import Copies
 from backupman.store.history import History
+from backupman.store.imports import Imports
 from backupman.store.ingest import Ingest
 from backupman.store.jobs import Jobs
 from backupman.store.listings import Listings
@@ -50,6 +51,7 @@ class Store:
         self.copies = Copies(self._session)
         self.catalogue = Catalogue(self._session)
         self.history = History(self._session)
+        self.imports = Imports(self._session)
         self.ingest = Ingest(self._session)
         self.jobs = Jobs(self._session)
         self.listings = Listings(self._session)

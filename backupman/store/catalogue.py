@@ -75,9 +75,9 @@ class Catalogue:
             file = session.get(DriveFile, drive_file_id)
             if file is None:
                 return
-            for name, value in (fields | {"error": None, "verify_error": None, "session": None}).items():
+            done = {"error": None, "verify_error": None, "session": None, "updated_at": now()}
+            for name, value in (done | fields).items():
                 setattr(file, name, value)
-            file.updated_at = now()
             if file.status != Status.FINISHED:
                 file.status = Status.FINISHED
                 backup = file.backup
