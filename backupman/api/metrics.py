@@ -105,7 +105,10 @@ class _Collector:
         info.add_metric([__version__, config.instance], 1)
         yield info
         drives = [drive.label for drive in config.drives]
-        copies = store.statistics.newest_on(own, drives)
+        promised = self._promised()
+        copies = [
+            copy for each in own for copy in store.statistics.newest_on([each], promised.get(each.source, drives))
+        ]
         yield from _newest("newest_finished", "newest finished backup on a drive", (*_OF, "drive"), copies)
         verified = store.statistics.newest_on(own, drives, "verified")
         yield from _newest("newest_verified", "newest verified backup on a drive", (*_OF, "drive"), verified)
@@ -118,6 +121,15 @@ class _Collector:
         yield from self._ingested()
         yield from self._work()
         yield from self._jobs()
+
+    def _promised(self) -> dict[str, list[str]]:
+        """The drives onto which each source is backed up; on others its newest copy would be looked for in vain."""
+        found: dict[str, list[str]] = {}
+        for plan in self._app.plans:
+            for source in plan.sources:
+                its = found.setdefault(source.label, [])
+                its += [drive.label for drive in plan.drives if drive.label not in its]
+        return found
 
     def _last(self, name: str, what: str, labels: tuple[str, ...], series: list[Series]) -> Iterator[Metric]:
         good = _gauge(f"{name}_success", f"1 when the {what} that has ended was good, 0 when it failed.", *labels)

@@ -116,15 +116,16 @@ class Pruner:
 
     def plan(self, plan: JobPlan, source: Source, databases: Collection[str] | None = None) -> Plan:
         """What becomes of each copy of a source, or of these databases of it, by database and drive, newest first."""
+        on_drives = [(drive, plan.retention_on(drive)) for drive in plan.drives if drive.capabilities.deletes]
+        ruled = [(drive, rules) for drive, rules in on_drives if rules]
+        if not ruled:  # nothing is ever removed, so there may be very many
+            return Plan()
         files = self._store.copies.of(self._config.instance, plan.label, source.label, databases)
         names = {file.backup.database for file in files}
         failing = self._store.copies.failing(self._config.instance, plan.label, source.label, names)
         found = Plan()
-        for drive in plan.drives:
-            rules = plan.retention_on(drive)
+        for drive, rules in ruled:
             on_drive = {file.id: file for file in files if file.label == drive.label}
-            if not rules or not drive.capabilities.deletes:
-                continue
             places = {(source.label, name) for name in failing}
             verdicts = judge(map(_copy, on_drive.values()), rules, self._clock(), plan.zone, places)
             found.steps += [self._step(on_drive[verdict.copy.id], verdict, rules) for verdict in verdicts]

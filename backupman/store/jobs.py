@@ -124,13 +124,14 @@ class Jobs:
         """The run of the newest due time that is not later than `until`."""
         with self._sessions() as session:
             query = select(Run).where(Run.instance == instance, Run.job == job, col(Run.due_at) <= until)
-            return session.exec(query.order_by(col(Run.due_at).desc())).first()
+            return session.exec(query.order_by(col(Run.due_at).desc()).limit(1)).first()
 
     def first_start(self, instance: str, job: str, due_at: datetime) -> datetime | None:
         """When the first run was started that was due then or later."""
         with self._sessions() as session:
             query = select(Run.started_at).where(Run.instance == instance, Run.job == job, col(Run.due_at) >= due_at)
-            return session.exec(query.where(col(Run.started_at).is_not(None)).order_by(col(Run.due_at))).first()
+            query = query.where(col(Run.started_at).is_not(None)).order_by(col(Run.due_at))
+            return session.exec(query.limit(1)).first()
 
     def skipped(self, instance: str, job: str, after: datetime, until: datetime) -> datetime | None:
         """The newest due time between the two (each may be it) that was skipped."""
@@ -138,7 +139,8 @@ class Jobs:
             query = select(Run.due_at).where(
                 Run.instance == instance, Run.job == job, col(Run.due_at).between(after, until)
             )
-            return session.exec(query.where(Run.state == RunState.SKIPPED).order_by(col(Run.due_at).desc())).first()
+            query = query.where(Run.state == RunState.SKIPPED).order_by(col(Run.due_at).desc())
+            return session.exec(query.limit(1)).first()
 
     def runs(self, instance: str, job: str, limit: int = 60) -> Sequence[Run]:
         """A job's runs, the newest first."""

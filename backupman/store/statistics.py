@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import exists, func
+from sqlalchemy import Connection, Integer, bindparam, exists, func, true
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
@@ -15,6 +16,8 @@ from backupman.records import Backup, Delivery, DeliveryState, DriveFile, Kind, 
 Sessions = Callable[[], AbstractContextManager[Session]]
 Shown = Literal["verified", "proved"]
 """How a copy was shown to be good: it was read back and was right, or a drill has restored it."""
+_FEW = 10_000
+"""So many verifications are looked through at once; with more, the newest backups are among what was verified."""
 
 
 @dataclass(frozen=True, order=True)
@@ -105,6 +108,8 @@ class Statistics:
     def newest_on(self, series: Collection[Series], drives: Collection[str], shown: Shown | None = None) -> list[Copy]:
         """The newest good copy of each series on each of the drives; or the newest that was `shown` to be good."""
         with self._sessions() as session:
+            if shown and (known := _shown(session, shown)) is not None:
+                return [known[each, drive] for each in series for drive in drives if (each, drive) in known]
             found = [_newest(session, each, drive, shown) for each in series for drive in drives]
             return [copy for copy in found if copy]
 
@@ -121,7 +126,8 @@ class Statistics:
     def recent(self, series: Collection[Series], limit: int) -> dict[Series, list[Past]]:
         """The newest backups of each series with their copies, the newest first, also those that are under way."""
         with self._sessions() as session:
-            return {each: _recent(session, each, limit) for each in series}
+            connection = session.connection()
+            return {each: _recent(connection, each, limit) for each in series}
 
     def errors(self, backup_ids: Collection[str]) -> dict[str, str]:
         """What went wrong with these backups."""
@@ -211,19 +217,35 @@ def _of(series: Series, *wanted: Any) -> Any:
     return query.order_by(col(Backup.created_at).desc()).limit(1)
 
 
-def _recent(session: Session, series: Series, limit: int) -> list[Past]:
-    wanted = (Backup.id, Backup.status, Backup.warning, Backup.created_at, Backup.stored_size, Backup.seconds)
-    query = _of(series, *map(_column, (*wanted, Backup.timed_out))).limit(limit)
-    found = [Past(*row) for row in session.connection().execute(query).all()]
-    held = columns(
-        *map(_column, (DriveFile.backup_id, DriveFile.label, DriveFile.status)),
-        *map(_column, (DriveFile.verified_at, DriveFile.verify_error, DriveFile.proved_at)),
-    ).where(col(DriveFile.backup_id).in_([past.id for past in found]))
+def _recent(connection: Connection, series: Series, limit: int) -> list[Past]:
+    asked: dict[str, Any] = {"source": series.source, "database": series.database, "kind": series.kind}
+    asked |= {"sender": series.sender, "limit": limit}
     copies: dict[str, list[Held]] = {}
     if series.kind == Kind.OWN:
-        for backup_id, *about in session.connection().execute(held.order_by(col(DriveFile.position))).all():
+        for backup_id, *about in connection.execute(_newest_copies(), asked).all():
             copies.setdefault(backup_id, []).append(Held(*about))
-    return [replace(past, copies=tuple(copies.get(past.id, ()))) for past in found]
+    rows = connection.execute(_newest_runs(told=series.sender is not None), asked).all()
+    return [Past(*row, tuple(copies.get(row[0], ()))) for row in rows]
+
+
+@cache
+def _newest_runs(*, told: bool) -> Any:
+    """One query for all series: to make it anew for each takes longer than to ask it."""
+    wanted = (Backup.id, Backup.status, Backup.warning, Backup.created_at, Backup.stored_size, Backup.seconds)
+    query = columns(*map(_column, (*wanted, Backup.timed_out))).where(
+        *(each == bindparam(each.key) for each in map(_column, (Backup.source, Backup.database, Backup.kind)))
+    )
+    if told:
+        query = query.where(col(Backup.sender) == bindparam("sender"))
+    return query.order_by(col(Backup.created_at).desc()).limit(bindparam("limit", type_=Integer))
+
+
+@cache
+def _newest_copies() -> Any:
+    runs = _newest_runs(told=False).subquery()
+    wanted = (DriveFile.label, DriveFile.status, DriveFile.verified_at, DriveFile.verify_error, DriveFile.proved_at)
+    held = columns(runs.c.id, *map(_column, wanted)).join(runs, col(DriveFile.backup_id) == runs.c.id)
+    return held.order_by(col(DriveFile.position))
 
 
 def _column(attribute: Any) -> Any:
@@ -244,6 +266,31 @@ def _newest(session: Session, series: Series, drive: str | None, shown: Shown | 
         query = query.where(exists(held.correlate(Backup)))
     row = session.connection().execute(query).first()
     return Copy(series, drive, *row) if row else None
+
+
+def _shown(session: Session, shown: Shown) -> dict[tuple[Series, str], Copy] | None:
+    """The newest copy of every series on every drive that was shown to be good; None where more than _FEW ever were.
+
+    By way of the verifications, of which each such copy has one: where few or none were made, a way back through the
+    backups of a series would end only at its oldest.
+    """
+    checked = columns(col(Verification.backup_id), col(Verification.drive)).where(col(Verification.good).is_(True))
+    checked = checked.where(col(Verification.level) == "restore" if shown == "proved" else true()).limit(_FEW + 1)
+    if len(session.connection().execute(checked).all()) > _FEW:
+        return None
+    each = checked.distinct().subquery()
+    about = (Backup.source, Backup.database, DriveFile.label, Backup.created_at, Backup.stored_size, Backup.seconds)
+    time = {"verified": DriveFile.verified_at, "proved": DriveFile.proved_at}[shown]
+    rows = session.connection().execute(
+        columns(*map(_column, about))
+        .join_from(each, DriveFile, (each.c.backup_id == DriveFile.backup_id) & (each.c.drive == DriveFile.label))
+        .join(Backup, col(Backup.id) == DriveFile.backup_id)
+        .where(col(Backup.kind) == Kind.OWN, col(DriveFile.status) == Status.FINISHED)
+        .where(_column(time).is_not(None), col(DriveFile.verify_error).is_(None))
+        .order_by(col(Backup.created_at))
+    )
+    copies = [Copy(Series(source, database), drive, *row) for source, database, drive, *row in rows]
+    return {(copy.series, copy.drive or ""): copy for copy in copies}
 
 
 def _last(session: Session, series: Series) -> Outcome | None:

@@ -89,6 +89,13 @@ def test_a_good_backup_is_seen_on_each_drive(configured: Api) -> None:
     assert value(configured, "stored_bytes_total", **APP) == backup.stored_size
     assert value(configured, "backup_seconds_total", **APP) == pytest.approx(backup.seconds or 0)
     assert value(configured, "deliveries_owed", endpoint="webhook/Hook") == 1
+    configured.stop()
+    configured.config["jobs"][0]["drives"] = ["Disk"]
+    configured.start()
+    ages = {
+        dict(labels)["drive"] for name, labels in scraped(configured) if name.endswith("newest_finished_age_seconds")
+    }
+    assert ages == {"Disk"}, "nothing is promised of the other one any more"
 
 
 def test_a_failure_does_not_make_the_newest_copy_younger_and_a_restart_does_not_hide_it(api: Api) -> None:

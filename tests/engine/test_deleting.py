@@ -17,6 +17,7 @@ from backupman.engine.runner import Order
 from backupman.errors import BusyError, ConfigError, NotFoundError
 from backupman.records import Backup, Event, Restore, Status, now
 from backupman.retention import FOR_EVER
+from tests.store.conftest import statements
 
 
 @pytest.fixture
@@ -170,3 +171,11 @@ def test_a_failed_one_goes_with_what_is_kept_for_its_retry(app: App, tmp_path: P
     assert app.deleter.delete(failed, "me").is_complete
     assert not Path(failed.dump_path or "").exists()
     assert [backup.id for backup in app.store.backups.list()] == [kept.id]
+
+
+def test_where_nothing_is_ever_removed_no_copy_is_looked_at(app: App) -> None:
+    """Whoever removes nothing has many: after a million backups a look at all of a source would take seconds."""
+    [plan] = app.plans
+    with statements(app.store) as seen:
+        assert app.pruner.plan(plan, plan.sources[0]).steps == []
+    assert seen == []

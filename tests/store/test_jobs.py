@@ -16,7 +16,7 @@ from backupman.records import (
 from backupman.store import Store
 from backupman.store.jobs import Alarm, Changes, Key
 from backupman.store.standing import Of
-from tests.store.conftest import START
+from tests.store.conftest import START, statements
 
 US, THEM = "host1", "host2"
 DAY = timedelta(days=1)
@@ -167,3 +167,13 @@ def test_a_missed_run_its_incident_and_its_event_are_one(store: Store) -> None:
     assert [found.kind for found in store.jobs.open_incidents(US)] == ["backup_missed"]
     assert store.jobs.open_incidents(THEM) == []
     assert len(store.outbox.deliveries()) == 1
+
+
+def test_of_all_runs_only_the_one_that_is_asked_for_is_read(store: Store) -> None:
+    with statements(store) as seen:
+        store.jobs.last_run(US, "nightly", START)
+        store.jobs.first_start(US, "nightly", START)
+        store.jobs.skipped(US, "nightly", START, START + DAY)
+    asked = [text for text, _ in seen if "FROM backupman_runs" in text]
+    assert len(asked) == 3
+    assert all(" LIMIT " in text for text in asked)
