@@ -225,7 +225,7 @@ def _recent(connection: Connection, series: Series, limit: int) -> list[Past]:
         for backup_id, *about in connection.execute(_newest_copies(), asked).all():
             copies.setdefault(backup_id, []).append(Held(*about))
     rows = connection.execute(_newest_runs(told=series.sender is not None), asked).all()
-    return [Past(*row, tuple(copies.get(row[0], ()))) for row in rows]
+    return [Past(*(*row, tuple(copies.get(row[0], ())))) for row in rows]
 
 
 @cache

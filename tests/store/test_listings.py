@@ -7,9 +7,10 @@ import pytest
 from backupman.events import EventKind
 from backupman.records import DeliveryState, DriveFile, Status
 from backupman.store import Store
-from backupman.store.ingest import Noted, Recipient
+from backupman.store.ingest import Noted, Recipient, Reported
 from backupman.store.listings import Held
 from backupman.store.outbox import Announcement, Attempt
+from backupman.store.statistics import Series
 from tests.store.conftest import START, a_backup
 
 PAGE = 3
@@ -119,3 +120,17 @@ def test_alarms_of_ours_stand_among_what_others_told(store: Store) -> None:
     ]
     assert {each.type for each in store.listings.notifications({"device": "nas"}, None, 10)} == {"backup_late", "raid"}
     assert store.outbox.event(found[0].id).kind == "prune_report"
+
+
+def test_the_newest_runs_of_each_series_come_with_their_copies(store: Store) -> None:
+    for number in range(4):
+        store.backups.begin(a_backup("disk", "cloud", created_at=START + timedelta(days=number)), [])
+    store.backups.begin(a_backup(database="other", created_at=START), [])
+    told = Reported("nas", "Nightly", START, "success", "done", "cron")
+    store.ingest.backup(told, Recipient("here"))
+    own, ingested, nobody = Series("shop", "shop"), Series("nas", "Nightly", "cron"), Series("shop", "none")
+    found = store.statistics.recent([own, ingested, nobody], 3)
+    assert [past.created_at for past in found[own]] == [START + timedelta(days=number) for number in (3, 2, 1)]
+    assert {tuple(copy.drive for copy in past.copies) for past in found[own]} == {("disk", "cloud")}
+    assert [(past.status, past.copies) for past in found[ingested]] == [("finished", ())]
+    assert found[nobody] == []
