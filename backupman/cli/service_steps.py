@@ -177,10 +177,12 @@ def installation(host: Host, kind: str, program: Path, given: Path | None) -> It
         for folder in (folder for folder, written in (folders or {}).items() if written):
             yield from _making_folder(host, folder, 0o700, wholly=True)
     changed = [step for name in KINDS[kind] for step in _placing(host, UNITS / name, unit_text(name, program))]
+    service = next(name for name in KINDS[kind] if name.endswith(".service"))
     if len(opened := drop_in(folders or {})) > 1:
-        service = next(name for name in KINDS[kind] if name.endswith(".service"))
         lines = ["# Made by `backupman install-service` from the config; call it again when that has changed.", *opened]
         changed += _placing(host, _drop_in_of(service), "\n".join(lines) + "\n")
+    elif folders is not None:  # what it opened may be gone, and then the service would not start
+        changed += _removing(host, _drop_in_of(service))
     yield from changed
     if host.has_systemd():
         unit = KINDS[kind][0]

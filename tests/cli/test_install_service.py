@@ -74,6 +74,14 @@ def test_a_config_is_taken_once_and_never_written_over(inside: Inside, config: d
     placed.write_text(yaml.safe_dump(config))
     assert f"replace {drop_in}" in inside("install-service", "--root", "root", "--yes").out
     assert "ReadWritePaths=/srv/records\n" in drop_in.read_text()
+    config |= {
+        "state_folder": "/var/lib/backupman",
+        "data_sources": [{"provider": "command", "label": "c", "argv": ["true"]}],
+        "drives": [{"provider": "fsspec", "label": "m", "url": "memory://x"}],
+    }
+    placed.write_text(yaml.safe_dump(config))
+    assert f"remove {drop_in.parent}" in inside("install-service", "--root", "root", "--yes").out
+    assert not drop_in.parent.exists()
     (tmp_path / "root/var/lib/backupman/backupman.db").touch()
     done = inside("install-service", "--root", "root", "--remove", "--yes")
     assert files(tmp_path / "root") == ["etc/backupman/config.yml", "var/lib/backupman/backupman.db"]
