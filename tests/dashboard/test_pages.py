@@ -7,32 +7,25 @@ import httpx
 import pytest
 
 from backupman.records import Status, now
-from backupman.store.ingest import Recipient, Reported
 from tests.dashboard.conftest import Served
-from tests.dashboard.world import INSTANCE, configuration, past, two_months
+from tests.dashboard.world import HOSTILE, configuration, hostile, past, two_months
 from tests.dashboard.world import pages as all_pages
 
-HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202egnp.exe\u2066\u200f{{ 7 * 7 }}" + "A" * 10_000
 FIRST_VIEW = 60_000
 
 
 @pytest.fixture
-def hostile(configured: Served) -> Served:
+def harmed(configured: Served) -> Served:
     """A daemon all of whose names and errors are meant to do harm."""
-    name = HOSTILE[:200]
-    configured.config["data_sources"][0]["label"] = name
+    configured.config["data_sources"][0]["label"] = HOSTILE[:200]
     configured.start()
-    past(configured.store, name, now(), status=Status.FAILED, error=HOSTILE, drives=(name, "disk"), comment=HOSTILE)
-    past(configured.store, name, now() - timedelta(days=1), drives=(name, "disk"))
-    told = Reported(name, name, now(), HOSTILE[:250], HOSTILE, name)
-    configured.store.ingest.backup(told, Recipient(INSTANCE))
-    configured.store.run_logs.append(configured.store.backups.get("latest").id, INSTANCE, [HOSTILE])
+    hostile(configured.store)
     return configured
 
 
-def test_words_from_anywhere_are_shown_harmlessly(hostile: Served) -> None:
-    visitor = hostile.visitor()
-    for name, path in all_pages(hostile.store).items():
+def test_words_from_anywhere_are_shown_harmlessly(harmed: Served) -> None:
+    visitor = harmed.visitor()
+    for name, path in all_pages(harmed.store).items():
         page = visitor.get(path)
         assert page.status_code == 200, (name, page.text[:300])
         assert "<script>alert" not in page.text

@@ -10,6 +10,7 @@ from typing import Any
 
 from backupman.config.http import Scope
 from backupman.events import EventKind
+from backupman.manifest import Manifest, TableRows
 from backupman.records import Backup, DeliveryState, DriveFile, Event, Incident, Status, Verification, new_id, now
 from backupman.store import Store
 from backupman.store.backups import BackupFilter
@@ -20,6 +21,7 @@ from backupman.store.outbox import Announcement, Attempt
 KEYS = {scope.value: f"bm_{scope.value}-only" for scope in Scope}
 KEYS |= {"root": "bm_every-scope", "operator": "bm_operator"}
 INSTANCE = "backup-host-1"
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202egnp.exe\u2066\u200f{{ 7 * 7 }}" + "A" * 10_000
 SLOW = ["sh", "-c", "i=0; while [ $i -lt 600 ]; do head -c 200000 /dev/zero; sleep 0.1; i=$((i+1)); done"]
 MIB = 2**20
 SOURCES = {"orders": 820 * MIB, "shop": 64 * MIB, "blog": 12 * MIB, "analytics": 3100 * MIB, "wiki": 41 * MIB}
@@ -153,6 +155,8 @@ def two_months(store: Store) -> None:
             )
             if any(file.proved_at for file in made.drive_files):
                 drill(store, made, at + timedelta(hours=3), 12.0 + size / 2**27)
+            if night < 2:
+                store.proofs.keep_manifest(made.id, tables(source, night))
     store.run_logs.append(store.backups.get("latest").id, INSTANCE, LINES)
     incident = Incident(
         instance=INSTANCE, kind=EventKind.BACKUP_LATE, job="nightly", source="orders", database="orders",
@@ -160,6 +164,13 @@ def two_months(store: Store) -> None:
     )  # fmt: skip
     store.jobs.change_incidents(Changes(opened=[incident]), now())
     elsewhere(store, tonight)
+
+
+def tables(source: str, night: int) -> Manifest:
+    """What was in the dump of one of the last nights."""
+    names = ("customers", "orders", "payments", "sessions" if night else "visits")
+    rows = [TableRows(name=f"{source}.{name}", rows=4_001 * 7**place - 91 * night) for place, name in enumerate(names)]
+    return Manifest(provider="sqlite", facts={}, tables=rows)
 
 
 def drill(store: Store, made: Backup, at: datetime, seconds: float) -> None:
@@ -195,6 +206,20 @@ def elsewhere(store: Store, tonight: datetime) -> None:
     for severity, kind in (("info", "update"), ("warning", "disk"), ("critical", "raid"), ("error", "smart")):
         told = Noted("nas", now() - timedelta(hours=3), severity, kind, "Snapshots", f"{kind} of the nas needs a look")
         store.ingest.notification(told, us)
+
+
+def hostile(store: Store) -> None:
+    """Backups whose names, paths and errors are meant to do harm."""
+    name = HOSTILE[:200]
+    past(store, name, now() - timedelta(days=1), drives=(name, "disk"))
+    failed = past(store, name, now(), status=Status.FAILED, error=HOSTILE, drives=(name, "disk"), comment=HOSTILE)
+    told = Reported(name, name, now(), HOSTILE[:250], HOSTILE, name)
+    store.ingest.backup(told, Recipient(INSTANCE))
+    store.ingest.notification(Noted(name, now(), "critical", name, name, HOSTILE), Recipient(INSTANCE))
+    store.run_logs.append(failed.id, INSTANCE, [HOSTILE])
+    store.proofs.keep_manifest(
+        failed.id, Manifest(provider="sqlite", facts={}, tables=[TableRows(name=HOSTILE, rows=1)])
+    )
 
 
 def deliveries(store: Store) -> None:
