@@ -159,7 +159,7 @@ def system(*words: str) -> None:
         raise BackupmanError(f"the program {words[0]} is not there, and it is needed: install it")
     done = subprocess.run([program, *words[1:]], capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr or done.stdout).strip() or f"it ended with {done.returncode}"
+        said = " ".join((done.stderr or done.stdout).split()) or f"it ended with {done.returncode}"
         raise BackupmanError(f"`{' '.join(words)}` has failed: {said}")
 
 
@@ -191,6 +191,8 @@ def installation(host: Host, kind: str, program: Path, given: Path | None) -> It
         if not _is("is-enabled", unit):
             yield Step(f"start {unit} with the machine", lambda: system("systemctl", "enable", "--quiet", unit))
         if folders is not None and not _is("is-active", unit):
+            check = ("runuser", "-u", ACCOUNT, "--", str(program), "config", "check", "--quiet", "-c", str(CONFIG))
+            yield Step(f"see whether the account {ACCOUNT} can read all that the config names", partial(system, *check))
             yield Step(f"start {unit} now", lambda: system("systemctl", "start", unit))
 
 

@@ -133,12 +133,17 @@ class Rehearsal(Host):
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rehearsal:
-    """A machine whose `useradd`, `userdel` and `systemctl` write down what they are told, and know it later."""
+    """A machine whose `useradd`, `systemctl` and so on write down what they are told, and know it later."""
     programs = tmp_path / "programs"
     programs.mkdir()
     (tmp_path / "machine").mkdir()
     systemctl = 'case $1 in is-*) exec test -e "$1";; enable) touch is-enabled;; start) touch is-active;; esac'
-    for name, deed in (("useradd", "touch account"), ("userdel", "rm account"), ("systemctl", systemctl)):
+    for name, deed in (
+        ("useradd", "touch account"),
+        ("userdel", "rm account"),
+        ("systemctl", systemctl),
+        ("runuser", ":"),
+    ):
         text = f'#!/bin/sh\nset -e\ncd {tmp_path}/machine\n{deed}\necho "${{0##*/}} $*" >> calls\n'
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
@@ -155,8 +160,10 @@ def test_the_machine_itself(host: Rehearsal, config: dict[str, Any], tmp_path: P
         f"useradd {account}",
         "systemctl daemon-reload",
         "systemctl enable --quiet backupman.service",
+        f"runuser -u backupman -- {PROGRAM} config check --quiet -c /etc/backupman/config.yml",
         "systemctl start backupman.service",
     ]
+    must_be_a_call(calls[-2].partition(f"{PROGRAM} ")[2].split())
     drive = host.at(Path("/") / config["drives"][0]["folder"])
     assert mode(drive) == 0o700  # a relative folder is one of the root, where the service runs
     placed = host.at(Path("/etc/backupman/config.yml"))
