@@ -79,10 +79,11 @@ def _program(host: Host) -> Path:
     """
     if not host.is_live:
         return PROGRAM
-    program = Path(sysconfig.get_path("scripts")) / "backupman"
+    called, beside = Path(sys.argv[0]).resolve(), Path(sysconfig.get_path("scripts")) / "backupman"
+    program = called if called.name == "backupman" else beside  # which is not there for a distribution's own Python
     for place in (program, Path(sys.executable).resolve(), Path(__file__).resolve()):
         hidden = next((folder for folder in _HIDDEN if place.is_relative_to(folder)), None)
-        shut = next((path for path in (place, *place.parents) if not _is_open(path)), None)
+        shut = next((path for path in (*reversed(place.parents), place) if not _is_open(path)), None)
         if hidden or shut:
             raise ConfigError(
                 f"{place} is hidden from the service{f' by {shut}' if shut and not hidden else ''}: install Backupman "
