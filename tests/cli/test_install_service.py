@@ -97,6 +97,13 @@ def test_a_config_that_cannot_be_loaded_here_is_told(inside: Inside, tmp_path: P
     assert "there is no config nowhere.yml" in inside("install-service", "--root", "root", "-c", "nowhere.yml").err
 
 
+def test_a_program_that_the_service_cannot_see_is_refused(inside: Inside) -> None:
+    done = inside("install-service", "--yes")  # called as `backupman` of the test's folder, where there is none
+    assert done.code == 2
+    assert ("is hidden from the service" if os.geteuid() == 0 else "call it with sudo") in done.err
+    assert "This will" not in done.out
+
+
 def test_the_daemon_or_the_timer(inside: Inside, tmp_path: Path) -> None:
     units = tmp_path / "root/etc/systemd/system"
     assert inside("install-service", "--root", "root", "--yes", "--timer").code == 0
