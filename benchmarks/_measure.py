@@ -2,14 +2,18 @@
 
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import NoReturn
 
 MIB = 2**20
@@ -56,6 +60,37 @@ def in_turn(turns: int, ways: Mapping[str, Callable[[], float]]) -> dict[str, li
         for name, way in ways.items():
             figures[name].append(way())
     return figures
+
+
+@dataclass
+class Timed:
+    """What the runs of a command have taken, in seconds."""
+
+    whole: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+    """Of everything that was started and has ended; a database server is not among it."""
+
+    def time(
+        self, argv: Sequence[str], watch: "Callable[[subprocess.Popen[bytes]], None]" = lambda process: None
+    ) -> bytes:
+        """Run the command once; what it has printed. `watch` has a thread of its own meanwhile."""
+        os.sync()  # what others have written is not to be waited for by this one
+        started, used = time.perf_counter(), _children_seconds()
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE)
+        watching = Thread(target=watch, args=(process,))
+        watching.start()
+        said, _ = process.communicate()
+        self.whole.append(time.perf_counter() - started)
+        watching.join()
+        self.processor.append(_children_seconds() - used)
+        if process.returncode:
+            cannot_measure(f"`{' '.join(argv)}` ended with {process.returncode}: {said.decode()}")
+        return said
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def spread(figures: list[float], unit: str = "s") -> str:

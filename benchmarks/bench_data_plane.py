@@ -10,12 +10,10 @@ import argparse
 import contextlib
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +22,7 @@ from typing import Any
 
 import _sample
 from _daemon import write_config
-from _measure import cannot_measure, peak_rss, spread, tell, title, told_ratio, tree, version_of, workplace
+from _measure import Timed, peak_rss, ratio, spread, tell, title, told_ratio, tree, version_of, workplace
 from _servers import mariadb, postgres
 
 ZSTD = {"compression": {"method": "zstd", "level": 3}}
@@ -39,8 +37,7 @@ class Ours:
     folder: Path
     source: Mapping[str, Any]
     pipeline: Mapping[str, Any]
-    whole: list[float] = field(default_factory=list)
-    processor: list[float] = field(default_factory=list)
+    taken: Timed = field(default_factory=Timed)
     plane: list[float] = field(default_factory=list)
     peak: float = 0.0
     stored: int = 0
@@ -52,22 +49,16 @@ class Ours:
         source = {"label": "Sample", **self.source}
         config = write_config(self.folder, data_sources=[source], pipeline=dict(self.pipeline))
         argv = [sys.executable, "-m", "backupman", "run", "-q", "--json", "-c", str(config)]
-        started, used = time.perf_counter(), children_seconds()
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
-        watching = threading.Thread(target=self._watch, args=(process,))
-        watching.start()
-        said, _ = process.communicate()
-        self.whole.append(time.perf_counter() - started)
-        watching.join()
-        self.processor.append(children_seconds() - used)
-        if process.returncode:
-            cannot_measure(f"backupman run ended with {process.returncode}: {said}")
-        (backup,) = json.loads(said)["Results"]
+        (backup,) = json.loads(self.taken.time(argv, self._watch))["Results"]
         self.plane.append(backup["DumpSeconds"])
         self.stored, self.size = backup["StoredSize"], backup["Size"]
         shutil.rmtree(self.folder / "drive")
 
-    def _watch(self, process: "subprocess.Popen[str]") -> None:
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self.taken, self.plane = Timed(), []
+
+    def _watch(self, process: "subprocess.Popen[bytes]") -> None:
         """Look now and then at the largest memory that the child has had so far."""
         while process.poll() is None:
             for pid in tree(process.pid)[1:]:
@@ -83,22 +74,19 @@ class Shell:
 
     pipeline: str
     out: Path
-    whole: list[float] = field(default_factory=list)
-    processor: list[float] = field(default_factory=list)
+    taken: Timed = field(default_factory=Timed)
     stored: int = 0
 
     def run(self) -> None:
         """Run it once."""
-        command = self.pipeline.replace("{out}", str(self.out))
-        started, used = time.perf_counter(), children_seconds()
-        done = subprocess.run(["bash", "-o", "pipefail", "-c", command], stdout=subprocess.DEVNULL, check=False)
-        self.whole.append(time.perf_counter() - started)
-        self.processor.append(children_seconds() - used)
-        if done.returncode:
-            cannot_measure(f"`{command}` ended with {done.returncode}")
+        self.taken.time(["bash", "-o", "pipefail", "-c", self.pipeline.replace("{out}", str(self.out))])
         for file in self.out.parent.glob(f"{self.out.name}*"):
             self.stored = file.stat().st_size
             file.unlink()
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self.taken = Timed()
 
 
 def main() -> None:
@@ -137,17 +125,19 @@ def from_postgres(folder: Path, files: list[Path], turns: int) -> None:
         in_turn(turns, shell, ours, sealed, bare, packed)
         beside("PostgreSQL, zstd", ours, "pg_dump | zstd -3 -T2 | tee | sha256sum", shell, plane=1.0, whole=1.1)
         beside("PostgreSQL, gzip", packed, "a bare pg_dump", bare, plane=1.3, whole=1.4)
-        told_ratio("PostgreSQL, zstd: data plane encrypted / not encrypted", _ratio(sealed.plane, ours.plane), 1.1)
+        told_ratio("PostgreSQL, zstd: data plane encrypted / not encrypted", ratio(sealed.plane, ours.plane), 1.1)
         told_peak("gzip", packed, 60)
         told_peak("zstd", ours, 100)
         slow = Shell(f"{dump} | gzip > {{out}}", out)
-        in_turn(1, slow)
-        told_ratio("PostgreSQL, gzip: whole / pg_dump | gzip", statistics.median(packed.whole) / slow.whole[0], 0.2)
+        slow.run()
+        told_ratio(
+            "PostgreSQL, gzip: whole / pg_dump | gzip", statistics.median(packed.taken.whole) / slow.taken.whole[0], 0.2
+        )
         told_ratio("PostgreSQL, gzip: bytes stored / gzip -6", packed.stored / slow.stored, 1.15)
         if shutil.which("pigz"):
             parallel = Shell(f"{dump} | pigz > {{out}}", out)
-            in_turn(1, parallel)
-            whole = statistics.median(packed.whole) / parallel.whole[0]
+            parallel.run()
+            whole = statistics.median(packed.taken.whole) / parallel.taken.whole[0]
             told_ratio("PostgreSQL, gzip: whole / pg_dump | pigz", whole, 0.5)
 
 
@@ -174,27 +164,26 @@ def from_sqlite(folder: Path, files: list[Path], turns: int) -> None:
 
 
 def in_turn(turns: int, *ways: Ours | Shell) -> None:
-    """Run all, again and again, after a turn that only fills the page cache."""
-    if turns > 1:
-        ways[0].run()
-        ways[0].whole.clear()
-        ways[0].processor.clear()
-    for _ in range(turns):
+    """Run all, again and again, after a turn that only fills the page cache and makes what is made once."""
+    for turn in range(turns + 1):
         for way in ways:
             way.run()
+            if turn == 0:
+                way.forget()
 
 
 def beside(what: str, ours: Ours, which: str, shell: Shell, *, plane: float | None, whole: float) -> None:
     """The figures of both, and the ratios."""
     tell(
-        f"{what}: whole process, {ours.size / 1e6:.0f} MB dumped, {ours.stored / 1e6:.0f} MB stored", spread(ours.whole)
+        f"{what}: whole process, {ours.size / 1e6:.0f} MB dumped, {ours.stored / 1e6:.0f} MB stored",
+        spread(ours.taken.whole),
     )
     tell(f"{what}: data plane", spread(ours.plane))
-    tell(f"  {which}", spread(shell.whole))
+    tell(f"  {which}", spread(shell.taken.whole))
     if plane is not None:
-        told_ratio(f"{what}: data plane / {which}", _ratio(ours.plane, shell.whole), plane)
-    told_ratio(f"{what}: whole / {which}", _ratio(ours.whole, shell.whole), whole)
-    tell(f"{what}: processor time / {which}", f"{_ratio(ours.processor, shell.processor):.2f}")
+        told_ratio(f"{what}: data plane / {which}", ratio(ours.plane, shell.taken.whole), plane)
+    told_ratio(f"{what}: whole / {which}", ratio(ours.taken.whole, shell.taken.whole), whole)
+    tell(f"{what}: processor time / {which}", f"{ratio(ours.taken.processor, shell.taken.processor):.2f}")
 
 
 def told_peak(what: str, ours: Ours, limit: float) -> None:
@@ -205,16 +194,6 @@ def told_peak(what: str, ours: Ours, limit: float) -> None:
         f"<= {limit:g} MiB",
         met=ours.peak <= limit,
     )
-
-
-def children_seconds() -> float:
-    """Processor time of everything that was started and has ended, in seconds; the database server is not among it."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _ratio(ours: list[float], theirs: list[float]) -> float:
-    return statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
 
 
 def _age_recipient() -> str:

@@ -8,41 +8,20 @@ records. A drill restores the same copy into a throwaway server or file, counts 
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import _sample
 from _daemon import write_config
-from _measure import cannot_measure, spread, tell, title, told_ratio, version_of, workplace
+from _measure import Timed, cannot_measure, ratio, spread, tell, title, told_ratio, version_of, workplace
 from _servers import mariadb, postgres
-from bench_data_plane import ZSTD, children_seconds
+from bench_data_plane import ZSTD
 
 _LIMIT = 1 / 0.9
 """Of the time: nine tenths of the speed."""
-
-
-@dataclass
-class Way:
-    """A way to bring the object back, and what its runs have taken."""
-
-    whole: list[float] = field(default_factory=list)
-    processor: list[float] = field(default_factory=list)
-    plane: list[float] = field(default_factory=list)
-
-    def run(self, argv: list[str]) -> None:
-        """Run a command once."""
-        started, used = time.perf_counter(), children_seconds()
-        done = subprocess.run(argv, stdout=subprocess.DEVNULL, check=False)
-        self.whole.append(time.perf_counter() - started)
-        self.processor.append(children_seconds() - used)
-        if done.returncode:
-            cannot_measure(f"`{' '.join(argv)}` ended with {done.returncode}")
 
 
 def main() -> None:
@@ -133,29 +112,26 @@ def beside(
     restore = [*ours_argv, "restore", backup["Id"], "-q", "--to-database", target, "-c", str(config)]
     shell = ["bash", "-euo", "pipefail", "-c", pipeline.replace("{object}", stored)]
     drill = [*ours_argv, "verify", backup["Id"], "--level", "restore", "-q", "-c", str(config)]
-    ours, theirs, drilled = Way(), Way(), Way()
+    ours, theirs, drilled = Timed(), Timed(), Timed()
+    planes: list[float] = []
     for turn in range(turns + 1):  # the first only fills the page cache
         for way, argv in ((theirs, shell), (ours, restore)):
             subprocess.run(["bash", "-euc", drop], check=True, stdout=subprocess.DEVNULL)
-            (Way() if turn == 0 else way).run(argv)
+            (Timed() if turn == 0 else way).time(argv)
         if turn:
             listed = subprocess.run(
                 [*ours_argv, "restores", "--json", "-c", str(config)], stdout=subprocess.PIPE, check=True
             )
-            ours.plane.append(json.loads(listed.stdout)["Results"][0]["Seconds"])
-            drilled.run(drill)
+            planes.append(json.loads(listed.stdout)["Results"][0]["Seconds"])
+            drilled.time(drill)
     subprocess.run(["bash", "-euc", drop], check=True, stdout=subprocess.DEVNULL)
     tell(f"{what}: {backup['Size'] / 1e6:.0f} MB, stored in {backup['StoredSize'] / 1e6:.0f} MB", spread(ours.whole))
     tell("  the shell pipeline", spread(theirs.whole))
-    tell("  the data plane alone", spread(ours.plane))
-    told_ratio(f"{what}: data plane / pipeline", _ratio(ours.plane, theirs.whole), _LIMIT)
-    tell(f"{what}: whole / pipeline", f"{_ratio(ours.whole, theirs.whole):.2f}")
-    tell(f"{what}: processor time / pipeline", f"{_ratio(ours.processor, theirs.processor):.2f}")
-    tell(f"{what}: a drill / the whole restore", f"{_ratio(drilled.whole, ours.whole):.2f}")
-
-
-def _ratio(ours: list[float], theirs: list[float]) -> float:
-    return statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
+    tell("  the data plane alone", spread(planes))
+    told_ratio(f"{what}: data plane / pipeline", ratio(planes, theirs.whole), _LIMIT)
+    tell(f"{what}: whole / pipeline", f"{ratio(ours.whole, theirs.whole):.2f}")
+    tell(f"{what}: processor time / pipeline", f"{ratio(ours.processor, theirs.processor):.2f}")
+    tell(f"{what}: a drill / the whole restore", f"{ratio(drilled.whole, ours.whole):.2f}")
 
 
 if __name__ == "__main__":
