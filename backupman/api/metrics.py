@@ -105,10 +105,7 @@ class _Collector:
         info.add_metric([__version__, config.instance], 1)
         yield info
         drives = [drive.label for drive in config.drives]
-        promised = self._promised()
-        copies = [
-            copy for each in own for copy in store.statistics.newest_on([each], promised.get(each.source, drives))
-        ]
+        copies = [copy for on, series in self._promised(own).items() for copy in store.statistics.newest_on(series, on)]
         yield from _newest("newest_finished", "newest finished backup on a drive", (*_OF, "drive"), copies)
         verified = store.statistics.newest_on(own, drives, "verified")
         yield from _newest("newest_verified", "newest verified backup on a drive", (*_OF, "drive"), verified)
@@ -122,13 +119,16 @@ class _Collector:
         yield from self._work()
         yield from self._jobs()
 
-    def _promised(self) -> dict[str, list[str]]:
-        """The drives onto which each source is backed up; on others its newest copy would be looked for in vain."""
-        found: dict[str, list[str]] = {}
+    def _promised(self, own: list[Series]) -> dict[tuple[str, ...], list[Series]]:
+        """The series by the drives onto which jobs put them; on others their newest copy would be sought in vain."""
+        drives: dict[str, list[str]] = {}
         for plan in self._app.plans:
             for source in plan.sources:
-                its = found.setdefault(source.label, [])
+                its = drives.setdefault(source.label, [])
                 its += [drive.label for drive in plan.drives if drive.label not in its]
+        every, found = [drive.label for drive in self._app.config.drives], dict[tuple[str, ...], list[Series]]()
+        for series in own:
+            found.setdefault(tuple(drives.get(series.source, every)), []).append(series)
         return found
 
     def _last(self, name: str, what: str, labels: tuple[str, ...], series: list[Series]) -> Iterator[Metric]:
