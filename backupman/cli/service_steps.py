@@ -79,9 +79,9 @@ def unit_text(name: str, program: Path) -> str:
     return shipped.read_text(encoding="utf-8").replace(str(PROGRAM), str(program))
 
 
-def example() -> str:
+def example() -> bytes:
     """The config that is put where there is none."""
-    return resources.files("backupman.config").joinpath("example.yml").read_text(encoding="utf-8")
+    return resources.files("backupman.config").joinpath("example.yml").read_bytes()
 
 
 def _making_account(host: Host) -> Iterator[Step]:
@@ -105,15 +105,15 @@ def _making_folder(host: Host, folder: Path, mode: int, *, wholly: bool = False)
         yield Step(f"make the folder {path}, {whose}", make)
 
 
-def _placing(host: Host, target: Path, text: str, mode: int = 0o644, *, replace: bool = True) -> Iterator[Step]:
-    """A file with this text; one that is there already may be left alone instead of replaced."""
+def _placing(host: Host, target: Path, content: bytes, mode: int = 0o644, *, replace: bool = True) -> Iterator[Step]:
+    """A file with this content; one that is there already may be left alone instead of replaced."""
     path = host.at(target)
 
     def place() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         written = path.with_name(path.name + ".new")
-        written.touch(mode=0o600)  # before the text: it may hold secrets
-        written.write_text(text, encoding="utf-8")
+        written.touch(mode=0o600)  # before the content: it may hold secrets
+        written.write_bytes(content)
         written.chmod(mode)
         if mode != 0o644:
             host.give(written, mode)
@@ -121,7 +121,7 @@ def _placing(host: Host, target: Path, text: str, mode: int = 0o644, *, replace:
 
     if not path.exists():
         yield Step(f"write {path}" + ("" if mode == 0o644 else f", mode {mode:04o}"), place)
-    elif replace and path.read_text(encoding="utf-8") != text:
+    elif replace and path.read_bytes() != content:
         yield Step(f"replace {path} by what this version brings", place)
 
 
@@ -166,21 +166,21 @@ def system(*words: str) -> None:
 def installation(host: Host, kind: str, program: Path, given: Path | None) -> Iterator[Step]:
     """What makes Backupman a service; the given config is put where there is none."""
     there = host.at(CONFIG).exists()
-    text = given.read_text(encoding="utf-8") if given and not there else example()
+    content = given.read_bytes() if given and not there else example()
     yield from _making_account(host)
     yield from _making_folder(host, CONFIG.parent, 0o750)
-    yield from _placing(host, CONFIG, text, 0o640, replace=False)
+    yield from _placing(host, CONFIG, content, 0o640, replace=False)
     yield from _letting_read(host, CONFIG)
     yield from _making_folder(host, STATE, 0o700, wholly=True)
     folders = _folders(host.at(CONFIG) if there else given)
     if host.is_live:
         for folder in (folder for folder, written in (folders or {}).items() if written):
             yield from _making_folder(host, folder, 0o700, wholly=True)
-    changed = [step for name in KINDS[kind] for step in _placing(host, UNITS / name, unit_text(name, program))]
+    changed = [step for name in KINDS[kind] for step in _placing(host, UNITS / name, unit_text(name, program).encode())]
     service = next(name for name in KINDS[kind] if name.endswith(".service"))
     if len(opened := drop_in(folders or {})) > 1:
         lines = ["# Made by `backupman install-service` from the config; call it again when that has changed.", *opened]
-        changed += _placing(host, _drop_in_of(service), "\n".join(lines) + "\n")
+        changed += _placing(host, _drop_in_of(service), ("\n".join(lines) + "\n").encode())
     elif folders is not None:  # what it opened may be gone, and then the service would not start
         changed += _removing(host, _drop_in_of(service))
     yield from changed
@@ -221,7 +221,7 @@ def _folders(config: Path | None) -> dict[Path, bool] | None:
 
 def is_example(config: Path) -> bool:
     """Whether nobody has written a config there yet."""
-    return config.is_file() and config.read_text(encoding="utf-8") == example()
+    return config.is_file() and config.read_bytes() == example()
 
 
 def _drop_in_of(service: str) -> Path:
