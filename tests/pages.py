@@ -16,6 +16,7 @@ _HEADING = re.compile(r"^(#+) +(.+?) *$", re.MULTILINE)
 _SHELLS = ("sh", "bash", "console", "shell")
 _BEFORE_A_COMMAND = ("sudo", "time", "exec", "if", "then", "do", "!", "$", "#")
 _PROGRAM = re.compile(r"^(\S*/)?backupman$")
+_CRON = re.compile(r"^ *(?:[\d*/,-]+ +){5}(?:root +)?(\S.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,14 @@ class Page:
         return self.text[begin : next(ends, len(self.text))]
 
     def commands(self) -> Iterator[Command]:
-        """Every call of `backupman` in shell blocks, and every one in the text that names a command."""
+        """Every call of `backupman` in shell blocks and lines for cron, and those in the text that name a command."""
         for block in self.blocks(*_SHELLS):
             for number, line in _whole_lines(block.text):
                 for words in _calls(line):
                     yield Command(f"{self}:{block.line + number}", words, typed=True)
+        for match in _CRON.finditer(self.text):
+            for words in _calls(match[1]):
+                yield Command(f"{self}:{self.text.count(chr(10), 0, match.start()) + 1}", words, typed=True)
         for code in _CODE.findall(self.prose):
             for words in _calls(code):
                 if words:
@@ -138,6 +142,10 @@ def _calls(line: str) -> Iterator[tuple[str, ...]]:
         if word and set(word) <= set("();<>|&"):
             while command and (command[0] in _BEFORE_A_COMMAND or re.match(r"^\w+=", command[0])):
                 del command[0]
+            if (
+                command and command[0] == "docker" and {"exec", "run"} & set(command)
+            ):  # in a container: what is behind it
+                command = command[max((at for at, name in enumerate(command) if _PROGRAM.match(name)), default=0) :]
             if command and _PROGRAM.match(command[0]):
                 yield tuple(command[1:])
             command = []
