@@ -13,6 +13,8 @@ from backupman.notifiers import Message
 from backupman.notifiers._report import Report, render
 from backupman.text import listed, moment, one_line, printable, size, span
 from tests.contracts.notifier import EVENTS, ODD_TEXTS, message
+from tests.pages import ROOT
+from tests.pages import Page as Doc
 
 _VOID = {"meta", "br"}
 
@@ -206,6 +208,11 @@ class TestTemplates:
         assert "<p>Mysql 1&lt;b&gt; & co</p>" in done.html
         assert "Offsite" not in done.html and "google_drive" in done.html
         Page(done.html)
+
+    def test_the_one_of_the_documentation(self, folder: Path) -> None:
+        (sample,) = Doc(ROOT / "docs/notifiers/mail.md").blocks("jinja")
+        (folder / "backup_report.html.j2").write_text(sample.text)
+        assert "Call the night shift." in report(message(), folder).html
 
     def test_a_mistake_in_the_language_is_named(self, folder: Path) -> None:
         (folder / "backup_report.txt.j2").write_text("one\ntwo {% if %}\n")

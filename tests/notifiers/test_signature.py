@@ -16,6 +16,8 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from tests.contracts.notifier import ODD_TEXTS, deliver, message, refusal
 from tests.notifiers.test_webhook import OTHER_SECRET, SECRET, endpoint
+from tests.pages import ROOT
+from tests.pages import Page as Doc
 from tests.servers import program
 from tests.servers._process import free_port
 
@@ -48,6 +50,16 @@ class TestSignature:
         request.headers["webhook-id"] = "5a1c9d1e-8a44-4a3d-9e7c-2f5d4b3a2a11"
         with pytest.raises(WebhookVerificationError, match="signature"):
             self.verify(request)
+
+    @pytest.mark.parametrize(
+        ("seconds_off", "change", "genuine"), [(0, b"", True), (-310, b"", False), (0, b"!", False)]
+    )
+    def test_the_page_tells_how(self, seconds_off: int, change: bytes, genuine: bool) -> None:
+        request = self.signed(seconds_off)
+        given: dict[str, Any] = {"headers": dict(request.headers), "body": request.content + change, "secret": SECRET}
+        (sample,) = Doc(ROOT / "docs/notifiers/webhook.md").blocks("python")
+        exec(sample.text, given)  # noqa: S102 - our own page
+        assert given["genuine"] is genuine
 
     @pytest.mark.parametrize("seconds_off", [-301, 302])
     def test_a_clock_that_is_off_is_refused(self, seconds_off: int) -> None:
