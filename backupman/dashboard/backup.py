@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
@@ -24,6 +25,9 @@ BackupId = Annotated[str, Path(max_length=64)]
 PINS = {"30": "30 days", "365": "a year", "": "for ever"}
 LEVELS = {"checksum": "every byte", "structure": "the whole archive", "restore": "by a drill"}
 """How far a copy is looked at."""
+
+_CONFIG = PurePath("/etc/backupman/config.yml")
+"""Where a command finds the config by itself, wherever it is typed."""
 
 _DELIVERIES = 100
 _CHECKS = 50
@@ -105,4 +109,6 @@ def restore_command(daemon: Daemon, backup: Backup) -> str:
     ending = ending_of(daemon.app.config, backup)
     name = backup.object_name.rsplit("/", 1)[-1].removesuffix(ending)
     key = " --identity key.txt" if ".age" in ending else ""
-    return f"backupman restore {backup.id[:8]}{key} --output {shlex.quote(name)}"
+    file = daemon.app.config_file.absolute()
+    config = "" if file == _CONFIG else f" -c {shlex.quote(str(file))}"
+    return f"backupman restore {backup.id[:8]}{key} --output {shlex.quote(name)}{config}"

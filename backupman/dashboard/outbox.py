@@ -16,7 +16,7 @@ from backupman.events import EventKind
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
-_PAGE = 50
+_PAGE = 40
 _DELIVERIES = 100
 _HIGHEST = 2**63 - 1
 

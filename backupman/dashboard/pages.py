@@ -18,7 +18,7 @@ from backupman import __version__
 from backupman.api.keys import daemon_of
 from backupman.dashboard.figures import outcome
 from backupman.dashboard.sessions import Visit
-from backupman.dashboard.words import age, ahead, plain
+from backupman.dashboard.words import age, ahead, fact, plain
 from backupman.records import now
 from backupman.text import one_line, size, span
 
@@ -129,6 +129,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "age": age,
         "ahead": ahead,
+        "fact": fact,
         "line": one_line_of,
         "outcome": outcome,
         "plain": plain,
@@ -144,7 +145,7 @@ def _environment() -> Environment:
 
 def one_line_of(text: object, longest: int = 120) -> str:
     """A text from anywhere in one short line."""
-    return one_line(str(text if text is not None else ""), longest)
+    return one_line(plain(text), longest)
 
 
 def when(time: datetime | None) -> Markup:

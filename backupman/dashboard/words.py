@@ -1,5 +1,6 @@
 """Spans of time and texts from anywhere, as pages show them."""
 
+import json
 import re
 from datetime import timedelta
 
@@ -30,3 +31,13 @@ def ahead(future: timedelta) -> str:
 def plain(text: object) -> str:
     """A text of several lines from anywhere, with nothing in it that turns what stands around it."""
     return _TURNING.sub("", str(printable(str(text if text is not None else ""))))
+
+
+def fact(text: str) -> str:
+    """What is known of a dump: where it is a list of names in JSON, the names."""
+    if not text.startswith("["):
+        return text
+    try:
+        return ", ".join(map(str, json.loads(text)))
+    except ValueError:
+        return text

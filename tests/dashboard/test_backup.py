@@ -50,7 +50,7 @@ def test_it_tells_all_that_is_known(served: Served, root: httpx.Client, made: Ba
         assert file.path in text
         assert f"sha256 {file.sha256}" in text
     name = made.object_name.rsplit("/", 1)[1].removesuffix(".gz")
-    assert f"backupman restore {made.id[:8]} --output {name}" in text
+    assert f"backupman restore {made.id[:8]} --output {name} -c {served.folder / 'config.yml'}" in text
     for words in (
         "Timeline",
         "Dump",
@@ -93,6 +93,13 @@ def test_its_restores_are_told(served: Served, root: httpx.Client) -> None:
     text = text_of(root.get(f"/backups/{made.id}").text)
     for words in ("Restores", "app_restored on localhost", "there is no room", "me"):
         assert words in text
+
+
+def test_names_among_what_is_known_of_a_dump_are_listed(served: Served, root: httpx.Client) -> None:
+    made = past(served.store, "app", now(), facts={"roles": '["ada", "grace"]', "odd": "[no list"})
+    text = text_of(root.get(f"/backups/{made.id}").text)
+    assert "Roles ada, grace" in text
+    assert "Odd [no list" in text
 
 
 def test_latest_and_a_beginning_are_names_too(root: httpx.Client, made: Backup) -> None:

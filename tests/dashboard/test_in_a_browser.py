@@ -230,6 +230,20 @@ def test_no_page_is_wider_than_the_window(page: Page, served: Served, width: int
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
 
 
+@pytest.mark.parametrize("width", [360, 1400])
+def test_nothing_moves_while_a_page_is_loaded(page: Page, served: Served, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.route("**/live", lambda _: None)  # what happens later may move something
+    page.add_init_script(
+        "window.moved = []; new PerformanceObserver(list => moved.push(...list.getEntries().map(each => each.value)))"
+        ".observe({ type: 'layout-shift', buffered: true })"
+    )
+    for name, path in pages(served.store).items():
+        page.goto(served.url + path)
+        page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert page.evaluate("moved") == [], name
+
+
 def test_times_are_the_readers_own_and_utc_stands_behind_them(browser: Browser, served: Served) -> None:
     context = browser.new_context(timezone_id="Asia/Kolkata")
     page = context.new_page()
