@@ -29,7 +29,7 @@ def test_a_link_opens_its_file_without_a_key(api: Api, client: httpx.Client, bac
         assert abs(expires - time.time() - 900) < 10
         assert url.rsplit("&", 1)[1].startswith("signature=")
         local = api.url + url.removeprefix("https://backups.example.com/bm")
-        with httpx.Client(trust_env=False) as stranger:
+        with httpx.Client(trust_env=False, timeout=90) as stranger:
             assert stranger.get(local).content == path_of(file).read_bytes()
             assert stranger.get(local, headers={"Range": "bytes=0-1"}).status_code == 206
 
@@ -50,7 +50,7 @@ def test_a_changed_link_is_refused_and_never_logged(
     api: Api, client: httpx.Client, backup: Backup, said: Callable[[], str], change: Callable[[str], str]
 ) -> None:
     local = api.url + link(client, backup.id).removeprefix("https://backups.example.com/bm")
-    with httpx.Client(trust_env=False) as stranger:
+    with httpx.Client(trust_env=False, timeout=90) as stranger:
         answer = stranger.get(change(local))
     assert answer.status_code == 403
     assert answer.json() == {"Error": "this link is not good, or not any more: ask for a new one"}
@@ -64,13 +64,13 @@ def test_a_link_that_is_over_is_refused(
 ) -> None:
     monkeypatch.setattr("backupman.api.links.LIFETIME", -1)
     local = api.url + link(client, backup.id).removeprefix("https://backups.example.com/bm")
-    with httpx.Client(trust_env=False) as stranger:
+    with httpx.Client(trust_env=False, timeout=90) as stranger:
         assert stranger.get(local).status_code == 403
 
 
 def test_links_cannot_be_guessed_without_a_limit(api: Api, backup: Backup) -> None:
     url = f"{api.url}/api/backups/{backup.drive_files[0].id}/download?expires=9999999999&signature="
-    with httpx.Client(trust_env=False) as stranger:
+    with httpx.Client(trust_env=False, timeout=90) as stranger:
         statuses = [stranger.get(f"{url}{number:064x}").status_code for number in range(31)]
         assert statuses == [403] * 30 + [429]
         assert stranger.get(url, headers={"X-Api-Key": ROOT}).status_code == 200

@@ -90,7 +90,7 @@ def test_a_401_is_said_as_the_original_does_and_as_we_do(api: Api) -> None:
     ],
 )
 def test_a_key_is_taken_from_either_header(api: Api, headers: dict[str, str]) -> None:
-    with httpx.Client(base_url=api.url, trust_env=False) as client:
+    with httpx.Client(base_url=api.url, trust_env=False, timeout=90) as client:
         assert client.get("/api/jobs", headers=headers).status_code == 200
 
 
@@ -110,14 +110,14 @@ def test_a_key_is_taken_from_either_header(api: Api, headers: dict[str, str]) ->
 )
 def test_what_is_not_the_key_is_no_key(api: Api, headers: dict[str, str]) -> None:
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    with httpx.Client(base_url=api.url, trust_env=False) as client:
+    with httpx.Client(base_url=api.url, trust_env=False, timeout=90) as client:
         assert client.get("/api/jobs", headers=raw).status_code == 401
         assert client.get("/api/jobs", params={"X-Api-Key": ROOT, "key": ROOT}).status_code == 401
 
 
 def test_a_key_may_hold_any_character_that_a_header_can(configured: Api) -> None:
     configured.config["http"]["api_keys"].append("schlüssel-€")
-    with httpx.Client(base_url=configured.start().url, trust_env=False) as client:
+    with httpx.Client(base_url=configured.start().url, trust_env=False, timeout=90) as client:
         assert client.get("/api/jobs", headers=[(b"X-Api-Key", "schlüssel-€".encode())]).status_code == 200
 
 

@@ -52,7 +52,7 @@ APP = {"source": "App", "database": "app"}
 
 
 def test_prometheus_presents_its_key_as_a_bearer(api: Api) -> None:
-    with httpx.Client(base_url=api.url, trust_env=False) as prometheus:
+    with httpx.Client(base_url=api.url, trust_env=False, timeout=90) as prometheus:
         assert prometheus.get("/metrics", headers={"Authorization": "Bearer bm_read-only"}).status_code == 200
         assert prometheus.get("/metrics").status_code == 401
 

@@ -1,4 +1,4 @@
-"""Runs the command line and kills it at a named point: `crashing.py alone|group WHEN:WHERE[:MESSAGE] WORDS…`.
+"""Runs the command line and kills it at a named point: `alone|group WHEN:WHERE[:MESSAGE] WORDS…`.
 
 WHEN is `before` or `after`, WHERE the dotted name of a function, MESSAGE the type of the data plane's message that it
 is given. `alone` kills this process by SIGKILL, `group` the data plane's child with its tools as well. The point is
@@ -76,7 +76,3 @@ def _crash(how: str) -> None:
     for victim in victims:
         victim.kill()
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from backupman.records import Run
 from backupman.store import Store
+from tests.e2e.forking import Forked
 from tests.e2e.test_service import answers
 from tests.e2e.world import World, end, wait_for
 
@@ -29,6 +29,14 @@ def noted(folder: Path, label: str, seconds: float) -> dict[str, Any]:
     return command(label, script)
 
 
+def held(folder: Path, label: str) -> dict[str, Any]:
+    """A source that notes its dumps, each of which takes until the file `go` is there."""
+    source = noted(folder, label, 0)
+    wait = f"until test -e {folder}/go; do sleep 0.05; done; echo dump"
+    source["argv"][2] = source["argv"][2].replace("sleep 0; echo dump", wait)
+    return source
+
+
 def notes(world: World) -> list[str]:
     """What the sources have noted."""
     log = world.folder / "dumps.log"
@@ -36,11 +44,11 @@ def notes(world: World) -> list[str]:
 
 
 @contextmanager
-def serving(world: World) -> Iterator["subprocess.Popen[str]"]:
+def serving(world: World) -> Iterator[Forked]:
     """The daemon while the `with` lasts; it is stopped in good order."""
-    process = world.start("serve")
+    process = world.fork("serve")
     try:
-        wait_for(lambda: answers(world), 60)
+        wait_for(lambda: answers(world))
         yield process
         ended = end(process, signal.SIGTERM)
         assert ended.code == 0, ended.err

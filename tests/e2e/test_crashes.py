@@ -6,15 +6,10 @@ seen at least once, with the same id if twice.
 """
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-import yaml
 
 from backupman.naming import RESTORE_TXT
 from backupman.store import Store
@@ -46,22 +41,13 @@ class Service:
     """`backupman serve` in the world, killed at a point or not."""
 
     def __init__(self, world: World, crash: tuple[str, str] | None = None) -> None:
-        world.config_file.write_text(yaml.safe_dump(world.config))
-        program = [str(Path(__file__).with_name("crashing.py")), *crash] if crash else ["-m", "backupman"]
-        self.process = subprocess.Popen(
-            [sys.executable, *program, "serve", "-c", str(world.config_file)],
-            cwd=world.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=dict(os.environ) | {"CRASHED": str(world.folder / "crashed"), "PYTHONPATH": str(Path.cwd())},
-        )
+        main = "tests.e2e.crashing.main" if crash else "backupman.cli.main"
+        words = [*(crash or ()), "serve", "-c", str(world.config_file)]
+        self.process = world.fork(*words, main=main, CRASHED=str(world.folder / "crashed"))
 
     def wait(self, seconds: float = 120) -> int:
         """Its exit code, once it has ended."""
-        self.process.communicate(timeout=seconds)
-        return self.process.returncode
+        return self.process.wait(seconds)
 
     def stop(self) -> None:
         """End it in good order."""

@@ -41,19 +41,19 @@ def test_a_large_object_takes_no_memory(world: World, service: Service) -> None:
 
     def answers() -> bool:
         try:
-            return httpx.get(f"{url}/ping", trust_env=False).status_code == 200
+            return httpx.get(f"{url}/ping", trust_env=False, timeout=90).status_code == 200
         except httpx.TransportError:
             assert service.process.poll() is None
             return False
 
     wait_for(answers)
-    with httpx.Client(base_url=url, headers={"X-Api-Key": KEY}, trust_env=False, timeout=60) as client:
+    with httpx.Client(base_url=url, headers={"X-Api-Key": KEY}, trust_env=False, timeout=90) as client:
         (backup_id,) = client.post("/api/backups").json()["Ids"]
-        wait_for(lambda: client.get(f"/api/backups/{backup_id}").json()["Status"] == "finished", 60)
+        wait_for(lambda: client.get(f"/api/backups/{backup_id}").json()["Status"] == "finished")
         link = client.get(f"/api/backups/{backup_id}/generate-download-url").json()["Url"]
-    httpx.get(link, headers={"Range": "bytes=0-99"}, trust_env=False).raise_for_status()
+    httpx.get(link, headers={"Range": "bytes=0-99"}, trust_env=False, timeout=90).raise_for_status()
     before = peak(service)
-    with httpx.stream("GET", link, trust_env=False, timeout=60) as answer:
+    with httpx.stream("GET", link, trust_env=False, timeout=90) as answer:
         assert answer.headers["Content-Length"] == str(SIZE)
         assert sum(len(chunk) for chunk in answer.iter_bytes(MIB)) == SIZE
     assert peak(service) - before < 24 * MIB

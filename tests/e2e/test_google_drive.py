@@ -79,7 +79,7 @@ def test_it_is_downloaded_over_the_api(google_world: World, google: Google) -> N
 
     def answers() -> bool:
         try:
-            return httpx.get(f"{url}/ping", trust_env=False).status_code == 200
+            return httpx.get(f"{url}/ping", trust_env=False, timeout=90).status_code == 200
         except httpx.TransportError:
             assert service.process.poll() is None
             return False

@@ -43,7 +43,7 @@ def logged(world: World) -> World:
 def client(world: World, key: str = SECRETS[2]) -> httpx.Client:
     """A client of the daemon."""
     url = f"http://127.0.0.1:{world.config['http']['port']}"
-    return httpx.Client(base_url=url, headers={"X-Api-Key": key}, trust_env=False)
+    return httpx.Client(base_url=url, headers={"X-Api-Key": key}, trust_env=False, timeout=90)
 
 
 def answers(world: World) -> bool:

@@ -71,13 +71,10 @@ def test_a_changed_config_is_taken_and_a_wrong_one_is_not(served: World) -> None
     wait_for(lambda: jobs(served) == ["daily", "weekly"])
     served.config_file.write_text("jobs: [")
     service.process.send_signal(signal.SIGHUP)
-    assert service.process.stderr is not None
-    said = ""
-    while "the old one stays" not in said:
-        said = service.process.stderr.readline()
-        assert said and "Traceback" not in said
+    wait_for(lambda: "the old one stays" in service.process.err)
     assert jobs(served) == ["daily", "weekly"]
     service.stop()
+    assert "Traceback" not in service.process.err
 
 
 def test_what_is_running_is_ended_and_recorded_when_the_grace_is_over(served: World) -> None:

@@ -65,6 +65,11 @@ class World:
             env=self._environment(),
         )
 
+    def fork(self, *words: str, main: str = "backupman.cli.main", **env: str) -> forking.Forked:
+        """Start a command where it does not matter how the program itself begins."""
+        self.write_config()
+        return forking.Forked(words, self.folder, self._environment() | env, main)
+
     def write_config(self) -> None:
         """Write the config as it is now."""
         self.config_file.write_text(yaml.safe_dump(self.config, allow_unicode=True))
@@ -138,10 +143,13 @@ def wait_for(condition: Any, seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
-def end(process: "subprocess.Popen[str]", sign: signal.Signals = signal.SIGINT, timeout: float = 40) -> Ended:
+def end(
+    process: "subprocess.Popen[str] | forking.Forked", sign: signal.Signals = signal.SIGINT, timeout: float = 90
+) -> Ended:
     """Send a signal to a command and wait for its end."""
     process.send_signal(sign)
     out, err = process.communicate(timeout=timeout)
+    assert process.returncode is not None
     return Ended(process.returncode, out, err)
 
 
