@@ -21,10 +21,11 @@ _START_WITHIN = 120.0
 
 
 class Served:
-    """A daemon that answers: `pid`, and requests over one kept connection."""
+    """A daemon that answers at `url`: `pid`, and requests over one kept connection."""
 
     def __init__(self, pid: int, host: str, port: int) -> None:
         self.pid = pid
+        self.url = f"http://{host}:{port}"
         self._connection = HTTPConnection(host, port, timeout=300)
 
     def get(self, path: str) -> bytes:

@@ -29,6 +29,71 @@ def fill(config: Path, backups: int) -> None:
             _drive_files(database)
 
 
+def tell(config: Path) -> None:
+    """Add what was told of these backups: an event, a delivery with its answer and a notification of each."""
+    with contextlib.closing(sqlite3.connect(store_of(config))) as database:
+        database.execute("PRAGMA synchronous=OFF")
+        database.execute("PRAGMA cache_size=-1000000")
+        with database:
+            _events(database)
+            _deliveries(database)
+            _notifications(database)
+
+
+def _events(database: sqlite3.Connection) -> None:
+    payload = "'Id', id, 'Label', label, 'Status', status, 'Job', job, 'Source', source, 'Error', error"
+    columns = {
+        "id": _uuid(),
+        "kind": "CASE WHEN status = 'failed' THEN 'backup_failure' ELSE 'backup_report' END",
+        "time": "finished_at",
+        "instance": "instance",
+        "job": "job",
+        "backup_id": "id",
+        "payload": f"json_object({payload})",
+    }
+    database.execute(_insert("backupman_events", columns, "backupman_backups ORDER BY created_at"))
+
+
+def _deliveries(database: sqlite3.Connection) -> None:
+    columns = {
+        "event_seq": "seq",
+        "instance": "instance",
+        "endpoint": "'webhook/Operations'",
+        "lane": "job",
+        "state": "CASE WHEN seq % 5000 = 0 THEN 'failed' ELSE 'delivered' END",
+        "attempts": "1",
+        "next_attempt_at": "time",
+        "settled_at": "time",
+        "answer": "'200 OK'",
+        "created_at": "time",
+    }
+    database.execute(_insert("backupman_deliveries", columns, "backupman_events"))
+    tried = {
+        "delivery_id": "id",
+        "at": "created_at",
+        "seconds": "0.2",
+        "delivered": "state = 'delivered'",
+        "answer": "answer",
+    }
+    database.execute(_insert("backupman_delivery_attempts", tried, "backupman_deliveries"))
+
+
+def _notifications(database: sqlite3.Connection) -> None:
+    columns = {
+        "id": "id",
+        "kind": "CASE WHEN kind = 'backup_failure' THEN 'own' ELSE 'ingested' END",
+        "device": "CASE WHEN kind = 'backup_failure' THEN instance ELSE printf('device-%d', seq % 200) END",
+        "sender": "'cron'",
+        "job": "job",
+        "type": "CASE WHEN kind = 'backup_failure' THEN kind ELSE 'disk' END",
+        "severity": "CASE WHEN kind = 'backup_failure' THEN 'error' ELSE 'info' END",
+        "message": "'something to read'",
+        "time": "time",
+        "created_at": "time",
+    }
+    database.execute(_insert("backupman_notifications", columns, "backupman_events"))
+
+
 def _backups(database: sqlite3.Connection, count: int) -> None:
     source = f"CASE WHEN n % {SOURCES} = {_RETIRED} AND n > {count // 10} THEN 0 ELSE n % {SOURCES} END"
     at = f"strftime('%s', 'now') - ({count} - n) * {INTERVAL}"

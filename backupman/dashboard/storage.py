@@ -1,10 +1,12 @@
 """What each drive holds, and what the retention will remove at the next run, with its reasons."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from threading import Lock
+from threading import Lock, Thread
+from typing import Self
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -16,10 +18,12 @@ from backupman.dashboard.doors import PageRoute, Reader
 from backupman.dashboard.figures import Trend, by_day
 from backupman.dashboard.pages import render
 from backupman.engine.pruning import Pruner, Step
+from backupman.errors import StoreError
 from backupman.records import now
 from backupman.store import Store
 from backupman.store.listings import Held
 
+log = logging.getLogger(__name__)
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 _WEEK = timedelta(days=7)
@@ -43,23 +47,51 @@ class Outlook:
     warnings: Sequence[str]
 
 
-class Holdings:
-    """What the drives hold, counted at most once a minute: each time it reads every copy on record. Thread-safe."""
+@dataclass(frozen=True)
+class Counted:
+    """What each drive holds, by its label, and what was added to it each day; as it was `at` that time."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    held: dict[str, Held]
+    trends: dict[str, Trend | None]
+    at: datetime
+
+    @classmethod
+    def of(cls, store: Store) -> Self:
+        """Every copy on record is read: a few seconds where there are millions."""
+        return cls(held=store.listings.held(now() - _WEEK), trends=_trends(store), at=now())
+
+
+class Holdings:
+    """What the drives hold, counted at most once a minute. Thread-safe.
+
+    Args:
+        many: with more copies on record nobody waits for them to be counted anew, but for the first time.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, many: int = 100_000) -> None:
         self._clock = clock
+        self._many = many
         self._lock = Lock()
         self._at = -_KEPT
-        self._held: dict[str, Held] = {}
-        self._trends: dict[str, Trend | None] = {}
+        self._counted: Counted | None = None
 
-    def of(self, store: Store) -> tuple[dict[str, Held], dict[str, Trend | None]]:
-        """By the labels of the drives, with what was added each day."""
+    def of(self, store: Store) -> Counted:
+        """As it is, or as it was when it was last asked for."""
         with self._lock:
-            if self._clock() - self._at >= _KEPT:
-                self._held, self._trends = store.listings.held(now() - _WEEK), _trends(store)
+            known, due = self._counted, self._clock() - self._at >= _KEPT
+            if due:
                 self._at = self._clock()
-            return self._held, self._trends
+            if known and due and sum(each.count for each in known.held.values()) > self._many:
+                Thread(target=self._renew, args=(store,), name="count", daemon=True).start()
+            elif due or not known:
+                known = self._counted = Counted.of(store)
+            return known
+
+    def _renew(self, store: Store) -> None:
+        try:
+            self._counted = Counted.of(store)
+        except StoreError as error:
+            log.warning("what the drives hold was not counted: %s", error.sentence)
 
 
 def _trends(store: Store) -> dict[str, Trend | None]:
@@ -73,17 +105,17 @@ def _trends(store: Store) -> dict[str, Trend | None]:
 @router.get("/storage")
 def storage(daemon: Served, visit: Reader, request: Request) -> Response:
     """Every drive of the config, and those that the records still name."""
-    holdings: Holdings = request.app.state.holdings
-    held, trends = holdings.of(daemon.app.store)
+    counted: Counted = request.app.state.holdings.of(daemon.app.store)
     drives = {drive.label: drive.provider for drive in daemon.app.config.drives}
     outlooks = [outlook for plan in daemon.app.plans for outlook in _outlooks(daemon, plan)]
     return render(
         request,
         "storage",
         visit,
-        drives=drives | {label: "not in the config any more" for label in held if label not in drives},
-        held=held,
-        trends=trends,
+        drives=drives | {label: "not in the config any more" for label in counted.held if label not in drives},
+        held=counted.held,
+        trends=counted.trends,
+        counted=counted.at,
         nothing=Held(0, 0, 0),
         outlooks=outlooks,
     )

@@ -7,6 +7,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from backupman.dashboard.storage import Holdings
 from backupman.events import EventKind
 from backupman.records import DeliveryState, Status, now
 from backupman.store.ingest import Noted, Recipient
@@ -79,6 +80,18 @@ def test_storage_draws_what_was_added_each_day(served: Served, root: httpx.Clien
     for days, size in ((1, 2**20), (2, 2**21), (200, 2**30)):
         past(served.store, "app", now() - timedelta(days=days), size=size)
     assert root.get("/storage").text.count("bytes a day in the last 28 days</title>") == 2
+
+
+def test_nobody_waits_for_many_copies_to_be_counted_anew(served: Served) -> None:
+    past(served.store, "app", now())
+    clock = iter((0.0, 0.0, 30.0, *[100.0] * 1000))
+    holdings = Holdings(lambda: next(clock), many=1)
+    first = holdings.of(served.store)
+    past(served.store, "app", now())
+    assert holdings.of(served.store) is first
+    assert holdings.of(served.store) is first  # a minute is over: they are being counted
+    wait_for(lambda: holdings.of(served.store) is not first)
+    assert [holdings.of(served.store).held["disk"].count, first.held["disk"].count] == [2, 1]
 
 
 def test_storage_without_retention_says_that_nothing_goes(served: Served, root: httpx.Client) -> None:
