@@ -169,6 +169,9 @@ def test_a_damaged_database_is_refused(path: Path, folder: Path) -> None:
         file.seek(4096)
         file.write(b"\x7f" * 8192)
     assert "is damaged" in refused(sqlite(path), folder)
+    (folder / "copy.sqlite").unlink()
+    with pytest.raises(DumpError, match="is damaged"), sqlite(path).dump("app", folder) as dump:
+        assert len(dump.stream.read()) == path.stat().st_size
 
 
 def test_a_database_without_tables_gives_a_warning(tmp_path: Path, folder: Path) -> None:

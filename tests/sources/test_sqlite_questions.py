@@ -1,10 +1,12 @@
 """SQLite: what is noted of a dump, and what may be asked of a restored file."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from backupman.errors import RestoreError
+from backupman.sources._sqlite_content import beside, opened
 from tests.contracts.source import dumped
 from tests.sources.test_sqlite import sqlite
 from tests.sources.test_sqlite_restore import held, made
@@ -95,3 +97,14 @@ def test_who_can_read_it(path: Path, tmp_path: Path, table: str, version: str) -
     dump, _ = dumped(sqlite(made(path, table)), tmp_path / "copies")
     assert dump.manifest is not None
     assert dump.manifest.restorable_by == version
+
+
+def test_a_dump_that_is_given_up_ends_the_look_at_its_copy(path: Path) -> None:
+    endless = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+    with (
+        opened(path) as database,
+        pytest.raises(KeyboardInterrupt),
+        beside(database, lambda: database.execute(endless).fetchall()) as looking,
+    ):
+        raise KeyboardInterrupt
+    assert isinstance(looking.exception(), sqlite3.OperationalError)
