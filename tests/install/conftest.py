@@ -91,7 +91,7 @@ def bare(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=300)
     [packages] = folder.glob("lib/python*/site-packages")
     for package in closure(distributions.requirements):
-        for source, name in _files(package):
+        for name, source in {_whole(source, name) for source, name in _files(package)}:
             target = packages / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(source)
@@ -130,3 +130,14 @@ def _files(package: metadata.Distribution) -> Iterator[tuple[Path, Path]]:
         source = Path(str(file.locate()))
         if ".." not in file.parts and file.suffix != ".pyc" and source.is_file():
             yield source, Path(*file.parts)
+
+
+def _whole(source: Path, name: Path) -> tuple[Path, Path]:
+    """The outermost folder of Python that a file is in, where it belongs and where it is; else the file itself.
+
+    As a whole it brings its bytecode along, which would have to be made anew. A namespace is shared and no such folder.
+    """
+    site = Path(*source.parts[: -len(name.parts)])
+    folders = [folder for folder in name.parents if (site / folder / "__init__.py").is_file()]
+    found = folders[-1] if folders else name
+    return found, site / found

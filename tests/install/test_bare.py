@@ -62,7 +62,7 @@ def test_the_daemon_shows_its_dashboard(bare: Bare, empty: Path) -> None:
     try:
         address = f"http://127.0.0.1:{port}"
         with httpx.Client(base_url=address, trust_env=False, timeout=60, follow_redirects=True) as browser:
-            wait_for(lambda: answers(browser))
+            wait_for(lambda: answers(browser), 300)
             form = browser.get("/").text
             hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form))
             page = browser.post("/sign-in", data={**hidden, "key": "s3cret-key"}, headers={"Origin": address})
