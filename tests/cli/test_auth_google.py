@@ -18,7 +18,7 @@ from backupman.drives import _google_consent
 from backupman.drives._google_consent import consent
 from backupman.drives.google_drive import GoogleDrive
 from backupman.errors import DriveError
-from tests.contracts.drive import NAME, put
+from tests.contracts.objects import NAME, put
 from tests.servers.google_drive import Google
 
 

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contracts.drive", "tests.contracts.source", "tests.contracts.restore")
+pytest.register_assert_rewrite(*(f"tests.contracts.{name}" for name in ("drive", "objects", "source", "restore")))

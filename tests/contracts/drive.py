@@ -1,24 +1,18 @@
-"""What every drive promises, as tests.
-
-A provider's test subclasses `DriveContract`, or `ReachedContract` if something can be in the drive's way:
+"""What every drive promises: a test subclasses `DriveContract`, or `ReachedContract` if something can be in its way.
 
 class TestS3(ReachedContract):
     part_size = 5 * 2**20
 
     @pytest.fixture
     def drive(self, s3, bucket): ...
-
     @pytest.fixture
     def other(self, s3): ...  # a second drive of the same provider, elsewhere
-
     @pytest.fixture
     def unreachable(self, drive): ...  # the same drive where it cannot be had
-
     @pytest.fixture
     def leftovers(self, s3, drive, other): ...  # what stands there besides whole objects
 """
 
-import io
 import logging
 import os
 import threading
@@ -30,58 +24,12 @@ from typing import BinaryIO, ClassVar, cast
 import pytest
 from pydantic import ValidationError
 
-from backupman.drives import Drive, Stored
+from backupman.drives import Drive
 from backupman.errors import DriveError, DumpError, ObjectNotFound
 from backupman.pipeline.spool import Spool
-
-NAME = "shop/orders/backup-20261121120000-0123abcd.sql.gz"
+from tests.contracts.objects import BAD_NAMES, NAME, ODD_NAMES, Reader, content, put, threads
 
 Leftovers = Callable[[], list[str]]
-
-ODD_NAMES = {
-    "spaces": "a b/ c /d.sql",
-    "accents": "größe/naïve-日本語-😀.sql",
-    "quotes": 'it\'s "odd" `$HOME` $(x).sql',
-    "signs": "a+b&c=d?e#f%20%2F;g,h:i@j!k*l[m]{n}|o<p>q\\r~.sql",
-    "dots": ".hidden/..x/y...sql",
-    "long": "/".join(["f" * 200] * 4),
-}
-
-BAD_NAMES = {
-    "empty": "",
-    "absolute": "/etc/passwd",
-    "upwards": "../outside",
-    "upwards inside": "a/../../outside",
-    "here": "a/./b",
-    "empty folder": "a//b",
-    "a folder": "a/",
-    "nul": "a\0b",
-    "line feed": "a\nb",
-    "not unicode": "a\udc80b",
-    "unfinished": "a.part",
-    "a long folder": "f" * 241,
-    "long": "/".join(["f" * 100] * 10),
-}
-
-
-class Reader(io.RawIOBase):
-    """Bytes as a socket gives them: read in chunks, at most `most` at a time, and broken off by `error` at the end."""
-
-    def __init__(self, data: bytes, most: int | None = None, error: Exception | None = None) -> None:
-        self._stream = io.BytesIO(data)
-        self._most = most
-        self._error = error
-        self.asked: list[int] = []
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        self.asked.append(size)
-        data = self._stream.read(min(size, self._most) if self._most else size)
-        if self._error and not data:
-            raise self._error
-        return data
 
 
 class DriveContract:
@@ -350,19 +298,3 @@ class ReachedContract(DriveContract):
         for secret in drive.secrets():
             for text in texts:
                 assert secret not in text
-
-
-def put(drive: Drive, name: str, data: bytes | BinaryIO) -> Stored:
-    """Upload bytes, or what a reader gives."""
-    return drive.upload(io.BytesIO(data) if isinstance(data, bytes) else data, name, {"source": "größe 'x'"})
-
-
-def content(drive: Drive, ref: str) -> bytes:
-    """The bytes of an object."""
-    with drive.open(ref) as stream:
-        return stream.read()
-
-
-def threads() -> set[str]:
-    """The threads of this process that have a name: a test's server works in nameless ones."""
-    return {thread.name for thread in threading.enumerate() if not thread.name.startswith("Thread-")}

@@ -15,7 +15,8 @@ from backupman.drives import Drive, Stat
 from backupman.drives._azure_upload import MAX_BLOCK, Blocks
 from backupman.drives.azure_blob import AzureBlob
 from backupman.errors import DriveError, DumpError, Retained
-from tests.contracts.drive import NAME, Leftovers, ReachedContract, Reader, content, put
+from tests.contracts.drive import Leftovers, ReachedContract
+from tests.contracts.objects import NAME, Reader, content, put
 from tests.drives._azure import BLOCK, azure_drive, azure_of, kind_of, sas
 from tests.drives._memory import grown
 from tests.drives._proxy import Answer, Forward, Proxy, Request, proxy

@@ -11,7 +11,7 @@ import trustme
 
 from backupman.drives.azure_blob import AzureBlob
 from backupman.errors import DriveError
-from tests.contracts.drive import NAME, content, put
+from tests.contracts.objects import NAME, content, put
 from tests.drives._azure import azure_drive, azure_of, sas
 from tests.drives._proxy import Answer, Forward, Proxy, Request, proxy
 from tests.servers.azure import Azure, azurite

@@ -11,7 +11,7 @@ import pytest
 from backupman.drives.azure_blob import AzureBlob
 from backupman.errors import DriveError, ObjectNotFound, Retained
 from backupman.retry import NO_RETRY, RetryPolicy
-from tests.contracts.drive import NAME, content, put
+from tests.contracts.objects import NAME, content, put
 from tests.drives._azure import BLOCK, azure_drive, azure_of, kind_of, sas
 from tests.drives._proxy import Answer, Forward, Proxy, Request, Rule, proxy
 from tests.servers.azure import Azure

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from backupman.drives import Drive
 from backupman.errors import DriveError, ObjectNotFound
-from tests.contracts.drive import NAME, DriveContract, Leftovers, ReachedContract, put
+from tests.contracts.drive import DriveContract, Leftovers, ReachedContract
+from tests.contracts.objects import NAME, put
 from tests.drives._fsspec import fsspec_drive, ftp_drive, unfinished
 from tests.drives._memory import grown
 from tests.servers._process import free_port

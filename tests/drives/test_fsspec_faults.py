@@ -9,7 +9,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from backupman.errors import DriveError, ObjectNotFound
-from tests.contracts.drive import NAME, put
+from tests.contracts.objects import NAME, put
 from tests.drives._fsspec import fsspec_drive
 
 

@@ -13,7 +13,7 @@ import pytest
 from backupman.drives.google_cloud_storage import GoogleCloudStorage
 from backupman.errors import DriveError, DumpError
 from backupman.retry import RetryPolicy
-from tests.contracts.drive import NAME, Reader, content, put
+from tests.contracts.objects import NAME, Reader, content, put
 from tests.drives._gcs import CHUNK, gcs_drive, gcs_of
 from tests.drives._memory import grown
 from tests.drives._proxy import Answer, Forward, Proxy, Request, Rule, proxy

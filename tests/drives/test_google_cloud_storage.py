@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from backupman.drives import Drive, Stat
 from backupman.drives.google_cloud_storage import GoogleCloudStorage
 from backupman.errors import DriveError, ObjectNotFound, Retained
-from tests.contracts.drive import NAME, Leftovers, ReachedContract, Reader, content, put
+from tests.contracts.drive import Leftovers, ReachedContract
+from tests.contracts.objects import NAME, Reader, content, put
 from tests.drives._gcs import CHUNK, gcs_drive, gcs_of
 from tests.servers._process import free_port
 from tests.servers.gcs import Storage

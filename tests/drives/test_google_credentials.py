@@ -12,7 +12,7 @@ import pytest
 from backupman.drives.google_drive import GoogleDrive
 from backupman.errors import DriveError
 from tests.calls import must_be_a_call
-from tests.contracts.drive import NAME, content, put
+from tests.contracts.objects import NAME, content, put
 from tests.drives._google import google_drive, shared_drive
 from tests.servers._process import free_port
 from tests.servers.google_drive import Google

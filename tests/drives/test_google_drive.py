@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from backupman.drives import Drive
 from backupman.drives.google_drive import GoogleDrive
 from backupman.errors import DriveError, ObjectNotFound
-from tests.contracts.drive import NAME, Leftovers, ReachedContract, content, put
+from tests.contracts.drive import Leftovers, ReachedContract
+from tests.contracts.objects import NAME, content, put
 from tests.drives._google import CHUNK, google_drive, shared_drive
 from tests.servers._process import free_port
 from tests.servers.google_drive import Google

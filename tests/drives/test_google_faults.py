@@ -13,7 +13,7 @@ import pytest
 from backupman.drives.google_drive import GoogleDrive
 from backupman.errors import DriveError, DumpError, ObjectNotFound
 from backupman.retry import NO_RETRY, RetryPolicy
-from tests.contracts.drive import NAME, Reader, content, put
+from tests.contracts.objects import NAME, Reader, content, put
 from tests.drives._google import CHUNK, google_drive
 from tests.drives._proxy import Answer, Forward, Proxy, Request, Rule, proxy
 from tests.servers.google_drive import Google

@@ -10,7 +10,7 @@ import pytest
 from backupman.drives.google_drive import GoogleDrive
 from backupman.errors import DriveError, DumpError
 from backupman.retry import RetryPolicy
-from tests.contracts.drive import NAME, Reader, content, put
+from tests.contracts.objects import NAME, Reader, content, put
 from tests.drives._google import CHUNK, google_drive
 from tests.drives._proxy import Proxy, Request, proxy
 from tests.servers.google_drive import Google

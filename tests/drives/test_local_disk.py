@@ -9,7 +9,7 @@ import pytest
 
 from backupman.drives.local import Local
 from backupman.errors import DriveError, ObjectNotFound
-from tests.contracts.drive import NAME, content, put
+from tests.contracts.objects import NAME, content, put
 from tests.drives.test_local import local
 
 MIB = 2**20

@@ -15,7 +15,8 @@ from backupman.drives import Drive
 from backupman.drives._s3_parts import MAX_PART, Parts
 from backupman.drives.s3 import S3
 from backupman.errors import DriveError
-from tests.contracts.drive import NAME, Leftovers, ReachedContract, Reader, content, put
+from tests.contracts.drive import Leftovers, ReachedContract
+from tests.contracts.objects import NAME, Reader, content, put
 from tests.drives._memory import grown
 from tests.drives._proxy import Answer, Forward, Proxy, Request
 from tests.drives._s3 import MIB, PART, s3_drive, s3_of, uploads_open

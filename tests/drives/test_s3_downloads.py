@@ -9,7 +9,7 @@ import pytest
 from backupman.drives.s3 import S3
 from backupman.errors import DriveError
 from backupman.retry import RetryPolicy
-from tests.contracts.drive import NAME, content, put
+from tests.contracts.objects import NAME, content, put
 from tests.drives._proxy import Answer, Forward, Proxy, Request
 from tests.drives._s3 import s3_drive
 from tests.servers.s3 import S3 as Server

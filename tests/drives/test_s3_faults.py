@@ -11,7 +11,7 @@ import pytest
 from backupman.drives.s3 import S3
 from backupman.errors import DriveError, DumpError, ObjectNotFound
 from backupman.retry import RetryPolicy
-from tests.contracts.drive import NAME, Reader, content, put
+from tests.contracts.objects import NAME, Reader, content, put
 from tests.drives._proxy import Answer, Forward, Proxy, Request, Rule, error, verifying
 from tests.drives._s3 import PART, objects, s3_drive, s3_of, uploads_open
 from tests.servers.s3 import S3 as Server

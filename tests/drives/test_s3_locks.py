@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from backupman.drives.s3 import S3
 from backupman.errors import DriveError, Retained
-from tests.contracts.drive import NAME, content, put
+from tests.contracts.objects import NAME, content, put
 from tests.drives._proxy import Answer, Forward, Proxy, Request, error
 from tests.drives._s3 import PART, objects, s3_drive, s3_of
 from tests.servers.s3 import S3 as Server

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from backupman.drives.s3 import S3
 from backupman.errors import DriveError
-from tests.contracts.drive import NAME, Reader, content, put
+from tests.contracts.objects import NAME, Reader, content, put
 from tests.drives._proxy import Proxy, proxy, verifying
 from tests.drives._s3 import PART, s3_drive, s3_of
 from tests.servers.s3 import S3 as Server

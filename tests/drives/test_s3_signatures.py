@@ -14,7 +14,7 @@ import pytest
 
 from backupman.drives.s3 import S3
 from backupman.errors import DriveError
-from tests.contracts.drive import NAME, content, put
+from tests.contracts.objects import NAME, content, put
 from tests.drives._s3 import PART, s3_of
 from tests.servers import SEARCH_PATH, unavailable
 from tests.servers._process import free_port

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from backupman.drives import Drive
 from backupman.drives.sftp import Sftp
 from backupman.errors import DriveError
-from tests.contracts.drive import NAME, Leftovers, ReachedContract, Reader, content, put
+from tests.contracts.drive import Leftovers, ReachedContract
+from tests.contracts.objects import NAME, Reader, content, put
 from tests.servers._process import free_port
 from tests.servers.sftp import Sftp as Server
 

@@ -16,7 +16,7 @@ from backupman.drives.sftp import Sftp
 from backupman.errors import DriveError
 from backupman.pipeline.spool import Spool
 from backupman.retry import RetryPolicy
-from tests.contracts.drive import NAME, content, put
+from tests.contracts.objects import NAME, content, put
 from tests.drives._tcp import Way, tcp_proxy
 from tests.drives.test_sftp import MIB, sftp_drive, unfinished
 from tests.servers.sftp import Sftp as Server

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from backupman.drives import Drive
 from backupman.drives.webdav import Webdav
 from backupman.errors import DriveError, ObjectNotFound
-from tests.contracts.drive import NAME, Leftovers, ReachedContract, content, put
+from tests.contracts.drive import Leftovers, ReachedContract
+from tests.contracts.objects import NAME, content, put
 from tests.drives._proxy import Answer, Forward, Request, proxy
 from tests.servers._process import free_port
 from tests.servers.webdav import Webdav as Server

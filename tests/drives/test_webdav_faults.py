@@ -13,7 +13,7 @@ import pytest
 from backupman.drives.webdav import Webdav
 from backupman.errors import DriveError
 from backupman.retry import RetryPolicy
-from tests.contracts.drive import NAME, content, put
+from tests.contracts.objects import NAME, content, put
 from tests.drives._proxy import Answer, Forward, Proxy, Request, proxy
 from tests.drives._tcp import Way, tcp_proxy
 from tests.drives.test_webdav import MIB, files, unfinished, webdav_drive
