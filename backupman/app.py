@@ -9,6 +9,7 @@ from backupman.engine.deleting import Deleter
 from backupman.engine.dispatcher import Dispatcher
 from backupman.engine.executor import Executor
 from backupman.engine.figures import Asked
+from backupman.engine.holding import Holding
 from backupman.engine.keeping import Keeping
 from backupman.engine.outcome import Observer
 from backupman.engine.pruning import Pruner
@@ -55,6 +56,9 @@ class App:
     reconciler: Reconciler
     executor: Executor
     dispatcher: Dispatcher
+    holding: Holding | None
+    """What is claimed among several hosts; nothing where the records are of one host alone."""
+    own_holding: Holding | None
 
     @classmethod
     def from_config(
@@ -63,10 +67,12 @@ class App:
         observer: Observer | None = None,
         monitoring_verbosity: int | None = None,
         asked: Asked | None = None,
+        holding: Holding | None = None,
     ) -> "App":
         """The app of a config file, its store opened and migrated.
 
-        The verbosity counts more than the config's; the log of each backup also says what is `asked`.
+        The verbosity counts more than the config's; the log of each backup also says what is `asked`. With a `holding`,
+        which outlives the app, it claims by that one what it does.
 
         Raises:
             ConfigError: the config is wrong.
@@ -76,33 +82,40 @@ class App:
         config = load(config_file).config
         hide_secrets(config.redact)
         store = Store.open(config.database.address(config.state_folder))
-        spools, jobs, told = Spools(config, store), plans(config), endpoints(config)
+        own = None
+        if store.shared and holding is None:
+            holding = own = Holding(store, config.instance, config.state_folder, config.database.takeover_after)
+        spools, jobs, told = Spools(config, store, holding), plans(config), endpoints(config)
         pruner = Pruner(config, store)
         verbosity = config.monitoring_verbosity if monitoring_verbosity is None else monitoring_verbosity
         keeping = Keeping(store, config.instance, verbosity)
         runner = Runner(config, store, spools, Steps(observer or Unobserved(), asked), config_file, keeping)
-        restorer = Restorer(config, jobs, store, spools)
+        restorer = Restorer(config, jobs, store, spools, holding)
         return cls(
             config=config,
             config_file=config_file,
             plans=jobs,
             store=store,
             spools=spools,
-            recovery=Recovery(config, jobs, list(told.values()), store, spools, runner, restorer),
+            recovery=Recovery(config, jobs, list(told.values()), store, spools, runner, restorer, holding),
             restorer=restorer,
             keeping=keeping,
             pruner=pruner,
             deleter=Deleter(config, store, pruner, spools),
             verifier=Verifier(config, jobs, store, spools, on_error=runner.on_error),
             reconciler=Reconciler(config, jobs, store),
-            executor=Executor(config, runner, pruner, restorer),
+            executor=Executor(config, runner, pruner, restorer, holding),
             dispatcher=Dispatcher(config.deliveries, told, store, config.instance),
+            holding=holding,
+            own_holding=own,
         )
 
     def close(self) -> None:
         """Begin nothing more, and let go of the store."""
         self.executor.close()
         self.keeping.close()
+        if self.own_holding:
+            self.own_holding.close()
         self.store.close()
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -17,6 +18,7 @@ from backupman.engine.calls import Call
 from backupman.engine.deadlines import Deadlines
 from backupman.engine.health import Checkup, Health
 from backupman.engine.history import purge
+from backupman.engine.holding import LEAD
 from backupman.engine.live import Live
 from backupman.engine.reconcile_schedule import ReconcileSchedule
 from backupman.engine.runner import Order
@@ -28,6 +30,8 @@ from backupman.records import now
 log = logging.getLogger(__name__)
 
 _IDLE_POLL = 1.0
+_ASK_EVERY = 2.0
+"""Seconds after which a daemon that stands by looks again whether it is to lead."""
 _TICK = 0.2
 _RECOVER_EVERY = timedelta(seconds=10)
 _CHECK_EVERY = timedelta(minutes=1)
@@ -62,9 +66,10 @@ class Daemon:
         self._old: list[App] = []
         self._checkup = Checkup()
         self.live = Live(lambda: self.scheduler.soon(_DEADLINES))
-        self.app = App.from_config(config_file, self.live)
+        self.app = replace(App.from_config(config_file, self.live), own_holding=None)
         self._lock = own(self.app.config.state_folder)
         config, store = self.app.config, self.app.store
+        self._store = store  # of the first config, which everything below goes on with
         self.deadlines = Deadlines(store, config.instance, clock)
         self.alarm_drills = AlarmDrills(store, config.instance, clock)
         self.reconciling = ReconcileSchedule(store, config.instance, clock)
@@ -72,16 +77,61 @@ class Daemon:
         self.verifying.watch(self.app.plans, self.app.verifier)
         self.scheduler = Scheduler(store, config.instance, config.state_folder, self.run, self.deadlines.missed, clock)
         self._dispatcher = Thread(target=self._dispatch, name="dispatcher", daemon=True)
+        self._holding = self.app.holding
+        """What we claim, under every config that comes."""
+        self._leads = False
+        self._half_way = False
+        """Whether it has begun to lead and not got through with that."""
+        self._closing = Event()
+        self._stand_by = Thread(target=self._wait_for_lead, name="standing by", daemon=True)
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the one daemon of its instance that watches the clocks and sends what is owed."""
+        return self._leads
 
     def start(self) -> None:
-        """Settle what a crash left, then schedule and deliver."""
+        """Settle what a crash left, then schedule and deliver; stand by as long as another daemon does so."""
+        if self._holding:
+            self._holding.take(f"daemon {self._holding.home}")
+            self.app.store.jobs.fence = self._holding.fence
+            if leader := self._holding.take(LEAD):
+                log.info("another daemon of %s leads, on %s: standing by", self.app.config.instance, leader)
+                self.recover()
+                self.app.spools.expire()
+                self._watch()
+                self._stand_by.start()
+                return
+        self._lead()
+
+    def _wait_for_lead(self) -> None:
+        assert self._holding  # noqa: S101 - nobody else stands by
+        while not self._closing.wait(_ASK_EVERY):
+            try:
+                self.recover()
+                leader = self._holding.take(LEAD)
+            except BackupmanError as error:
+                log.error("standing by: %s", error.sentence)
+                continue
+            if leader is None:
+                log.warning("this daemon leads now: the one before has stopped, or nothing was heard of it")
+                self._half_way = True
+                self._lead()
+                self._half_way = False
+                return
+
+    def _watch(self) -> None:
+        self.deadlines.watch(self.app.config, self.app.plans)
+        self.alarm_drills.watch(self.app.config)
+        self.reconciling.watch(self.app.config, self.app.reconciler)
+
+    def _lead(self) -> None:
+        self._leads = True
         self.recover()
         self.app.store.outbox.release(self.app.config.instance)  # a `run` beside us may send twice, with the same id
         self.app.spools.expire()
         self._dispatcher.start()
-        self.deadlines.watch(self.app.config, self.app.plans)
-        self.alarm_drills.watch(self.app.config)
-        self.reconciling.watch(self.app.config, self.app.reconciler)
+        self._watch()
         self.scheduler.start(self.app.plans)
         self.scheduler.every(_RECOVER_EVERY, "recovery", self.recover)
         self.scheduler.every(_CHECK_EVERY, _DEADLINES, self.deadlines.check)
@@ -95,7 +145,7 @@ class Daemon:
     def recover(self) -> None:
         """Settle what a crash left; again and again, because a child that outlived its parent takes a while to end."""
         app = self.app
-        if resumable := app.recovery.settle():
+        if resumable := app.recovery.settle(others=self._leads):
             app.executor.start_retry(app.plans, resumable, wait=True)
 
     def run(self, plan: JobPlan, order: Order, sources: list[str] | None = None) -> Call:
@@ -114,7 +164,12 @@ class Daemon:
         at = time.monotonic()
         self._silence += min(at - self._asked_at, _LONGEST_GAP)  # we do not ask, either, while the machine is paused
         self._asked_at = at
-        return self._dispatcher.is_alive() and self._silence < _DEAD_AFTER.total_seconds()
+        if self._holding and self._holding.lost:
+            return False
+        if self._stand_by.is_alive():
+            self._silence = 0.0
+            return True
+        return not self._half_way and self._dispatcher.is_alive() and self._silence < _DEAD_AFTER.total_seconds()
 
     @property
     def stopping(self) -> bool:
@@ -137,15 +192,14 @@ class Daemon:
         """Take the config anew; a wrong one changes nothing and is reported in the log."""
         before = self.app
         try:
-            fresh = App.from_config(self._config_file, self.live)
+            fresh = App.from_config(self._config_file, self.live, holding=self._holding)
             if changed := [name for name in _FIXED if getattr(fresh.config, name) != getattr(before.config, name)]:
                 fresh.close()
                 raise ConfigError(f"{', '.join(changed)} can only change with a restart")
             self.app = fresh  # before anything runs by its plans
-            self.deadlines.watch(fresh.config, fresh.plans)
-            self.scheduler.reschedule(fresh.plans)
-            self.alarm_drills.watch(fresh.config)
-            self.reconciling.watch(fresh.config, fresh.reconciler)
+            self._watch()
+            if self._leads:
+                self.scheduler.reschedule(fresh.plans)
             self.verifying.watch(fresh.plans, fresh.verifier)
         except BackupmanError as error:
             self.app = before
@@ -168,6 +222,9 @@ class Daemon:
 
     def stop(self, grace: timedelta) -> None:
         """Take no more work, give what is running a while, end the rest and record it."""
+        self._closing.set()
+        if self._stand_by.is_alive():
+            self._stand_by.join()
         self.scheduler.stop()
         self.reconciling.stop("backupman was stopped")
         apps = [*self._old, self.app]
@@ -184,8 +241,11 @@ class Daemon:
         self._stopping.set()
         if self._dispatcher.is_alive():
             self._dispatcher.join(timeout=5)
+        if self._holding:
+            self._holding.close()
         for app in apps:
             app.close()
+        self._store.close()
         os.close(self._lock)
 
     def _dispatch(self) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backupman.cli.call import Call
+from backupman.errors import BusyError
 
 if TYPE_CHECKING:
     from backupman.store import Store
@@ -28,7 +29,7 @@ def migrate(
 
     \b
     Examples:
-      backupman store migrate --to 'postgresql://backupman:${DB_PASSWORD}@db.example.com/backupman'
+      backupman store migrate --to 'postgresql://me:${PASSWORD}@db/backupman'
       backupman store migrate --to sqlite:////var/lib/backupman/records.db
     """
     from backupman.cli.output import console
@@ -40,6 +41,8 @@ def migrate(
     with call.records() as (config, store):
         lock = own(config.state_folder)  # no daemon writes meanwhile
         try:
+            if store.shared and (living := store.claims.living()):
+                raise BusyError(f"{living[0].instance} on {living[0].host} uses the records still; stop it first")
             target = Store.open_for_copy(address.address(config.state_folder))
             try:
                 with console(stderr=True).status("copying") as status:

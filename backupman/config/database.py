@@ -1,5 +1,6 @@
 """Where Backupman keeps its own records: the `database` section."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Self
 
@@ -9,7 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from backupman.config._references import fill
 from backupman.errors import ConfigError
-from backupman.registry import Settings
+from backupman.registry import Positive, Settings
 
 _DRIVERS = {
     "sqlite": "sqlite",
@@ -18,6 +19,7 @@ _DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mysql+pymysql",
 }
+_SHORTEST_TAKEOVER = timedelta(seconds=15)
 _ON = frozenset({"true", "yes", "on", "1"})
 _OFF = frozenset({"false", "no", "off", "0"})
 _MYSQL_TLS = frozenset({"skip-verify", "preferred"})
@@ -41,6 +43,10 @@ class Database(Settings):
         default="false", description="`true` encrypts the connection; MySQL also `skip-verify` and `preferred`."
     )
     url: SecretStr | None = Field(default=None, description="A SQLAlchemy URL instead of all of the above.")
+    takeover_after: Positive = Field(
+        default=timedelta(seconds=90),
+        description="PostgreSQL: how long nothing is heard of a daemon before another one takes over, at least `15s`.",
+    )
 
     @field_validator("tls")
     @classmethod
@@ -51,6 +57,13 @@ class Database(Settings):
         if tls not in _MYSQL_TLS:
             raise ValueError("should be true or false, or for mysql skip-verify or preferred")
         return tls
+
+    @field_validator("takeover_after")
+    @classmethod
+    def _long_enough(cls, value: timedelta) -> timedelta:
+        if value < _SHORTEST_TAKEOVER:
+            raise ValueError("should be at least 15s: what is under way needs that time to end")
+        return value
 
     @field_validator("url")
     @classmethod

@@ -13,6 +13,7 @@ from typing import IO
 
 from pydantic import BaseModel
 
+from backupman.data_plane.alive import WORD
 from backupman.data_plane.priority import Priority
 from backupman.data_plane.protocol import MESSAGE, Done, Failed, Logged, Message, SessionOpened
 from backupman.errors import BackupmanError, ObjectNotFound
@@ -32,6 +33,16 @@ class DataPlane:
         self._reason: BackupmanError | None = None
         self._lock = Lock()
         self._killer: Timer | None = None
+        self._saying = Lock()
+        self._until: float | None = None
+        self._told = False
+
+    def live_until(self, until: float) -> None:
+        """Let the child end itself then, by `since_boot`, unless it is told of a later time before."""
+        with self._saying:
+            self._until = until
+            if self._told and self._process:
+                self._say(self._process, f"{WORD}{until}\n")
 
     def run(
         self,
@@ -92,10 +103,12 @@ class DataPlane:
     def _converse(
         self, process: "subprocess.Popen[str]", task: BaseModel, handle: Callable[[Message], None]
     ) -> Message | None:
-        assert process.stdin is not None and process.stdout is not None  # noqa: S101 - both are pipes
-        with suppress(BrokenPipeError):
-            process.stdin.write(task.model_dump_json() + "\n")
-            process.stdin.flush()
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        with self._saying:
+            self._say(process, task.model_dump_json() + "\n")
+            if self._until is not None:
+                self._say(process, f"{WORD}{self._until}\n")
+            self._told = True
         message: Message | None = None
         for line in process.stdout:
             said = MESSAGE.validate_json(line)
@@ -105,10 +118,15 @@ class DataPlane:
             message = said
             handle(message)
             if isinstance(message, SessionOpened):
-                with suppress(BrokenPipeError):
-                    process.stdin.write("recorded\n")
-                    process.stdin.flush()
+                with self._saying:
+                    self._say(process, "recorded\n")
         return message
+
+    def _say(self, process: "subprocess.Popen[str]", line: str) -> None:
+        with suppress(BrokenPipeError, ValueError):  # it has ended, or the line is closed
+            if process.stdin:
+                process.stdin.write(line)
+                process.stdin.flush()
 
     def _end(self, process: "subprocess.Popen[str]") -> None:
         """Close the line, wait, and leave nothing of the session behind."""

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NoReturn, TextIO
 
 from pydantic import BaseModel
 
-from backupman.data_plane import dumping, filling, mending, restoring, surveying, uploading, verifying
+from backupman.data_plane import alive, dumping, filling, mending, restoring, surveying, uploading, verifying
 from backupman.data_plane.protocol import (
     TASK,
     AbortTask,
@@ -51,6 +51,8 @@ from backupman.sources import Source
 
 END_GRACE = 20.0
 """Seconds to abort uploads in before the whole session is killed."""
+SILENT_GRACE = 5.0
+"""The same where the parent has been silent for too long: another host is about to take over."""
 
 
 _CONTRACTS: dict[str, Any] = {"sources": Source, "drives": Drive}
@@ -65,16 +67,23 @@ class Channel:
         self._writing = Lock()
         self._asking = Lock()
         self._acknowledged: SimpleQueue[str | None] = SimpleQueue()
+        self._lifetime = alive.Lifetime(lambda: self._end(SILENT_GRACE))
 
     def watch(self) -> None:
-        """Take acknowledgements until the parent is gone; then end the session."""
+        """Take acknowledgements until the parent is gone, or has been silent for too long; then end the session."""
         Thread(target=self._watch, name="controls", daemon=True).start()
 
     def _watch(self) -> None:
         for line in self._controls:
-            self._acknowledged.put(line)
+            if line.startswith(alive.WORD):
+                self._lifetime.set(float(line.removeprefix(alive.WORD)))
+            else:
+                self._acknowledged.put(line)
+        self._end()
+
+    def _end(self, grace: float = END_GRACE) -> None:
         self._acknowledged.put(None)
-        _end_session_soon()
+        _end_session_soon(grace)
         os.kill(os.getpid(), signal.SIGTERM)
 
     def tell(self, message: BaseModel) -> None:
@@ -187,8 +196,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     raise Interrupted("the backup was interrupted")
 
 
-def _end_session_soon() -> None:
-    timer = Timer(END_GRACE, lambda: os.killpg(0, signal.SIGKILL))
+def _end_session_soon(grace: float) -> None:
+    timer = Timer(grace, lambda: os.killpg(0, signal.SIGKILL))
     timer.daemon = True
     timer.start()
 

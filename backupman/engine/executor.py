@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from threading import BoundedSemaphore, Event, Lock
 
@@ -11,6 +11,7 @@ from backupman.data_plane import DataPlane
 from backupman.data_plane.priority import Priority
 from backupman.data_plane.protocol import Databases, DatabasesTask, Message
 from backupman.engine.calls import Begun, Call, Result, Task
+from backupman.engine.holding import Holding, alone
 from backupman.engine.locks import source_lock
 from backupman.engine.pruning import Pruner
 from backupman.engine.restoring import RestoreOrder, Restorer
@@ -28,8 +29,11 @@ _TICK = 0.5
 class Executor:
     """Runs jobs, retries and restores; `cancel` and `stop` end what is under way. Thread-safe."""
 
-    def __init__(self, config: Config, runner: Runner, pruner: Pruner, restorer: Restorer) -> None:
+    def __init__(
+        self, config: Config, runner: Runner, pruner: Pruner, restorer: Restorer, holding: Holding | None = None
+    ) -> None:
         self._config = config
+        self._holding = holding
         self._runner = runner
         self._pruner = pruner
         self._restorer = restorer
@@ -40,6 +44,9 @@ class Executor:
         self._priority = Priority(config.nice, config.ionice)
         self._under_way: dict[str, DataPlane] = {}
         self._guard = Lock()
+        if holding:
+            holding.on_lost.append(self.stop)
+            holding.on_renewed.append(self._live_until)
 
     def run(self, plans: Sequence[JobPlan], sources: Sequence[str] | None, order: Order, *, wait: bool) -> Result:
         """Back up the sources of the plans (only those of the labels in `sources`); one's failure stops no other."""
@@ -180,7 +187,10 @@ class Executor:
         """The work while the source's lock is held; a busy source and an unusable folder are results too."""
         with about(job=plan.label, source=source.label):
             try:
-                with source_lock(self._config.state_folder, source.label, wait=wait, stop=self._closed.is_set) as lock:
+                with (
+                    source_lock(self._config.state_folder, source.label, wait=wait, stop=self._closed.is_set) as lock,
+                    self._alone(source, wait=wait),
+                ):
                     return Result() if self._closed.is_set() else work(lock)
             except BusyError as error:
                 if self._closed.is_set():
@@ -230,11 +240,23 @@ class Executor:
         data_plane = DataPlane(priority)
         with self._guard:
             self._under_way[key] = data_plane
+        if self._holding and self._holding.until:
+            data_plane.live_until(self._holding.until)
         try:
             yield data_plane
         finally:
             with self._guard:
                 del self._under_way[key]
+
+    def _alone(self, source: Source, *, wait: bool) -> AbstractContextManager[None]:
+        name, busy = f"source {source.label}", f"{source.label} is being backed up already"
+        return alone(self._holding, name, busy, wait=wait, stop=self._closed.is_set)
+
+    def _live_until(self, until: float) -> None:
+        with self._guard:
+            under_way = list(self._under_way.values())
+        for data_plane in under_way:
+            data_plane.live_until(until)
 
     def _check(self, data_plane: DataPlane) -> None:
         if self._stopped.is_set():

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from backupman.config import Config, JobPlan
+from backupman.engine.holding import Holding
 from backupman.engine.locks import source_lock
 from backupman.engine.restoring import Restorer
 from backupman.engine.runner import Runner
@@ -14,7 +15,7 @@ from backupman.engine.spools import Spools
 from backupman.errors import BackupmanError, BusyError
 from backupman.logs import about_backup
 from backupman.notifiers import Endpoint
-from backupman.records import Backup, Status
+from backupman.records import Backup, Restore, Status
 from backupman.store import Store
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,8 @@ _REASON = "backupman was killed, or the machine went down, while the backup was 
 class Recovery:
     """Settles what a dead process left.
 
-    Only this instance's runs whose source's lock is free are touched: a live `backupman run` beside us and other hosts
-    on the same store keep theirs.
+    Only this instance's runs whose source's lock is free are touched: a live `backupman run` beside us keeps its own.
+    What was begun from the state folder of another host is left to that host as long as anything of it lives.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Recovery:
         spools: Spools,
         runner: Runner,
         restorer: Restorer,
+        holding: Holding | None = None,
     ) -> None:
         self._config = config
         self._plans = plans
@@ -46,11 +48,17 @@ class Recovery:
         self._spools = spools
         self._runner = runner
         self._restorer = restorer
+        self._holding = holding
 
-    def settle(self) -> list[Backup]:
-        """Settle the dead runs; those whose dump waits in the spool come back, for their uploads to go on."""
+    def settle(self, *, others: bool = False) -> list[Backup]:
+        """Settle the dead runs; those whose dump waits in the spool come back, for their uploads to go on.
+
+        With `others`, which one daemon alone may say, also those of hosts of which nothing lives any more.
+        """
         resumable = []
         for backup in self._store.backups.pending(self._config.instance):
+            if not self._may_settle(backup, others=others):
+                continue
             with self._free(backup) as free:
                 if free and (unsettled := self._settled(backup)):
                     resumable.append(unsettled)
@@ -59,8 +67,14 @@ class Recovery:
                 if free:
                     self._spools.tidy(backup)
         for restore in self._store.restores.pending(self._config.instance):
-            self._restorer.settle_dead(restore)
+            if self._may_settle(restore, others=others):
+                self._restorer.settle_dead(restore)
         return resumable
+
+    def _may_settle(self, record: Backup | Restore, *, others: bool) -> bool:
+        if self._holding is None or record.home in (None, self._holding.home):
+            return True
+        return others and not self._holding.lives(record.home)
 
     @contextmanager
     def _free(self, backup: Backup) -> Iterator[bool]:
@@ -86,8 +100,13 @@ class Recovery:
 
     def _can_go_on(self, backup: Backup) -> bool:
         known = {plan.label: plan for plan in self._plans}.get(backup.job)
-        spooled = backup.dump_status == Status.FINISHED and backup.dump_path and Path(backup.dump_path).exists()
-        return bool(spooled and known and any(source.label == backup.source for source in known.sources))
+        spooled = self._spools.holds(backup) and backup.dump_path and Path(backup.dump_path).exists()
+        return bool(
+            spooled
+            and backup.dump_status == Status.FINISHED
+            and known
+            and any(source.label == backup.source for source in known.sources)
+        )
 
     def _prepared(self, backup: Backup) -> Backup:
         """The backup with its unended uploads marked as failed, which is where a retry goes on."""

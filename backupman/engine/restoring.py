@@ -13,6 +13,7 @@ from pydantic import Field
 from backupman.config import Config, JobPlan, wanting
 from backupman.data_plane import DataPlane
 from backupman.data_plane.protocol import CopyFailed, Failed, FillTask, Message, Restored
+from backupman.engine.holding import Holding, alone
 from backupman.engine.locks import source_lock
 from backupman.engine.restores import copies_of, ending_of, origin_of, packed
 from backupman.engine.spools import Spools
@@ -84,8 +85,11 @@ class RestoreReport(RestoreShown):
 class Restorer:
     """Restores backups into databases."""
 
-    def __init__(self, config: Config, plans: Sequence[JobPlan], store: Store, spools: Spools) -> None:
+    def __init__(
+        self, config: Config, plans: Sequence[JobPlan], store: Store, spools: Spools, holding: Holding | None = None
+    ) -> None:
         self._config = config
+        self._holding = holding
         self._plans = {plan.label: plan for plan in plans}
         self._store = store
         self._spools = spools
@@ -182,6 +186,7 @@ class Restorer:
             id=order.id,
             backup_id=backup.id,
             instance=self._config.instance,
+            home=self._spools.home,
             label=backup.label,
             source=backup.source,
             database=backup.database,
@@ -227,6 +232,8 @@ class Restorer:
         folder = self._config.state_folder
         with ExitStack() as stack:
             locks = [stack.enter_context(_target_lock(folder, destination.place))]
+            busy = f"another restore goes into {destination.place} now"
+            stack.enter_context(alone(self._holding, f"restore into {destination.place}", busy))
             source = destination.source
             if destination.replaces and self._config.source(source.label) is source:
                 locks.append(stack.enter_context(source_lock(folder, source.label, wait=False)))

@@ -73,6 +73,7 @@ class Runner:
             instance=self._config.instance,
             object_name=name,
             spool_path=str(self._spools.path(source, name)),
+            home=self._spools.home,
             created_at=created,
             trigger=order.trigger,
             operator=order.operator,

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from backupman.config import Config
+from backupman.engine.holding import Holding
 from backupman.logs import about_backup
 from backupman.records import Backup, Status, now
 from backupman.sources import Source
@@ -20,11 +21,21 @@ log = logging.getLogger(__name__)
 class Spools:
     """At most one kept spool per (source, database): a newer one replaces it, and none stays longer than `keep`."""
 
-    def __init__(self, config: Config, store: Store) -> None:
+    def __init__(self, config: Config, store: Store, holding: Holding | None = None) -> None:
         self.folder = (config.spool.folder or config.state_folder / "spool").absolute()
         self._min_free = config.spool.min_free
         self._keep: timedelta = config.spool.keep
         self._store = store
+        self._holding = holding
+
+    @property
+    def home(self) -> str | None:
+        """The id of the state folder, where several hosts share the records."""
+        return self._holding.home if self._holding else None
+
+    def holds(self, backup: Backup) -> bool:
+        """Whether the backup's spool would be here, and not on another host."""
+        return backup.home in (None, self.home)
 
     def path(self, source: Source, name: str) -> Path:
         """Where the dump of that object name is spooled; absolute, because children and retries must find it."""
@@ -39,6 +50,8 @@ class Spools:
 
     def tidy(self, backup: Backup) -> None:
         """After a backup was settled: remove its spool unless a retry needs it, and those that it replaces."""
+        if not self.holds(backup):
+            return  # its own host does
         spool = Path(backup.spool_path or "")
         if backup.dump_path is None and backup.spool_path:
             _remove(spool)
@@ -48,14 +61,15 @@ class Spools:
             self._store.backups.forget_spool(backup.id)
         if backup.dump_status != Status.FINISHED:
             return
-        for older in self._store.backups.kept_spools(backup.source, backup.database):
+        kept = self._store.backups.kept_spools(backup.source, backup.database)
+        for older in filter(self.holds, kept):
             if older.id != backup.id and older.created_at <= backup.created_at and older.status != Status.PENDING:
                 self.drop(older, "a newer dump replaces it")
 
     def expire(self) -> None:
         """Remove the spools that were kept long enough."""
         for backup in self._store.backups.spooled():
-            if backup.status != Status.PENDING and now() - backup.created_at > self._keep:
+            if self.holds(backup) and backup.status != Status.PENDING and now() - backup.created_at > self._keep:
                 self.drop(backup, f"it was kept for {self._keep}")
 
     def drop(self, backup: Backup, reason: str) -> None:

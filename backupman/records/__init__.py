@@ -6,12 +6,14 @@ Times are UTC and aware. Our tables have names of their own: those of the origin
 
 from backupman.records._stamps import new_id, now
 from backupman.records.backups import Backup, DriveFile, Kind, Status
+from backupman.records.claims import Claim
 from backupman.records.deliveries import Delivery, DeliveryAttempt, DeliveryState, Event
 from backupman.records.promises import Incident, Notification, Run, RunState, Schedule
 from backupman.records.proofs import ManifestRecord, Restore, Verification
 
 __all__ = [
     "Backup",
+    "Claim",
     "Delivery",
     "DeliveryAttempt",
     "DeliveryState",

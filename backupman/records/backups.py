@@ -61,6 +61,8 @@ class Backup(SQLModel, table=True):
     database: str = Field(max_length=255)
     source_provider: str = Field(max_length=64)
     instance: str = Field(max_length=255)
+    home: str | None = Field(default=None, max_length=36)
+    """The id of the state folder that it was made from, where several hosts share the records: its spool is there."""
     trigger: str = Field(default="manual", max_length=32)
     operator: str | None = Field(default=None, max_length=255)
     kind: str = Field(default=Kind.OWN, max_length=16)

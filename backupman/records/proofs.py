@@ -54,6 +54,8 @@ class Restore(SQLModel, table=True):
     id: str = Field(default_factory=new_id, primary_key=True, max_length=36)
     backup_id: str = Field(max_length=36)
     instance: str = Field(max_length=255)
+    home: str | None = Field(default=None, max_length=36)
+    """The id of the state folder that it was made from, where several hosts share the records."""
     label: str = Field(max_length=512)
     source: str = Field(max_length=255)
     database: str = Field(max_length=255)

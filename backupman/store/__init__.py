@@ -13,6 +13,7 @@ from backupman.errors import BackupmanError, StoreError
 from backupman.store._engines import engine, sqlite_file
 from backupman.store.backups import Backups
 from backupman.store.catalogue import Catalogue
+from backupman.store.claims import Claims
 from backupman.store.copies import Copies
 from backupman.store.history import History
 from backupman.store.imports import Imports
@@ -50,6 +51,7 @@ class Store:
         self.backups = Backups(self._session)
         self.copies = Copies(self._session)
         self.catalogue = Catalogue(self._session)
+        self.claims = Claims(self._session)
         self.history = History(self._session)
         self.imports = Imports(self._session)
         self.ingest = Ingest(self._session)
@@ -108,6 +110,11 @@ class Store:
             StoreError: the target holds other records, they differ in the end, or somebody has changed them meanwhile.
         """
         return copy(self._session, target._session, tell)
+
+    @property
+    def shared(self) -> bool:
+        """Whether processes on several hosts may work with it: they claim what they do, in PostgreSQL."""
+        return self._url.get_backend_name() == "postgresql"
 
     @property
     def place(self) -> str:

@@ -9,6 +9,8 @@ from sqlalchemy.pool import QueuePool
 
 _CONNECT_SECONDS = 10
 _BUSY_SECONDS = 30
+_FROZEN_SECONDS = 20
+"""After so long without a word the server ends a transaction, so that a frozen host keeps no record from the others."""
 
 
 def engine(url: URL) -> Engine:
@@ -22,7 +24,16 @@ def engine(url: URL) -> Engine:
         if url.password is not None:  # as bytes: PyMySQL would encode text as Latin-1
             arguments["password"] = str(url.password).encode()
         url = url.difference_update_query(["tls"])
-    return create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=5, max_overflow=5)
+    made = create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=5, max_overflow=5)
+    if backend == "postgresql":
+        event.listen(made, "connect", _let_go_of_the_frozen)
+    return made
+
+
+def _let_go_of_the_frozen(connection: Any, _record: object) -> None:
+    # Said here, because a pooler in between may refuse it as an option of the connection.
+    connection.execute(f"SET idle_in_transaction_session_timeout = '{_FROZEN_SECONDS}s'")
+    connection.commit()
 
 
 def sqlite_file(url: URL) -> Path | None:

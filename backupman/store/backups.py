@@ -70,9 +70,14 @@ class Backups:
     def settle(
         self, backup_id: str, change: Callable[[Backup], None], announce: Callable[[Backup], Sequence[Announcement]]
     ) -> Backup:
-        """Let `change` enter the outcome, derive the status, and owe what is announced, in one transaction."""
+        """Let `change` enter the outcome, derive the status, and owe what is announced, in one transaction.
+
+        One that somebody has settled meanwhile stays as it is: nothing is told twice.
+        """
         with self._sessions() as session:
-            backup = _existing(session, backup_id)
+            backup = _existing(session, backup_id, alone=True)
+            if backup.status != Status.PENDING:
+                return backup
             change(backup)
             backup.status = settle(backup.dump_status, backup.drive_files)
             backup.phase = None
@@ -147,8 +152,8 @@ class Backups:
             return session.exec(select(Backup).where(_SPOOLED, col(Backup.dump_path).is_not(None))).all()
 
 
-def _existing(session: Session, backup_id: str) -> Backup:
-    backup = session.get(Backup, backup_id)
+def _existing(session: Session, backup_id: str, *, alone: bool = False) -> Backup:
+    backup = session.get(Backup, backup_id, with_for_update=alone or None)
     if backup is None:
         raise NotFoundError(f"there is no backup {backup_id!r}")
     return backup

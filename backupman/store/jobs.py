@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import update
+from sqlalchemy import func, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from backupman.errors import StoreError
 from backupman.records import Event, Incident, Run, RunState, Schedule
 from backupman.store.outbox import owe_event
+
+_ONE_AT_A_TIME = 7209317
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 
@@ -65,6 +67,8 @@ class Jobs:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
+        self.fence: Callable[[Session], None] = lambda session: None
+        """Raises an error where another daemon leads by now, which alone may record runs and incidents."""
 
     def seen_jobs(self, instance: str, schedules: Mapping[str, str], at: datetime) -> dict[str, datetime]:
         """Since when each job has had its schedule: from now on, if it is new, has changed or was away."""
@@ -157,16 +161,17 @@ class Jobs:
     def change_incidents(self, changes: Changes, at: datetime) -> None:
         """Open, remind of and close incidents, and owe what is told of them, in one transaction."""
         with self._sessions() as session:
-            _enter(session, changes, at)
+            self._enter(session, changes, at)
 
     def _record(self, run: Run, changes: Changes | None = None, at: datetime | None = None) -> int | None:
         """The run's id, or None when its due time was recorded before; then nothing is changed."""
         try:
             with self._sessions() as session:
+                self.fence(session)
                 session.add(run)
                 session.flush()
                 if changes and at:
-                    _enter(session, changes, at)
+                    self._enter(session, changes, at)
                 return run.id
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):  # the unique constraint: somebody was first
@@ -176,6 +181,8 @@ class Jobs:
     def _seen(self, instance: str, wanted: Mapping[Key, str], at: datetime, *, of_jobs: bool) -> dict[Key, datetime]:
         """What is not wanted any more is forgotten; a clock that was ahead must not hold a schedule back."""
         with self._sessions() as session:
+            if session.connection().dialect.name == "postgresql":  # two daemons that start at once take turns
+                session.connection().execute(func.pg_advisory_xact_lock(_ONE_AT_A_TIME).select())
             query = select(Schedule).where(Schedule.instance == instance)
             mine = session.exec(query.where((Schedule.source == "") if of_jobs else (Schedule.source != ""))).all()
             known = {Key(row.job, row.source, row.database): row for row in mine}
@@ -189,12 +196,12 @@ class Jobs:
                 session.add(row)
             return {key: known[key].since for key in wanted}
 
-
-def _enter(session: Session, changes: Changes, at: datetime) -> None:
-    session.add_all(changes.opened)
-    for incident in changes.reminded:
-        session.merge(incident).reminded_at = at
-    for incident in changes.closed:
-        session.merge(incident).closed_at = at
-    for alarm in changes.alarms:
-        owe_event(session, alarm.event, alarm.endpoints)
+    def _enter(self, session: Session, changes: Changes, at: datetime) -> None:
+        self.fence(session)
+        session.add_all(changes.opened)
+        for incident in changes.reminded:
+            session.merge(incident).reminded_at = at
+        for incident in changes.closed:
+            session.merge(incident).closed_at = at
+        for alarm in changes.alarms:
+            owe_event(session, alarm.event, alarm.endpoints)

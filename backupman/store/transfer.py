@@ -15,6 +15,7 @@ from sqlalchemy import Table, func, insert, select, text
 from sqlmodel import Session, SQLModel
 
 from backupman.errors import StoreError
+from backupman.records import Claim
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 
@@ -53,6 +54,7 @@ def copy(origin: Sessions, target: Sessions, tell: Callable[[str, int], None]) -
     if any(total.count for total in present.values()):
         return _compared(_sums(origin), present)
     with target() as session:
+        _take_time(session)
         copied = {table.name: _fill(session, table, origin, tell) for table in _tables()}
         _continue_numbers(session)
         if not any(total.count for total in copied.values()):
@@ -80,8 +82,8 @@ def _differing(one: dict[str, Sum], other: dict[str, Sum]) -> str:
 
 
 def _tables() -> Sequence[Table]:
-    """What is referred to comes before what refers to it."""
-    return SQLModel.metadata.sorted_tables
+    """What is referred to comes before what refers to it; what processes claim now is nothing to keep."""
+    return [table for table in SQLModel.metadata.sorted_tables if table.name != Claim.__tablename__]
 
 
 def _fill(session: Session, table: Table, origin: Sessions, tell: Callable[[str, int], None]) -> Sum:
@@ -100,6 +102,7 @@ def _sums(sessions: Sessions) -> dict[str, Sum]:
 
 def _stored(sessions: Sessions, table: Table) -> Generator[list[dict[str, Any]]]:
     with sessions() as session:
+        _take_time(session)
         yield from _read(session, table)
 
 
@@ -123,6 +126,12 @@ def _as_text(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError(f"no record holds a {type(value).__name__}")
+
+
+def _take_time(session: Session) -> None:
+    """Let the server not take us for frozen while we wait for the other database."""
+    if session.connection().dialect.name == "postgresql":
+        session.connection().execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
 def _continue_numbers(session: Session) -> None:

@@ -1,6 +1,7 @@
 """`backupman store migrate` as a user types it, and Backupman going on with the new database."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import make_url
 
 from backupman.daemon import own
 from backupman.store import Store
+from backupman.store.claims import Holder
 from tests.cli.conftest import Inside
 from tests.store.conftest import a_backup, server_address, sqlite_address
 
@@ -63,6 +65,18 @@ def test_a_daemon_that_runs_is_not_robbed_of_its_records(backup: str, inside: In
     os.close(lock)
     assert (ended.code, "stop it first" in ended.err) == (3, True)
     assert not (tmp_path / "new.db").exists()
+
+
+def test_nor_is_one_on_another_host(
+    inside: Inside, config: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    address = server_address(request, "postgres")
+    (tmp_path / "config.yml").write_text(yaml.safe_dump(config | {"database": {"url": address}}))
+    store = Store.open(address)
+    store.claims.take(Holder("shop", "1", "home", "db7"), "lead", timedelta(hours=1))
+    store.close()
+    ended = inside("store", "migrate", "--to", f"sqlite:///{tmp_path}/new.db")
+    assert (ended.code, "shop on db7 uses the records still; stop it first" in ended.err) == (3, True)
 
 
 @pytest.mark.parametrize(

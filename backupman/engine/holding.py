@@ -1,0 +1,191 @@
+"""What this process holds among several hosts that share the records, kept alive, and given up when it cannot be.
+
+A claim ends `lease` after it was last renewed. Whoever could not renew for half of that ends its own work, so that
+nobody works on something that another host has taken over meanwhile.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from threading import Event, Lock, Thread
+
+from sqlmodel import Session
+
+from backupman.data_plane.alive import since_boot
+from backupman.errors import BusyError, StoreError
+from backupman.naming import slug
+from backupman.records import new_id
+from backupman.store import Store
+from backupman.store.claims import Holder
+
+log = logging.getLogger(__name__)
+
+_POLL = 0.5
+_END_WITHIN = 5.0
+LEAD = "lead"
+"""Held by the one daemon of an instance that watches the clocks and sends what is owed."""
+
+
+def alone(
+    holding: "Holding | None", name: str, busy: str, *, wait: bool = False, stop: Callable[[], bool] = lambda: False
+) -> AbstractContextManager[None]:
+    """Ours alone among all hosts, where several share the records, while the `with` lasts.
+
+    Raises:
+        BusyError: another host has it, and `wait` is false or `stop` asked to end the waiting: `busy` and where.
+    """
+    return holding.claimed(slug(name), busy, wait=wait, stop=stop) if holding else nullcontext()
+
+
+class Holding:
+    """The claims of this process. Thread-safe.
+
+    `on_lost` are told once when they cannot be kept; `on_renewed` until when, by `since_boot`, work may go on.
+    """
+
+    def __init__(self, store: Store, instance: str, state_folder: Path, lease: timedelta) -> None:
+        self._claims = store.claims
+        self._instance = instance
+        self._state_folder = state_folder
+        self._lease = lease
+        self._held: set[str] = set()
+        self._guard = Lock()
+        self._starting = Lock()
+        self._closed = Event()
+        self._threads: list[Thread] = []
+        self.lost = False
+        self._good_until = 0.0
+        self.on_lost: list[Callable[[str], None]] = []
+        self.on_renewed: list[Callable[[float], None]] = []
+
+    @cached_property
+    def home(self) -> str:
+        """The id of the state folder, made where there is none. Raises StoreError."""
+        file = self._state_folder / "id"
+        try:
+            self._state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                part = file.with_name(f"id.{os.getpid()}")
+                part.write_text(new_id())
+                os.link(part, file)
+            with suppress(FileNotFoundError):
+                part.unlink()
+            return file.read_text().strip()
+        except OSError as error:
+            raise StoreError(f"the state folder {self._state_folder} cannot be used: {error.strerror}") from error
+
+    @cached_property
+    def _holder(self) -> Holder:
+        return Holder(self._instance, new_id(), self.home, socket.gethostname())
+
+    def take(self, name: str) -> str | None:
+        """None when it is ours now; else the host that has it. Raises StoreError."""
+        with self._guard:
+            if self.lost:
+                return "another host"
+            began = since_boot()
+            other = self._claims.take(self._holder, name, self._lease)
+            if other is None:
+                if not self._held:
+                    self._good_until = began + self._half
+                self._held.add(name)
+        if other is None:
+            self._start()
+        return other
+
+    def release(self, name: str) -> None:
+        """Let go of it; where the records cannot be reached it ends by itself."""
+        with self._guard:
+            self._held.discard(name)
+            try:
+                self._claims.release(self._holder, name)
+            except StoreError as error:
+                log.warning("%s", error.sentence)
+
+    @contextmanager
+    def claimed(self, name: str, busy: str, *, wait: bool, stop: Callable[[], bool]) -> Iterator[None]:
+        """See `alone`."""
+        while (host := self.take(name)) is not None:
+            if not wait or stop():
+                raise BusyError(f"{busy} on {host}; wait for it, or use --wait")
+            time.sleep(_POLL)
+        try:
+            yield
+        finally:
+            self.release(name)
+
+    @property
+    def until(self) -> float | None:
+        """Until when, by `since_boot`, work may go on unless it is put off; None while nothing is held."""
+        return self._good_until if self._held else None
+
+    def lives(self, home: str) -> bool:
+        """Whether any process of a state folder holds something."""
+        return self._claims.lives(self._instance, home)
+
+    def fence(self, session: Session) -> None:
+        """Let nobody else take the lead before the session's transaction has ended. Raises BusyError without it."""
+        self._claims.require(session, self._holder, LEAD)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._closed.set()
+        for thread in self._threads:
+            thread.join(timeout=_END_WITHIN)  # before the store lets go of its connections
+        for name in list(self._held):
+            self.release(name)
+
+    @property
+    def _half(self) -> float:
+        return self._lease.total_seconds() / 2
+
+    def _start(self) -> None:
+        with self._starting:
+            if not self._threads:
+                self._threads = [
+                    Thread(target=work, name="holding", daemon=True) for work in (self._renew, self._watch)
+                ]
+                for thread in self._threads:
+                    thread.start()
+
+    def _renew(self) -> None:
+        """Also for children that were started since: these know their time from `good_until`."""
+        while not self._closed.wait(self._lease.total_seconds() / 8):
+            with self._guard:
+                if not self._held:
+                    continue
+                began, count = since_boot(), len(self._held)
+                try:
+                    kept = self._claims.renew(self._holder, self._lease)
+                except StoreError as error:
+                    log.warning("what is under way here cannot be claimed on: %s", error.sentence)
+                    continue
+                if kept == count:
+                    self._good_until = began + self._half
+            if kept < count:
+                self._lose()
+                return
+            for tell in self.on_renewed:
+                tell(self._good_until)
+
+    def _watch(self) -> None:
+        while not self._closed.wait(min(_POLL, self._half / 4)):
+            if self._held and since_boot() > self._good_until:
+                self._lose()
+                return
+
+    def _lose(self) -> None:
+        with self._starting:
+            if self.lost:
+                return
+            self.lost = True
+        reason = "the records could not be reached for so long that another host may have taken over"
+        log.critical("%s: what is under way here is ended", reason)
+        for tell in self.on_lost:
+            tell(reason)

@@ -1,0 +1,130 @@
+"""What a process holds among hosts is kept while it lives, and its work ends when it cannot be kept."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from sqlalchemy import text
+
+from backupman.app import App
+from backupman.data_plane.alive import since_boot
+from backupman.engine.holding import Holding, alone
+from backupman.engine.runner import Order
+from backupman.errors import BusyError
+from backupman.records import Status
+from backupman.store import Store
+from tests.e2e.world import wait_for
+from tests.servers.postgres import Postgres
+from tests.store.conftest import server_address
+
+SHORT, LONG = timedelta(seconds=2), timedelta(hours=1)
+
+
+@pytest.fixture
+def shared(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """A store that hosts share."""
+    opened = Store.open(server_address(request, "postgres"))
+    yield opened
+    opened.close()
+
+
+def test_a_state_folder_has_one_id_for_all_its_processes(shared: Store, tmp_path: Path) -> None:
+    one, again = (Holding(shared, "shop", tmp_path / "state", LONG) for _ in range(2))
+    other = Holding(shared, "shop", tmp_path / "other", LONG)
+    assert one.home == again.home != other.home
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["id"]
+
+
+def test_what_another_host_has_is_waited_for_or_refused(shared: Store, tmp_path: Path) -> None:
+    here, there = (Holding(shared, "shop", tmp_path / name, LONG) for name in ("here", "there"))
+    with alone(there, "source App", "App is being backed up"):
+        with (
+            pytest.raises(BusyError, match=r"App is being backed up on \S+; wait for it, or use --wait"),
+            alone(here, "source App", "App is being backed up"),
+        ):
+            pytest.fail("it was not refused")
+        with alone(here, "source Blog", "Blog is being backed up"):
+            pass
+    with alone(here, "source App", "App is being backed up", wait=True):
+        assert here.lives(here.home)
+    assert not here.lives(here.home)
+    here.close()
+    there.close()
+
+
+def test_it_is_put_off_again_and_again(shared: Store, tmp_path: Path) -> None:
+    holding = Holding(shared, "shop", tmp_path, timedelta(seconds=30))
+    told: list[float] = []
+    holding.on_renewed.append(told.append)
+    assert holding.take("lead") is None
+    first = holding.until or 0
+    wait_for(lambda: len(told) > 1)
+    assert first < told[0] < told[1]
+    assert not holding.lost
+    holding.release("lead")
+    assert holding.until is None
+    holding.close()
+    assert shared.claims.all("shop") == []
+
+
+def test_whoever_lost_it_to_another_is_told_once(shared: Store, tmp_path: Path) -> None:
+    holding = Holding(shared, "shop", tmp_path, timedelta(seconds=30))
+    told: list[str] = []
+    holding.on_lost.append(told.append)
+    holding.take("lead")
+    with shared._engine.begin() as connection:
+        connection.execute(text("UPDATE backupman_claims SET holder = 'another'"))
+    wait_for(lambda: told)
+    assert "another host may have taken over" in told[0]
+    assert (holding.lost, holding.take("lead"), len(told)) == (True, "another host", 1)
+    holding.close()
+
+
+def test_whoever_cannot_reach_the_records_is_told(
+    shared: Store, tmp_path: Path, postgres: Postgres, postgres_database: str
+) -> None:
+    holding = Holding(shared, "shop", tmp_path, SHORT)
+    told: list[str] = []
+    holding.on_lost.append(told.append)
+    holding.take("lead")
+    postgres.drop_database(postgres_database)
+    wait_for(lambda: told)
+    assert holding.lost
+    holding.close()
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[App]:
+    """A source whose dump takes until the file `go` is there, and which notes that it has begun."""
+    script = f"touch {tmp_path}/begun; until test -e {tmp_path}/go; do sleep 0.05; done; echo dump"
+    config = {
+        "state_folder": str(tmp_path / "state"),
+        "data_sources": [{"provider": "command", "label": "Held", "argv": ["sh", "-c", script]}],
+        "drives": [{"provider": "local", "label": "Disk", "folder": str(tmp_path / "drive")}],
+        "spool": {"min_free": "1MiB"},
+    }
+    (tmp_path / "config.yml").write_text(yaml.safe_dump(config))
+    app = App.from_config(tmp_path / "config.yml")
+    yield app
+    app.close()
+
+
+def test_a_child_ends_itself_when_nobody_puts_off_its_end(held: App, tmp_path: Path) -> None:
+    call = held.executor.start(held.plans, None, Order(), wait=False)
+    wait_for((tmp_path / "begun").exists)
+    held.executor._live_until(since_boot())
+    (backup,) = call.result().backups
+    assert backup.status == Status.FAILED
+    assert not list((tmp_path / "drive").rglob("*backup-*"))
+
+
+def test_a_child_whose_end_is_put_off_does_its_work(held: App, tmp_path: Path) -> None:
+    call = held.executor.start(held.plans, None, Order(), wait=False)
+    wait_for((tmp_path / "begun").exists)
+    for _ in range(3):
+        held.executor._live_until(since_boot() + 3600)
+    (tmp_path / "go").touch()
+    (backup,) = call.result().backups
+    assert backup.status == Status.FINISHED
