@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from random import Random
+from typing import Any
 
 from sqlalchemy import ColumnElement, exists
 from sqlmodel import Session, col, func, select
@@ -21,7 +22,9 @@ class Verifiable:
 
     def all(self, instance: str, job: str | None = None) -> Iterator[Backup]:
         """Every one, in pages, of a job or of all."""
-        for of_job, source in self._groups(instance, job):
+        with self._sessions() as session:
+            groups = list(self._groups(session, job))
+        for of_job, source in groups:
             last = ""
             while page := self._page(instance, of_job, source, last):
                 yield from page
@@ -29,11 +32,14 @@ class Verifiable:
 
     def sample(self, instance: str, count: int, chance: Random, job: str | None = None) -> Iterator[Backup]:
         """The newest of each database, and others by chance, up to `count` in all; each newest in any case."""
-        newest = set(self._newest(instance, job))
-        others = [found for found in self._ids(instance, job) if found not in newest]
-        chosen = newest | set(chance.sample(others, min(len(others), max(0, count - len(newest)))))
-        for of_job, source in self._groups(instance, job):
-            ids = sorted(chosen.intersection(self._ids(instance, of_job, source)))
+        groups = self._newest(instance, job)
+        newest = {found for ids in groups.values() for found in ids}
+        if (more := count - len(newest)) > 0:
+            others = [found for found in self._ids(instance, job) if found[0] not in newest]
+            for found, *group in chance.sample(others, min(len(others), more)):
+                groups.setdefault((group[0], group[1]), []).append(found)
+        for _, chosen in sorted(groups.items()):
+            ids = sorted(chosen)
             for start in range(0, len(ids), _PAGE):
                 yield from self._by_ids(ids[start : start + _PAGE])
 
@@ -51,28 +57,33 @@ class Verifiable:
             found = [session.exec(select(Backup).where(*mine, *each)).first() for each in of]
         return [backup for backup in found if backup]
 
-    def _groups(self, instance: str, job: str | None) -> Sequence[tuple[str, str]]:
-        with self._sessions() as session:
-            query = select(Backup.job, Backup.source).where(*_with_copies(instance, job)).distinct()
-            return sorted(session.exec(query))
+    def _groups(self, session: Session, job: str | None) -> Iterator[tuple[str, str]]:
+        """Every job with its sources, in order: one step in an index each, where DISTINCT would read every backup."""
+        for of_job in [job] if job is not None else _each(session, Backup.job):
+            for source in _each(session, Backup.source, Backup.job == of_job):
+                yield of_job, source
 
     def _page(self, instance: str, job: str, source: str, after: str) -> Sequence[Backup]:
         with self._sessions() as session:
             query = select(Backup).where(*_with_copies(instance, job), Backup.source == source, col(Backup.id) > after)
             return session.exec(query.order_by(col(Backup.id)).limit(_PAGE)).all()
 
-    def _ids(self, instance: str, job: str | None, source: str | None = None) -> Sequence[str]:
+    def _ids(self, instance: str, job: str | None) -> Sequence[tuple[str, str, str]]:
+        """Of all of them the id, the job and the source."""
         with self._sessions() as session:
-            query = select(Backup.id).where(*_with_copies(instance, job))
-            return session.exec(query.where(Backup.source == source) if source is not None else query).all()
+            return session.exec(select(Backup.id, Backup.job, Backup.source).where(*_with_copies(instance, job))).all()
 
-    def _newest(self, instance: str, job: str | None) -> Iterator[str]:
-        databases = Backup.job, Backup.source, Backup.database
+    def _newest(self, instance: str, job: str | None) -> dict[tuple[str, str], list[str]]:
+        """The ids of the newest of each database, by job and source."""
+        found: dict[tuple[str, str], list[str]] = {}
         with self._sessions() as session:
-            query = select(*databases, func.max(Backup.created_at)).where(*_with_copies(instance, job))
-            for of_job, source, database, created_at in session.exec(query.group_by(*databases)).all():
-                mine = *_with_copies(instance, of_job), Backup.source == source, Backup.database == database
-                yield session.exec(select(Backup.id).where(*mine, Backup.created_at == created_at)).first() or ""
+            for of_job, source in self._groups(session, job):
+                mine = *_with_copies(instance, of_job), Backup.source == source
+                for database in _each(session, Backup.database, Backup.source == source):
+                    query = select(Backup.id).where(*mine, Backup.database == database)
+                    newest = session.exec(query.order_by(col(Backup.created_at).desc()).limit(1)).first()
+                    found.setdefault((of_job, source), []).extend([newest] if newest else [])
+        return found
 
     def _by_ids(self, ids: Sequence[str]) -> Sequence[Backup]:
         with self._sessions() as session:
@@ -85,3 +96,12 @@ _WITH_COPY = exists().where(col(DriveFile.backup_id) == col(Backup.id), col(Driv
 def _with_copies(instance: str, job: str | None) -> tuple[ColumnElement[bool] | bool, ...]:
     mine = Backup.instance == instance, Backup.kind == Kind.OWN, _WITH_COPY
     return mine if job is None else (*mine, Backup.job == job)
+
+
+def _each(session: Session, column: Any, *wanted: Any) -> Iterator[str]:
+    """Every value of a column that leads an index behind those of `wanted`, in order."""
+    query = select(func.min(column)).where(*wanted)
+    value = session.exec(query).one()
+    while value is not None:
+        yield value
+        value = session.exec(query.where(column > value)).one()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -118,3 +119,15 @@ def test_sqlite_follows_the_index_of_what_is_searched_also_before_it_has_any_fig
 ) -> None:
     plan = plan_of(sqlite_store, lambda: sqlite_store.backups.list(BackupFilter(**wanted), limit=50))
     assert f"USING INDEX ix_backupman_backups_{index} " in plan
+
+
+def test_the_newest_of_each_database_is_found_without_reading_all(full: Store) -> None:
+    with statements(full) as seen:
+        list(full.verifiable.sample("host1", 1, Random(7)))  # noqa: S311 - no secret
+    asked = [(text, parameters) for text, parameters in seen if "min(" in text]
+    assert len(asked) > 10
+    with full._engine.connect() as connection:
+        explain = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
+        for text, parameters in asked:
+            assert not reads_all(str(connection.exec_driver_sql(explain + text, parameters).all()))
+    assert not any("GROUP BY" in text or "DISTINCT" in text for text, _ in seen)
