@@ -2,24 +2,14 @@
 
 import signal
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from backupman.records import Backup, DriveFile
 from backupman.store import Store
-from tests.e2e.scheduling import EVERY_SECOND, command, never_twice_at_once, noted, notes, runs, serving
+from tests.e2e.scheduling import EVERY_SECOND, command, held, never_twice_at_once, notes, runs, serving
 from tests.e2e.test_service import api, jobs
 from tests.e2e.world import World, wait_for
-
-
-def held(folder: Path, label: str) -> dict[str, Any]:
-    """A source that notes its dumps, each of which takes until the file `go` is there."""
-    source = noted(folder, label, 0.1)
-    source["argv"][2] = source["argv"][2].replace(
-        "echo dump", f"until test -e {folder}/go; do sleep 0.1; done; echo dump"
-    )
-    return source
 
 
 def test_the_api_does_not_wait_for_a_scheduled_run(scheduled: World, store: Store) -> None:

@@ -7,7 +7,7 @@ from sqlmodel import Session, select
 
 from backupman.records import Schedule
 from backupman.store import Store
-from tests.e2e.scheduling import EVERY_SECOND, alarms, command, never_twice_at_once, noted, notes, runs, serving
+from tests.e2e.scheduling import EVERY_SECOND, alarms, command, held, never_twice_at_once, noted, notes, runs, serving
 from tests.e2e.world import World, wait_for
 
 
@@ -21,43 +21,41 @@ def test_a_job_is_run_every_second(scheduled: World, store: Store) -> None:
     assert {(backup["Trigger"], backup["Job"], backup["Status"]) for backup in backups} == {
         ("schedule", "often", "finished")
     }
-    assert len(backups) == len([run for run in runs(store) if run.started_at])
+    assert len(backups) == len([run for run in runs(store) if run.state == "done"])
     assert alarms(scheduled) == []
 
 
 def test_a_run_is_skipped_while_the_one_before_it_is_under_way(scheduled: World, store: Store) -> None:
-    scheduled.config["data_sources"] = [noted(scheduled.folder, "Slow", 2.5), noted(scheduled.folder, "Quick", 0)]
-    scheduled.config["drives"][0]["folder"] = str(scheduled.drive)
+    scheduled.config["data_sources"] = [held(scheduled.folder, "Slow"), noted(scheduled.folder, "Quick", 0)]
     with serving(scheduled):
+        wait_for(lambda: notes(scheduled).count("end Quick") >= 2)
+        wait_for(lambda: "still being backed up since before: Slow" in {run.reason for run in runs(store)})
+        assert [note for note in notes(scheduled) if note.endswith("Slow")] == ["begin Slow"]
+        (scheduled.folder / "go").touch()
         wait_for(lambda: notes(scheduled).count("end Slow") >= 2)
-    reasons = {run.reason for run in runs(store)}
-    assert "still being backed up since before: Slow" in reasons
     assert never_twice_at_once(notes(scheduled), "Slow")
-    assert notes(scheduled).count("end Quick") > notes(scheduled).count("end Slow")
 
 
 def test_a_whole_run_that_is_skipped_is_recorded(scheduled: World, store: Store) -> None:
-    scheduled.config["data_sources"] = [noted(scheduled.folder, "Slow", 2.5)]
+    scheduled.config["data_sources"] = [held(scheduled.folder, "Slow")]
     with serving(scheduled):
+        wait_for(lambda: "skipped" in {run.state for run in runs(store)})
+        (scheduled.folder / "go").touch()
         wait_for(lambda: notes(scheduled).count("end Slow") >= 2)
     skipped = [run for run in runs(store) if run.state == "skipped"]
-    assert skipped
     assert {(run.reason, run.started_at) for run in skipped} == {("still being backed up since before: Slow", None)}
-    assert len(scheduled.backups()) == len([run for run in runs(store) if run.started_at])
+    assert len(scheduled.backups()) == len([run for run in runs(store) if run.state == "done"])
 
 
 def test_a_run_by_hand_of_the_same_job_makes_the_next_one_skip(scheduled: World, store: Store) -> None:
-    go = scheduled.folder / "go"
-    source = noted(scheduled.folder, "Slow", 0.1)
-    source["argv"][2] = source["argv"][2].replace("echo dump", f"until test -e {go}; do sleep 0.1; done; echo dump")
-    scheduled.config["data_sources"] = [source]
+    scheduled.config["data_sources"] = [held(scheduled.folder, "Slow")]
     by_hand = scheduled.start("run")
     wait_for(lambda: notes(scheduled) == ["begin Slow"])
     with serving(scheduled):
         wait_for(lambda: len(runs(store)) >= 2)
         assert {run.state for run in runs(store)} == {"skipped"}
         assert notes(scheduled) == ["begin Slow"]
-        go.touch()
+        (scheduled.folder / "go").touch()
         wait_for(lambda: len(notes(scheduled)) >= 3)
     by_hand.communicate(timeout=120)
     assert by_hand.returncode == 0
@@ -65,12 +63,13 @@ def test_a_run_by_hand_of_the_same_job_makes_the_next_one_skip(scheduled: World,
 
 
 def test_another_jobs_run_of_the_same_source_waits_its_turn(scheduled: World, store: Store) -> None:
-    scheduled.config["data_sources"] = [noted(scheduled.folder, "Shared", 1)]
+    scheduled.config["data_sources"] = [held(scheduled.folder, "Shared")]
     scheduled.config["jobs"].append({"label": "too", "cron": EVERY_SECOND})
     with serving(scheduled):
-        wait_for(lambda: notes(scheduled).count("end Shared") >= 4)
-    finished = {backup["Job"] for backup in scheduled.backups() if backup["Status"] == "finished"}
-    assert finished == {"often", "too"}
+        wait_for(lambda: runs(store, "often") and runs(store, "too") and notes(scheduled))
+        (scheduled.folder / "go").touch()
+        wait_for(lambda: all("done" in {run.state for run in runs(store, job)} for job in ("often", "too")))
+    assert {backup["Status"] for backup in scheduled.backups()} == {"finished"}
     assert never_twice_at_once(notes(scheduled), "Shared")
 
 
