@@ -21,6 +21,7 @@ from backupman.api.documents import (
 )
 from backupman.api.errors import refusals
 from backupman.api.keys import KEYED, Operator, Reader, Served
+from backupman.api.names import must_be_known
 from backupman.config.plans import JobPlan
 from backupman.daemon import Daemon
 from backupman.engine.calls import Call
@@ -134,8 +135,7 @@ def _chosen(daemon: Daemon, asked: StartRequest) -> tuple[list[JobPlan], list[st
     """The plans and sources that were asked for; an unknown name is 404 with the nearest one."""
     plans = daemon.app.plans
     jobs = [plan.label for plan in plans]
-    if asked.job is not None and asked.job not in jobs:
-        raise NotFoundError(f"there is no job {asked.job!r}{nearest(asked.job, jobs)}")
+    must_be_known("job", [asked.job], jobs)
     chosen = [plan for plan in plans if asked.job in (None, plan.label)]
     sources = [source.label for plan in chosen for source in plan.sources]
     if asked.source is not None and asked.source not in sources:

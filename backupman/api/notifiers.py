@@ -9,9 +9,8 @@ from backupman.api.bodies import body_of, document, parsed
 from backupman.api.documents import TestedPage, TestRequest, TrialShown
 from backupman.api.errors import refusals
 from backupman.api.keys import KEYED, Administrator, Served
+from backupman.api.names import must_be_known
 from backupman.engine.samples import names, recipients, tell
-from backupman.errors import NotFoundError
-from backupman.registry import nearest
 
 router = APIRouter(prefix="/api/notifiers", tags=["notifiers"])
 
@@ -26,9 +25,7 @@ def test_notifiers(daemon: Served, _: Administrator, body: Annotated[Any, Depend
     """Send a marked sample to endpoints, once, and answer what each said; 200 also when some did not take it."""
     asked = parsed(TestRequest, {} if body is None else body)
     config = daemon.app.config
-    for name in asked.notifiers:
-        if name not in (there := names(config)):
-            raise NotFoundError(f"there is no notifier {name!r}{nearest(name, there)}")
+    must_be_known("notifier", asked.notifiers, names(config))
     chosen = recipients(config, asked.notifiers)
     if asked.event and not asked.notifiers:
         chosen = [each for each in chosen if asked.event in each.endpoint.events]

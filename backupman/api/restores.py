@@ -10,11 +10,11 @@ from backupman.api.bodies import body_of, document, parsed
 from backupman.api.documents import BackupId, Cancelled, RestorePage, RestoreRequest, RestoreStarted
 from backupman.api.errors import refusals
 from backupman.api.keys import KEYED, Reader, Restorer, Served
+from backupman.api.names import must_be_known
 from backupman.engine.restoring import RestoreOrder, RestoreShown
 from backupman.engine.targets import into_source, must_be_confirmed
-from backupman.errors import BusyError, NotFoundError, RestoreError
+from backupman.errors import BusyError, RestoreError
 from backupman.records import Status
-from backupman.registry import nearest
 
 router = APIRouter(prefix="/api", tags=["restores"])
 
@@ -35,9 +35,7 @@ def start_restore(
     app = daemon.app
     if asked.to_database and "/" in asked.to_database:  # it would be the path of any file
         raise HTTPException(422, "ToDatabase: a name has no slash")
-    drives = [drive.label for drive in app.config.drives]
-    if asked.drive is not None and asked.drive not in drives:
-        raise NotFoundError(f"there is no drive {asked.drive!r}{nearest(asked.drive, drives)}")
+    must_be_known("drive", [asked.drive], [drive.label for drive in app.config.drives])
     backup = app.store.backups.get(backup_id)
     at = datetime.now().astimezone()
     try:

@@ -11,12 +11,12 @@ from backupman.api.bodies import body_of, document, parsed
 from backupman.api.documents import BackupId
 from backupman.api.errors import refusals
 from backupman.api.keys import KEYED, Operator, Reader, Served
+from backupman.api.names import must_be_known
 from backupman.drills import DrillReport
-from backupman.errors import BusyError, NotFoundError
+from backupman.errors import BusyError
 from backupman.events import Time, View
 from backupman.levels import Level
 from backupman.records import Kind, Status, Verification
-from backupman.registry import nearest
 
 router = APIRouter(prefix="/api/backups", tags=["verifications"])
 
@@ -84,10 +84,7 @@ def start_verification(
     asked = parsed(VerifyRequest, {} if body is None else body)
     app = daemon.app
     backup = app.store.backups.get(backup_id)
-    known = [drive.label for drive in app.config.drives]
-    for label in asked.drives:
-        if label not in known:
-            raise NotFoundError(f"there is no drive {label!r}{nearest(label, known)}")
+    must_be_known("drive", asked.drives, [drive.label for drive in app.config.drives])
     if backup.kind != Kind.OWN or backup.instance != app.config.instance:
         raise BusyError(f"{backup.label}: the backup was made elsewhere, and only there its copies can be read")
     if not any(file.status == Status.FINISHED for file in backup.drive_files):

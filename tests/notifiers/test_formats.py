@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import json
-import shutil
 import subprocess
 from typing import Any
 
@@ -102,7 +101,7 @@ def test_the_signature_is_over_exactly_what_is_sent(odd: str) -> None:
     assert request.headers["SB-Signature"] == expected
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+@pytest.mark.service("openssl")
 def test_another_program_comes_to_the_same_signature() -> None:
     request = request_of("backup_report", format="simplebackups", signing_secret="secret")
     assert request

@@ -26,6 +26,7 @@ SERVICES = frozenset(
         "borgmatic",
         "ntfy",
         "promtool",
+        "openssl",
         "curl",
         "jq",
     }
