@@ -65,6 +65,20 @@ def test_configs_of_other_programs_are_what_they_take(block: Block, tmp_path: Pa
         assert program == "gobackup"
 
 
+def test_the_words_of_borgmatic_are_its_own() -> None:
+    found = list(BORGMATIC.parents[1].glob("lib/python3*/site-packages/borgmatic/config/schema.yaml"))
+    if not found:
+        unavailable("borgmatic", "it is not there: run scripts/test-servers")
+    schema = found[0].read_text(encoding="utf-8")
+    table = Page(ROOT / "docs/moving-from-borgmatic.md").section("Word for word").split("| you typed")[0]
+    words = {
+        word for row in table.splitlines()[3:] for word in re.findall(r"`([a-z_]+)(?::[^`]*)?`", row.split(" | ")[0])
+    }
+    assert len(words) > 40
+    gone = {"before_backup", "after_backup", "on_error"}  # of earlier versions, which many configs still have
+    assert sorted(word for word in words - gone if not re.search(rf"\b{word}\b", schema)) == []
+
+
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.info == "json"], ids=str)
 def test_every_document_is_json(block: Block) -> None:
     """A `…` in it stands for more of the same."""

@@ -16,6 +16,9 @@ __all__ = ["browser"]
 
 SHOWN = ["docs/index.html", "docs/quickstart.html", "docs/configuration.html", "docs/drives/s3.html", "search.html"]
 
+OF_THE_THEME = {"landmark-unique", "page-has-heading-one"}
+"""What axe calls moderate in Furo's own frame: two side bars without names, and a search without a heading."""
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -64,6 +67,6 @@ def test_nothing_keeps_anybody_out(page: Page, site: Path, scheme: str, width: i
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
         page.evaluate(source)
         found = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
-        grave = [(each["id"], each["nodes"][0]["html"][:200]) for each in found if each["impact"] != "moderate"]
+        grave = [(each["id"], each["nodes"][0]["html"][:200]) for each in found if each["id"] not in OF_THE_THEME]
         assert grave == [], name
     assert asked == []
