@@ -189,5 +189,6 @@ def provider_class(family: str, contract: type[T], name: str) -> type[T]:
 
 def nearest(word: str, known: list[str]) -> str:
     """`; did you mean 'bucket'?`, or nothing where no known word is near."""
-    matches = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+    spelled = {str(each).lower(): str(each) for each in known}
+    matches = get_close_matches(word.lower(), spelled, n=1, cutoff=0.6)
+    return f"; did you mean {spelled[matches[0]]!r}?" if matches else ""

@@ -25,6 +25,7 @@ from backupman.cli import (
     install_service,
     key_check,
     keys,
+    mistakes,
     notify,
     paths,
     prune,
@@ -40,11 +41,17 @@ from backupman.cli import (
 from backupman.cli import exec as wrapping
 from backupman.cli.auth_google import auth_google
 from backupman.cli.call import Call, with_common_options
+from backupman.cli.commands import Commands
 from backupman.errors import BackupmanError, ExitCode
 
 
 def version(call: Call) -> None:
-    """Print the version."""
+    """Print the version.
+
+    \b
+    Example:
+      backupman version
+    """
     typer.echo(f"backupman {__version__}")
 
 
@@ -66,27 +73,57 @@ def _everything(call: Call) -> None:
 
 
 def _configs(call: Call) -> None:
-    """Check, show and explain the config."""
+    """Check, show and explain the config.
+
+    \b
+    Example:
+      backupman config check
+    """
 
 
 def _events(call: Call) -> None:
-    """What happened, and telling it again."""
+    """What happened, and telling it again.
+
+    \b
+    Example:
+      backupman events list
+    """
 
 
 def _deliveries(call: Call) -> None:
-    """Who was told what, and who is still owed a message."""
+    """Who was told what, and who is still owed a message.
+
+    \b
+    Example:
+      backupman deliveries list --state owed
+    """
 
 
 def _notifiers(call: Call) -> None:
-    """Does everybody get what they are sent, and what would they get?"""
+    """Does everybody get what they are sent, and what would they get?
+
+    \b
+    Example:
+      backupman notify test
+    """
 
 
 def _store(call: Call) -> None:
-    """The database of all records."""
+    """The database of all records.
+
+    \b
+    Example:
+      backupman store migrate --to sqlite:////srv/backupman.db
+    """
 
 
 def _keys(call: Call) -> None:
-    """Fresh secrets, and the proof that a key opens what was encrypted for it."""
+    """Fresh secrets, and the proof that a key opens what was encrypted for it.
+
+    \b
+    Example:
+      backupman key new --kind api
+    """
 
 
 _Commands = dict[str, Callable[..., None]]
@@ -143,7 +180,7 @@ _GROUPS: dict[str, tuple[Callable[..., None], _Commands]] = {
 
 def _app() -> typer.Typer:
     # Plain help texts and traces: Rich's would be imported by every `--help`, and its traces show local variables.
-    plain = {"rich_markup_mode": None, "context_settings": {"help_option_names": ["-h", "--help"]}}
+    plain = {"rich_markup_mode": None, "cls": Commands, "context_settings": {"help_option_names": ["-h", "--help"]}}
     app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, **plain)  # type: ignore[arg-type]
     app.callback()(with_common_options(_everything))
     for name, command in _COMMANDS.items():
@@ -171,7 +208,19 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that knows no ✓ shows a ?
     try:
-        app(prog_name="backupman")
+        return app(prog_name="backupman", standalone_mode=False) or ExitCode.OK
+    except mistakes.WrongCall as error:
+        if mistakes.is_help(error):
+            typer.echo(error.message, err=True)
+        else:
+            _say(mistakes.sentence(error))
+        return ExitCode.USAGE
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except typer.Abort:
+        typer.echo(err=True)
+        _say("interrupted before anything was done")
+        return ExitCode.INTERRUPTED
     except BackupmanError as error:
         _say(error.sentence)
         return error.exit_code
@@ -180,7 +229,6 @@ def main() -> int:
         return ExitCode.FAILED
     finally:
         _let_go_of_lost_errors()
-    return ExitCode.OK
 
 
 def _let_go_of_lost_errors() -> None:

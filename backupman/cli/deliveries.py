@@ -6,20 +6,31 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from backupman.cli import completing
 from backupman.cli.call import Call
 from backupman.cli.interrupts import interruptible
-from backupman.cli.options import DrainTimeout, Json, Limit, duration, limited
+from backupman.cli.options import LATEST, DrainTimeout, Json, Limit, duration, known, limited
 from backupman.errors import ConfigError, ExitCode, NotFoundError
 
 if TYPE_CHECKING:
     from backupman.app import App
+    from backupman.config import Config
     from backupman.records import Delivery
     from backupman.store import Store
 
 Endpoint = Annotated[
-    str | None, typer.Option("--endpoint", metavar="NAME", help="Only to this endpoint, for example webhook/Ops.")
+    str | None,
+    typer.Option(
+        "--endpoint",
+        metavar="NAME",
+        help="Only to this endpoint, for example webhook/Ops.",
+        autocompletion=completing.endpoints,
+    ),
 ]
-DeliveryId = Annotated[int, typer.Argument(metavar="ID", help="From `deliveries list`.")]
+ID_HELP = "A number from `deliveries list`, or `latest`"
+Ids = Annotated[
+    list[str] | None, typer.Argument(metavar="ID", help=f"{ID_HELP}.", autocompletion=completing.deliveries)
+]
 
 
 def list_deliveries(
@@ -44,7 +55,8 @@ def list_deliveries(
     from backupman.cli.messages import DeliveryDocument, delivery_table, documents
     from backupman.cli.output import console, print_json
 
-    with call.records() as (_, store):
+    with call.records() as (config, store):
+        known_endpoint(config, store, endpoint)
         deliveries = store.outbox.deliveries(state, endpoint, limit=limited(limit, as_json=as_json))
     if as_json:
         print_json(documents(DeliveryDocument, deliveries))
@@ -52,7 +64,11 @@ def list_deliveries(
         console().print(delivery_table(deliveries) if deliveries else "No delivery fits.")
 
 
-def show(call: Call, delivery_id: DeliveryId, as_json: Json = False) -> None:
+def show(
+    call: Call,
+    name: Annotated[str, typer.Argument(metavar="ID", help=f"{ID_HELP}.", autocompletion=completing.deliveries)],
+    as_json: Json = False,
+) -> None:
     """Everything that is known of one delivery: what was owed to whom, and every attempt with its answer.
 
     \b
@@ -64,7 +80,7 @@ def show(call: Call, delivery_id: DeliveryId, as_json: Json = False) -> None:
     from backupman.cli.output import console, print_json
 
     with call.records() as (_, store):
-        delivery = _there(store, [delivery_id])[0]
+        delivery = _there(store, _numbers(store, [name]))[0]
     if as_json:
         print_json(DeliveryShown.of(delivery).document())
     else:
@@ -73,7 +89,7 @@ def show(call: Call, delivery_id: DeliveryId, as_json: Json = False) -> None:
 
 def drop(
     call: Call,
-    ids: Annotated[list[int] | None, typer.Argument(metavar="ID", help="From `deliveries list`.")] = None,
+    ids: Ids = None,
     endpoint: Endpoint = None,
 ) -> None:
     """Owe deliveries no longer: those of the ids, or all to an endpoint that are owed or were given up.
@@ -89,8 +105,9 @@ def drop(
 
     if not ids and not endpoint:
         raise ConfigError("name what is to be dropped: ids from `backupman deliveries list`, or --endpoint")
-    with call.records() as (_, store):
-        chosen = [each.id for each in _there(store, ids)] if ids else not_arrived(store, endpoint)
+    with call.records() as (config, store):
+        known_endpoint(config, store, endpoint)
+        chosen = [each.id for each in _there(store, _numbers(store, ids))] if ids else not_arrived(store, endpoint)
         dropped = store.outbox.drop([each for each in chosen if each is not None], "dropped by hand")
     if not call.quiet:
         console().print(f"{counted(dropped, 'delivery', 'deliveries')} dropped.")
@@ -98,13 +115,12 @@ def drop(
 
 def retry(
     call: Call,
-    ids: Annotated[
-        list[int] | None, typer.Argument(metavar="ID", help="From `deliveries list`; default all owed and failed.")
-    ] = None,
+    ids: Ids = None,
     endpoint: Endpoint = None,
     drain_timeout: DrainTimeout = "30s",
+    as_json: Json = False,
 ) -> None:
-    """Send now what is owed, and once more what was given up.
+    """Send now what is owed, and once more what was given up; without an ID all of it.
 
     \b
     Examples:
@@ -114,7 +130,32 @@ def retry(
     """
     time = duration("--drain-timeout", drain_timeout)
     with call.app() as app:
-        send(call, app, ids or not_arrived(app.store, endpoint), time)
+        known_endpoint(app.config, app.store, endpoint)
+        chosen = _numbers(app.store, ids) if ids else not_arrived(app.store, endpoint)
+        send(call, app, chosen, time, as_json=as_json)
+
+
+def known_endpoint(config: "Config", store: "Store", name: str | None) -> None:
+    """Raise ConfigError for one that neither the config nor any delivery names."""
+    if name is None or store.outbox.deliveries(endpoint=name, limit=1):
+        return
+    known("endpoint", name, [each.name for block in config.all_notifiers() for each in block.endpoints()])
+
+
+def _numbers(store: "Store", words: Sequence[str]) -> list[int]:
+    """Ids as they are typed. Raises ConfigError for what is none, NotFoundError for `latest` where there is none."""
+    found = []
+    for word in words:
+        if word == LATEST:
+            newest = store.outbox.deliveries(limit=1)
+            if not newest:
+                raise NotFoundError("there is no delivery yet")
+            found += [each.id for each in newest if each.id is not None]
+        elif word.isascii() and word.isdecimal():
+            found.append(int(word))
+        else:
+            raise ConfigError(f"{word!r} is no id of a delivery: it is a number from `backupman deliveries list`")
+    return found
 
 
 def not_arrived(store: "Store", endpoint: str | None) -> list[int]:
@@ -125,19 +166,21 @@ def not_arrived(store: "Store", endpoint: str | None) -> list[int]:
     return [delivery.id for delivery in found if delivery.id is not None]
 
 
-def send(call: Call, app: "App", ids: Sequence[int], time: timedelta) -> None:
+def send(call: Call, app: "App", ids: Sequence[int], time: timedelta, *, as_json: bool = False) -> None:
     """Make the deliveries due, send for that long, and end the command with what came of them.
 
     Raises:
         NotFoundError: there is no delivery of one of the ids.
     """
-    from backupman.cli.messages import delivery_table
-    from backupman.cli.output import console
+    from backupman.cli.messages import DeliveryDocument, delivery_table, documents
+    from backupman.cli.output import console, print_json
     from backupman.notifiers import is_nothing
 
     out = console()
     if not ids:
-        if not call.quiet:
+        if as_json:
+            print_json(documents(DeliveryDocument, []))
+        elif not call.quiet:
             out.print("There is nothing to send.")
         raise typer.Exit(ExitCode.OK)
     _there(app.store, ids)
@@ -146,7 +189,9 @@ def send(call: Call, app: "App", ids: Sequence[int], time: timedelta) -> None:
         app.dispatcher.drain(time)
     found = app.store.outbox.deliveries(ids=ids, limit=None)
     late = [each for each in found if each.state != "delivered" and not is_nothing(each.answer)]
-    if not call.quiet or late:
+    if as_json:
+        print_json(documents(DeliveryDocument, found))
+    elif not call.quiet or late:
         out.print(delivery_table(late if call.quiet else found))
     raise typer.Exit(ExitCode.FAILED if late else ExitCode.OK)
 

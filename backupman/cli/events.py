@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backupman.cli import completing
 from backupman.cli.call import Call
-from backupman.cli.options import DrainTimeout, Json, Limit, duration, known, limited
+from backupman.cli.options import LATEST, DrainTimeout, Json, Limit, duration, known, limited
 
 if TYPE_CHECKING:
     from backupman.app import App
@@ -14,9 +15,17 @@ if TYPE_CHECKING:
 
 def list_events(
     call: Call,
-    kind: Annotated[str | None, typer.Option(metavar="EVENT", help="Only this kind: backup_report, …")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(metavar="EVENT", help="Only this kind: backup_report, …", autocompletion=completing.kinds),
+    ] = None,
     backup: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only of this backup: its id, its beginning, or `latest`.")
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Only of this backup: its id, its beginning, or `latest`.",
+            autocompletion=completing.backups,
+        ),
     ] = None,
     limit: Limit = None,
     as_json: Json = False,
@@ -46,11 +55,23 @@ def list_events(
 
 def replay(
     call: Call,
-    name: Annotated[str, typer.Argument(metavar="ID", help="The id of an event, or its beginning.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="The id of an event, its beginning, or `latest`.", autocompletion=completing.events
+        ),
+    ],
     endpoint: Annotated[
-        list[str] | None, typer.Option("--endpoint", metavar="NAME", help="Only to this endpoint; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--endpoint",
+            metavar="NAME",
+            help="Only to this endpoint; may be repeated.",
+            autocompletion=completing.endpoints,
+        ),
     ] = None,
     drain_timeout: DrainTimeout = "30s",
+    as_json: Json = False,
 ) -> None:
     """Tell an event again, under the same id, to everybody who wants such events or to one endpoint.
 
@@ -63,9 +84,10 @@ def replay(
 
     time = duration("--drain-timeout", drain_timeout)
     with call.app() as app:
-        event = app.store.outbox.event(name)
+        newest = app.store.outbox.events(limit=1) if name == LATEST else []
+        event = newest[0] if newest else app.store.outbox.event(name)
         ids = app.store.outbox.replay(event.id, _endpoints(app, event, endpoint or []))
-        send(call, app, ids, time)
+        send(call, app, ids, time, as_json=as_json)
 
 
 def _endpoints(app: "App", event: "Event", wanted: list[str]) -> list[str]:

@@ -47,7 +47,10 @@ def health(
             if component.error or not call.quiet:
                 what = {"Drives": "drive", "DataSources": "source"}.get(component.group)
                 name = f"{what:8}{component.label}" if what else "the records"
-                out.print(mark(component.status, text=f"{component.status:6}").append(name, style="default"))
+                name = paragraph(name, 16 if what else 8, out).lstrip()
+                out.print(
+                    mark(component.status, text=f"{component.status:6}").append(name, style="default"), soft_wrap=True
+                )
             if component.error:
                 out.print(paragraph(component.error, 6, out), soft_wrap=True)
         for each in told or []:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backupman.cli import completing
 from backupman.cli.call import Call
 from backupman.cli.options import Json
 from backupman.errors import ExitCode
@@ -21,7 +22,9 @@ def check(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="ID", help="A backup's id, its beginning, or `latest`; default the newest of each database."
+            metavar="ID",
+            help="A backup's id, its beginning, or `latest`; default the newest of each database.",
+            autocompletion=completing.backups,
         ),
     ] = None,
     whole: Annotated[

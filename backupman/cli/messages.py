@@ -100,6 +100,7 @@ def documents(view: type[View], records: Iterable[object]) -> dict[str, Any]:
 def event_table(events: Sequence[Event]) -> Table:
     """An event a row."""
     found = table("ID", "EVENT", "TIME", "LABEL", "STATUS")
+    found.columns[2].no_wrap = found.columns[4].no_wrap = True
     for event in events:
         label, status = str(event.payload.get("Label", "")), str(event.payload.get("Status", ""))
         found.add_row(event.id[:8], event.kind, local(event.time, seconds=True), one_line(label, 1000), status)

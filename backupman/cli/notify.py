@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backupman.cli import completing
 from backupman.cli.call import Call
 from backupman.cli.interrupts import interruptible
 from backupman.cli.options import DrainTimeout, Json, duration, known
@@ -22,14 +23,24 @@ _POLL = 0.2
 
 Notifiers = Annotated[
     list[str] | None,
-    typer.Option("--notifier", metavar="NAME", help="Only this one, by a name that jobs use; may be repeated."),
+    typer.Option(
+        "--notifier",
+        metavar="NAME",
+        help="Only this one, by a name that jobs use; may be repeated.",
+        autocompletion=completing.endpoints,
+    ),
 ]
 
 
 def test(
     call: Call,
     event: Annotated[
-        str | None, typer.Argument(metavar="EVENT", help="The kind: backup_failure, …; default what disturbs least.")
+        str | None,
+        typer.Argument(
+            metavar="EVENT",
+            help="The kind: backup_failure, …; default what disturbs least.",
+            autocompletion=completing.kinds,
+        ),
     ] = None,
     notifier: Notifiers = None,
     as_json: Json = False,
@@ -70,7 +81,9 @@ def test(
 
 def preview(
     call: Call,
-    event: Annotated[str, typer.Argument(metavar="EVENT", help="The kind: backup_failure, …")],
+    event: Annotated[
+        str, typer.Argument(metavar="EVENT", help="The kind: backup_failure, …", autocompletion=completing.kinds)
+    ],
     notifier: Notifiers = None,
 ) -> None:
     """Print what a sample of an event would look like on its way, secrets masked; nothing is sent.

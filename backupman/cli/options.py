@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from backupman.cli import completing
 from backupman.errors import ConfigError
 
+LATEST = "latest"
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
 Limit = Annotated[
     int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="How many; default 20, 100 with --json.")
@@ -15,7 +17,12 @@ Wait = Annotated[bool, typer.Option("--wait", help="Wait for a source that is be
 DrainTimeout = Annotated[
     str, typer.Option(metavar="TIME", help="How long to go on sending messages at the end, for example 2m.")
 ]
-BackupName = Annotated[str, typer.Argument(metavar="ID", help="The id of a backup, its beginning, or `latest`.")]
+BackupName = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="The id of a backup, its beginning, or `latest`.", autocompletion=completing.backups
+    ),
+]
 
 
 def limited(limit: int | None, *, as_json: bool) -> int:
@@ -61,10 +68,10 @@ def tags(pairs: list[str]) -> dict[str, str]:
 
 
 def known(what: str, name: str, labels: list[str]) -> str:
-    """The name, which must be one of the labels. Raises ConfigError with the nearest one."""
+    """The name, which must be one of the labels. Raises ConfigError with the nearest one, or with all of them."""
     from backupman.registry import nearest
 
     if name in labels:
         return name
-    listed = ", ".join(repr(label) for label in labels) or "none"
-    raise ConfigError(f"there is no {what} {name!r}{nearest(name, labels)}; the config has {listed}")
+    listed = ", ".join(repr(str(label)) for label in labels) or "none"
+    raise ConfigError(f"there is no {what} {name!r}" + (nearest(name, labels) or f"; there is {listed}"))

@@ -7,8 +7,9 @@ import textwrap
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.console import Console
-from rich.table import Table
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Column, Table
 from rich.text import Text
 
 from backupman.text import one_line, printable, size, span
@@ -31,6 +32,10 @@ _WIDE = 240
 """Columns where nobody sees an edge: in a pipe nothing is cut and hardly anything is wrapped."""
 
 
+_READABLE = 16
+"""Columns that a text is wrapped to at least."""
+
+
 def print_json(document: object) -> None:
     """The one document of `--json`."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -49,9 +54,38 @@ def mark(word: str, *, text: str | None = None) -> Text:
     return Text(f"{sign} {word if text is None else text}", style=colour)
 
 
+class _Fitting(Table):
+    """A table where there is room for it; on a narrower terminal each row is a block of lines, and nothing is lost."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if sum(map(_least, self.columns)) + 2 * len(self.columns) <= options.max_width + 2:
+            yield from super().__rich_console__(console, options)
+            return
+        for row in zip(*(column.cells for column in self.columns), strict=True):
+            first, *others = (cell if isinstance(cell, Text) else Text(str(cell)) for cell in row)
+            if first.plain:
+                yield first
+            pairs = [
+                (str(column.header).capitalize(), cell) for column, cell in zip(self.columns[1:], others, strict=True)
+            ]
+            there = [(heading, cell) for heading, cell in pairs if cell.plain]
+            wide = max((len(heading) for heading, _ in there), default=0) + 2
+            for heading, cell in there:
+                lines = cell.wrap(console, max(options.max_width - wide - 2, 10))
+                for number, line in enumerate(lines):
+                    line.rstrip()
+                    yield Text(f"  {heading if number == 0 else '':{wide}}", style="dim").append_text(line)
+
+
+def _least(column: Column) -> int:
+    """The columns that it takes: all where it must not be wrapped, else so many that it can still be read."""
+    longest = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+    return longest if column.no_wrap else min(longest, _READABLE)
+
+
 def table(*headings: str) -> Table:
     """A table without lines; the first column is never cut."""
-    found = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    found = _Fitting(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for index, heading in enumerate(headings):
         found.add_column(heading, no_wrap=index == 0, overflow="fold")
     return found

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backupman.cli import completing
 from backupman.cli.call import Call
 from backupman.cli.options import BackupName, Json, duration, known
 from backupman.errors import BackupmanError, BusyError, ConfigError, ExitCode
@@ -27,10 +28,14 @@ _WORDS = {"keep": "finished", "mark": "pending", "trash": "pending", "retained":
 def prune(
     call: Call,
     job: Annotated[
-        list[str] | None, typer.Option("--job", metavar="LABEL", help="Only this job; may be repeated.")
+        list[str] | None,
+        typer.Option("--job", metavar="LABEL", help="Only this job; may be repeated.", autocompletion=completing.jobs),
     ] = None,
     source: Annotated[
-        list[str] | None, typer.Option("--source", metavar="LABEL", help="Only this source; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--source", metavar="LABEL", help="Only this source; may be repeated.", autocompletion=completing.sources
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what becomes of every copy, and remove none.")
@@ -177,6 +182,7 @@ def _print(
 
     out, err = console(), console(stderr=True)
     shown = table("LABEL", "DRIVE", "BEGAN", "SIZE", "WHAT", "WHY")
+    shown.columns[0].no_wrap = False
     for column in (2, 3, 4):
         shown.columns[column].no_wrap = True
     for _, step in steps:

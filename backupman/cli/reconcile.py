@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backupman.cli import completing
 from backupman.cli.call import Call
 from backupman.cli.options import Json, known
 from backupman.errors import ExitCode
@@ -21,7 +22,10 @@ _HARMLESS_SHOWN = 10
 def reconcile(
     call: Call,
     drive: Annotated[
-        list[str] | None, typer.Option("--drive", metavar="LABEL", help="Only this drive; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--drive", metavar="LABEL", help="Only this drive; may be repeated.", autocompletion=completing.drives
+        ),
     ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Put right what can be; without it nothing is changed.")] = False,
     adopt: Annotated[

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from backupman.cli import completing
 from backupman.cli.call import Call
 from backupman.cli.options import BackupName, Json, Limit, limited, moment
 
@@ -20,7 +21,12 @@ def list_backups(
         Literal["pending", "finished", "failed"] | None, typer.Option(help="Only backups of this status.")
     ] = None,
     label: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="Only this source, or this database of it: shop or shop/orders.")
+        str | None,
+        typer.Option(
+            metavar="LABEL",
+            help="Only this source, or this database of it: shop or shop/orders.",
+            autocompletion=completing.sources,
+        ),
     ] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Only newer ones: 2d, 2026-03-01, …")] = None,
     limit: Limit = None,
@@ -36,6 +42,7 @@ def list_backups(
     """
     from backupman.cli.output import console, print_json
     from backupman.events import BackupExtended
+    from backupman.registry import nearest
     from backupman.store.backups import BackupFilter
 
     after = moment("--since", since, datetime.now(UTC)) if since else None
@@ -51,7 +58,9 @@ def list_backups(
     out = console()
     if not backups:
         narrowed = any((status, label, source, since))
-        out.print("No backup fits." if narrowed else f"There is no backup yet. Make one: {call.again('run')}")
+        hint = nearest(label, [each.label for each in config.data_sources]) if label else ""
+        said = f"No backup fits{hint or '.'}" if narrowed else f"There is no backup yet. Make one: {call.again('run')}"
+        out.print(said, soft_wrap=True)
         return
     out.print(_table(backups[:count]))
     if len(backups) > count:
@@ -63,7 +72,8 @@ def _table(backups: "Sequence[Backup]") -> object:
     from backupman.records import Status
 
     found = table("ID", "STATUS", "LABEL", "BEGAN", "STORED", "DRIVES")
-    found.columns[1].no_wrap = found.columns[3].no_wrap = found.columns[4].no_wrap = True
+    for column in (1, 3, 4, 5):
+        found.columns[column].no_wrap = True
     found.columns[4].justify = found.columns[5].justify = "right"
     for backup in backups:
         kept = sum(file.status == Status.FINISHED for file in backup.drive_files)

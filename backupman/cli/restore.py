@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backupman.cli import completing
 from backupman.cli.call import Call
 from backupman.cli.interrupts import interruptible
 from backupman.cli.options import Json, Limit, known, limited
@@ -22,9 +23,17 @@ if TYPE_CHECKING:
 def restore(
     call: Call,
     name: Annotated[
-        str, typer.Argument(metavar="ID", help="The id of a backup, its beginning, or `latest`: the newest on a drive.")
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="The id of a backup, its beginning, or `latest`: the newest on a drive.",
+            autocompletion=completing.backups,
+        ),
     ],
-    source: Annotated[str | None, typer.Option(metavar="LABEL", help="With `latest`: only of this source.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="LABEL", help="With `latest`: only of this source.", autocompletion=completing.sources),
+    ] = None,
     database: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="With `latest`: only of this database; `_globals` is roles and accounts."),
@@ -34,7 +43,10 @@ def restore(
         typer.Option(metavar="NAME", help="The new database; default its name with `_restored_` and the time."),
     ] = None,
     to_source: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="Into the server of another source of the config.")
+        str | None,
+        typer.Option(
+            metavar="LABEL", help="Into the server of another source of the config.", autocompletion=completing.sources
+        ),
     ] = None,
     url: Annotated[
         str | None,
@@ -48,7 +60,10 @@ def restore(
         typer.Option("--output", "-o", metavar="FILE", help="Into this new file instead; `-` is standard output."),
     ] = None,
     from_drive: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="Only from this drive; default the first good one.")
+        str | None,
+        typer.Option(
+            metavar="LABEL", help="Only from this drive; default the first good one.", autocompletion=completing.drives
+        ),
     ] = None,
     table: Annotated[
         list[str] | None,
@@ -228,7 +243,8 @@ def _table(restores: "Sequence[Restore]") -> object:
     from backupman.cli.output import local, mark, one_line, span, table
 
     shown = table("ID", "STATUS", "BACKUP", "INTO", "BEGAN", "TOOK")
-    shown.columns[1].no_wrap = shown.columns[4].no_wrap = True
+    for column in (1, 4, 5):
+        shown.columns[column].no_wrap = True
     for each in restores:
         into = one_line(each.target, 1000)
         backup = f"{each.backup_id[:8]} {one_line(each.label, 1000)}"

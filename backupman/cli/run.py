@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backupman.cli import completing
 from backupman.cli.call import Call
 from backupman.cli.interrupts import interruptible
 from backupman.cli.options import DrainTimeout, Json, Wait, duration, known, tags
@@ -28,10 +29,14 @@ _DRAIN_INTERRUPTED = timedelta(seconds=5)
 def run(
     call: Call,
     job: Annotated[
-        list[str] | None, typer.Option("--job", metavar="LABEL", help="Only this job; may be repeated.")
+        list[str] | None,
+        typer.Option("--job", metavar="LABEL", help="Only this job; may be repeated.", autocompletion=completing.jobs),
     ] = None,
     source: Annotated[
-        list[str] | None, typer.Option("--source", metavar="LABEL", help="Only this source; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--source", metavar="LABEL", help="Only this source; may be repeated.", autocompletion=completing.sources
+        ),
     ] = None,
     comment: Annotated[str | None, typer.Option(metavar="TEXT", help="A remark for the records.")] = None,
     tag: Annotated[
@@ -84,7 +89,12 @@ def run(
 def retry(
     call: Call,
     name: Annotated[
-        str | None, typer.Argument(metavar="ID", help="The id of a failed backup, its beginning, or `latest`.")
+        str | None,
+        typer.Argument(
+            metavar="ID",
+            help="The id of a failed backup, its beginning, or `latest`.",
+            autocompletion=completing.backups,
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every database whose last backup has failed.")] = False,
     wait: Wait = False,

@@ -81,7 +81,7 @@ def _table(found: "list[tuple[JobPlan, list[datetime]]]") -> "Table":
     seconds = any(run.second for _, runs in found for run in runs)
     shape = "%a %Y-%m-%d %H:%M:%S %Z" if seconds else "%a %Y-%m-%d %H:%M %Z"
     shown = table("JOB", "NEXT RUNS", "SCHEDULE")
-    shown.columns[1].no_wrap = True
+    shown.columns[0].no_wrap, shown.columns[1].no_wrap = False, True
     for job, runs in found:
         jitter = f", up to {format_duration(job.jitter)} later" if job.jitter else ""
         about = job.schedule_text + jitter if job.schedule else "by hand, or from outside"

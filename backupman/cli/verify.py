@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backupman.cli import completing
 from backupman.cli.call import Call
 from backupman.cli.interrupts import interruptible
 from backupman.cli.options import Json, known
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 def verify(
     call: Call,
     name: Annotated[
-        str | None, typer.Argument(metavar="ID", help="The id of a backup, its beginning, or `latest`.")
+        str | None,
+        typer.Argument(
+            metavar="ID", help="The id of a backup, its beginning, or `latest`.", autocompletion=completing.backups
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every finished copy.")] = False,
     sample: Annotated[
@@ -35,7 +39,10 @@ def verify(
         ),
     ] = "checksum",
     drive: Annotated[
-        list[str] | None, typer.Option("--drive", metavar="LABEL", help="Only on this drive; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--drive", metavar="LABEL", help="Only on this drive; may be repeated.", autocompletion=completing.drives
+        ),
     ] = None,
     identity: Annotated[
         list[Path] | None,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_
@@ -17,6 +18,7 @@ from backupman.store.outbox import Announcement, owe
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 LATEST = "latest"
+_LOOKED_AT, _SHOWN, _TELLING = 1000, 8, 4
 # As SQLAlchemy sees them: SQLModel types them as the records' own values.
 _FILE_BACKUP: Any = DriveFile.backup
 _BACKUP_FILES: Any = Backup.drive_files
@@ -103,7 +105,7 @@ class Backups:
                 return found[0]
             if found:
                 raise NotFoundError(f"several backups begin with {name!r}; write more of the id")
-            raise NotFoundError(f"there is no backup {name!r}; see `backupman list`")
+            raise NotFoundError(f"there is no backup {name!r}{_near(session, name) or '; see `backupman list`'}")
 
     def list(self, wanted: BackupFilter = BackupFilter(), limit: int | None = None) -> Sequence[Backup]:
         """Backups, the newest first."""
@@ -150,6 +152,16 @@ class Backups:
         """Backups whose dump is still spooled; there are never many."""
         with self._sessions() as session:
             return session.exec(select(Backup).where(_SPOOLED, col(Backup.dump_path).is_not(None))).all()
+
+
+def _near(session: Session, name: str) -> str:
+    """`; did you mean 1a2b3c4d?`, of the newest; nothing for so few letters that many ids would be near."""
+    if len(name) < _TELLING:
+        return ""
+    newest = session.exec(select(Backup.id).order_by(*_NEWEST_FIRST).limit(_LOOKED_AT)).all()
+    known = {each[: len(name)]: each[: max(len(name), _SHOWN)] for each in reversed(newest)} | {LATEST: LATEST}
+    found = get_close_matches(name.lower(), known, n=1, cutoff=0.8)
+    return f"; did you mean {known[found[0]]}?" if found else ""
 
 
 def _existing(session: Session, backup_id: str, *, alone: bool = False) -> Backup:
