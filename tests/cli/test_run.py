@@ -157,7 +157,7 @@ def test_standard_error_that_is_gone_fails_no_backup(world: World) -> None:
     assert process.stdout is not None
     with process.stdout:
         process.stdout.read()
-    assert process.wait(30) == 0
+    assert process.wait(90) == 0
     assert [backup["Status"] for backup in world.backups()] == ["finished"]
 
 
@@ -170,7 +170,7 @@ def test_last_words_that_nobody_reads_change_no_exit_code(world: World) -> None:
         assert process.stderr is not None
         process.stderr.close()
         process.stdin.close()
-        assert process.wait(30) == 0
+        assert process.wait(90) == 0
 
 
 def test_what_is_still_owed_is_said_with_the_reason(world: World) -> None:
@@ -178,7 +178,8 @@ def test_what_is_still_owed_is_said_with_the_reason(world: World) -> None:
         unused.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{unused.getsockname()[1]}/secret-path"
         world.config["notifiers"]["webhook"]["endpoints"][0]["url"] = address
-        ended = world.run("run", "--drain-timeout", "0.5", "-q")
+        world.config["deliveries"] = {"first_wait": "1h", "max_wait": "1h"}
+        ended = world.run("run", "-q")
     assert (ended.code, ended.out) == (0, "")
     assert "webhook/Hook is still owed 1 message: " in ended.err
     assert "backupman deliveries retry" in ended.err

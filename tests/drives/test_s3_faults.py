@@ -288,5 +288,5 @@ def test_a_dump_that_fails_does_not_wait_for_a_part_that_is_tried_again(
     started = time.monotonic()
     with pytest.raises(DumpError):
         put(drive, NAME, Failing(bytes(PART), error=DumpError("the dump failed")))  # type: ignore[arg-type]
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 40
     assert uploads_open(s3, bucket) == []

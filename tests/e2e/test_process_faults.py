@@ -19,7 +19,7 @@ def test_the_process_that_moves_the_data_is_killed(world: World) -> None:
     child = data_plane_of(process.pid)
     wait_for(lambda: world.litter(world.drive))
     child.kill()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=90)
     backup = assert_failed(world, Ended(process.returncode, out, err), "killed by signal 9")
     assert "report it" not in backup["Error"]
 
@@ -109,12 +109,13 @@ def test_a_webhook_that_is_down_is_owed_and_never_fails_a_backup(world: World) -
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         world.config["notifiers"]["webhook"]["endpoints"][0]["url"] = f"http://127.0.0.1:{unused.getsockname()[1]}/"
-    ended = world.run("run", "--drain-timeout", "1s")
+    world.config["deliveries"] = {"first_wait": "1h", "max_wait": "1h"}
+    ended = world.run("run")
     assert ended.code == 0
     assert "owed" in ended.err
     (delivery,) = world.run("deliveries", "list", "--json").json["Results"]
     assert delivery["State"] == "owed"
-    assert delivery["Attempts"] >= 1
+    assert delivery["Attempts"] == 1
     world.config["notifiers"]["webhook"]["endpoints"][0]["url"] = f"{world.receiver.url}/hook"
     assert world.run("deliveries", "retry").code == 0
     assert [report["Status"] for report in world.reports()] == ["finished"]
@@ -127,7 +128,8 @@ def test_an_smtp_server_that_refuses(world: World, receiver: Any) -> None:
         "smtp_port": closed_port(),
         "destinations": [{"name": "Ops", "email": "ops@example.com"}],
     }
-    ended = world.run("run", "--drain-timeout", "1s")
+    world.config["deliveries"] = {"first_wait": "1h", "max_wait": "1h"}
+    ended = world.run("run")
     assert ended.code == 0
     deliveries = world.run("deliveries", "list", "--json").json["Results"]
     assert {delivery["Endpoint"].split("/")[0]: delivery["State"] for delivery in deliveries} == {

@@ -152,7 +152,7 @@ def test_a_lock_that_stays(mariadb: Mariadb, shop: MariadbSource, tmp_path: Path
     with locked(mariadb, shop):
         began = time.monotonic()
         error = refusal(shop, tmp_path)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60
     assert "waited 1 s for a lock of another session" in str(error)
     assert not error.permanent
     assert b"INSERT INTO `t`" in dumped(shop, tmp_path)[1]

@@ -151,7 +151,7 @@ def test_a_locked_table_is_waited_for_so_long(
         connection.execute("ALTER TABLE t ADD y int")
         began = time.monotonic()
         error = refused(make(lock_timeout="300ms", **settings), folder)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
         assert "locked one of these for more than 0.3 s: public.t;" in str(error)
         assert not error.permanent
         connection.rollback()
