@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from backupman.daemon import Daemon
+from backupman.engine.alarm_drills import LANE
 from backupman.engine.reaching import reached
 from backupman.engine.runner import Order
 from backupman.records import now
@@ -102,8 +103,12 @@ def test_an_alarm_drill_is_held_when_it_is_due(config_file: Path, receiver: Rece
     daemon = Daemon(config_file)
     try:
         daemon.start()
-        daemon.scheduler.soon("alarm drill")
-        wait_for(lambda: receiver.requests)
+
+        def arrived() -> bool:
+            daemon.scheduler.soon(LANE)  # it is looked whether one is due now, and not only every 20 s
+            return bool(receiver.requests)
+
+        wait_for(arrived)
         assert json.loads(receiver.requests[0].body)["Event"] == "alarm_drill"
         wait_for(
             lambda: [each.result.outcome for each in reached(daemon.app.config, daemon.app.store, now())] == ["proven"]
