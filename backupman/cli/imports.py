@@ -133,7 +133,7 @@ def _progress(count: int, *, quiet: bool) -> "Iterator[Callable[[int], None]]":
     from backupman.cli.output import console
 
     out = console(stderr=True)
-    if quiet or not out.is_terminal:
+    if quiet or not out.is_interactive:
         yield lambda done: None
         return
     with out.status("Reading …") as line:

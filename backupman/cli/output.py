@@ -42,10 +42,12 @@ def print_json(document: object) -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Standard output or standard error, as wide as its terminal."""
+    """Standard output or error, as wide as its terminal. FORCE_COLOR colours a pipe and draws nothing there."""
     stream = sys.stderr if stderr else sys.stdout
-    free = not stream.isatty() and not os.environ.get("COLUMNS")
-    return Console(stderr=stderr, width=_WIDE if free else None, highlight=False, markup=False, emoji=False)
+    is_terminal = stream.isatty()
+    width = None if is_terminal or os.environ.get("COLUMNS") else _WIDE
+    moves = None if is_terminal else False
+    return Console(stderr=stderr, width=width, force_interactive=moves, highlight=False, markup=False, emoji=False)
 
 
 def mark(word: str, *, text: str | None = None) -> Text:

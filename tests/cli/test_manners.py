@@ -165,6 +165,19 @@ def test_where_a_table_has_no_room_each_row_is_a_block() -> None:
     ]
 
 
+@pytest.mark.parametrize(("asked", "coloured"), [({}, False), ({"FORCE_COLOR": "1"}, True), ({"NO_COLOR": "1"}, False)])
+def test_colours_are_given_to_a_pipe_when_they_are_asked_for_and_pictures_never(
+    recorded: str, inside: Inside, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str], coloured: bool
+) -> None:
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
+    assert ("\x1b[31m" in inside("list").out) == coloured
+    ended = inside("run", "--drain-timeout", "0")
+    assert ended.code == 1  # its file is not there
+    assert ended.err
+    assert "\x1b[2K" not in ended.err
+
+
 def test_what_is_sent_again_is_one_document_with_json(config: dict[str, Any], inside: Inside) -> None:
     assert json.loads(inside("deliveries", "retry", "--json").out) == {"Results": []}
 
