@@ -128,7 +128,7 @@ class World:
                 made = [self.record(plan.label, source, name) for name in self.databases.get(source, [source.lower()])]
                 begun(made)
                 if source in self.held:
-                    self.held[source].wait(20)
+                    self.held[source].wait(100)
                 return Result(backups=[self.settle(backup, failed=self._fails(backup)) for backup in made])
 
             return task
