@@ -44,6 +44,7 @@ lock: setup
 
 bench: setup
 	@scripts/test-servers
+	@scripts/bench-peers
 	@for program in benchmarks/bench_*.py; do \
 		if [ -f "$$program" ]; then echo "$$program"; $(BIN)/python "$$program" $(ARGS) || exit 1; fi; \
 	done

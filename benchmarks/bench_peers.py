@@ -25,14 +25,8 @@ from _measure import cannot_measure, ratio, rss, tell, title, version_of, workpl
 from _servers import mariadb, postgres
 from bench_data_plane import GZIP, HASHED, ZSTD
 
-_BORGMATIC = Path(__file__).parent.parent / "build/borgmatic/bin/borgmatic"
-_INSTALL = {
-    "borg": "apt-get install borgbackup",
-    "borgmatic": "scripts/test-servers, or apt-get install borgmatic",
-    "restic": "apt-get install restic",
-    "autopostgresqlbackup": "apt-get install autopostgresqlbackup",
-    "automysqlbackup": "apt-get install automysqlbackup",
-}
+_BUILD = Path(__file__).parent.parent / "build"
+_BORGMATIC = _BUILD / "borgmatic/bin/borgmatic"
 
 
 @dataclass
@@ -223,9 +217,10 @@ def of_script(folder: Path, script: str, settings: str, paths: Mapping[str, str]
 
 def there(program: str) -> str | None:
     """Where a program is; what is not there is told, with how to install it."""
-    found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:{_BUILD / 'peers/usr/sbin'}")
     if not found:
-        print(f"  {program} is missing, and left out: {_INSTALL[program]}")
+        brings = "scripts/test-servers" if program == "borgmatic" else "scripts/bench-peers"
+        print(f"  {program} is missing, and left out: {brings} brings it")
     return found
 
 
