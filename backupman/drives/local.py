@@ -198,12 +198,12 @@ class Local(Drive):
         except OSError as error:
             if ref is not None and error.errno in (errno.ENOENT, errno.ENOTDIR) and self._root.is_dir():
                 raise ObjectNotFound(f"{self.label}: there is no {ref} in {self._root}", permanent=True) from error
-            if error.errno == errno.EEXIST:
+            if error.errno == errno.EEXIST and str(error.filename).endswith(PART):
                 raise DriveError(
                     f"{self.label}: {error.filename} is there: another upload of that name is under way, or has died",
                     permanent=True,
                 ) from error
-            number = error.errno or 0
+            number = errno.ENOTDIR if error.errno == errno.EEXIST else error.errno or 0
             meaning = _MEANINGS.get(number, "{folder} cannot be used: {said}")
             sentence = meaning.format(folder=self._root, said=error.strerror)
             raise DriveError(f"{self.label}: {sentence}", permanent=number in _PERMANENT) from error

@@ -58,6 +58,13 @@ def test_nothing_is_done_while_the_mount_is_missing(tmp_path: Path, use: str) ->
     assert list((tmp_path / "usb").iterdir()) == []
 
 
+@pytest.mark.parametrize("below", [".", "shops"])
+def test_a_file_where_the_folder_should_be_is_said(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(DriveError, match=r"^a disk: .*something on the way to it, is a file and not a folder"):
+        USES["upload"](local(tmp_path / "file" / below))
+
+
 def test_a_mount_that_is_there_is_used(folder: Path) -> None:
     drive = local(folder, mount="/")
     assert content(drive, put(drive, NAME, b"body").ref) == b"body"
