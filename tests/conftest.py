@@ -5,6 +5,7 @@ import os
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.servers import MUST_RUN, SERVICES, program
@@ -44,6 +45,10 @@ def pytest_configure() -> None:
 
     Whoever runs the tests in the background, or by nohup, has signals ignored, and so would have all that they start.
     """
+    hypothesis.settings.register_profile(  # a busy machine is slow, and that says nothing of us
+        "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("tests")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if unknown := MUST_RUN - SERVICES:
