@@ -60,7 +60,7 @@ class Program:
         """Make a backup of the same data beside the one that is there."""
         before = _bytes(self.place)
         self._run(self.argv)
-        self.second = _bytes(self.place) - before
+        self.second = max(0, _bytes(self.place) - before)  # one of the same day may take the place of the first
 
     def _run(self, argv: Sequence[str]) -> float:
         """The largest resident memory of all of its processes together, looked at ten times a second, in MiB."""
