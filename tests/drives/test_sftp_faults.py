@@ -19,6 +19,7 @@ from backupman.retry import RetryPolicy
 from tests.contracts.objects import NAME, content, put
 from tests.drives._tcp import Way, tcp_proxy
 from tests.drives.test_sftp import MIB, sftp_drive, unfinished
+from tests.e2e.world import wait_for
 from tests.servers.sftp import Sftp as Server
 
 pytestmark = pytest.mark.service("sftp")
@@ -122,19 +123,19 @@ def test_a_rename_whose_answer_got_lost_has_happened(
 
 
 def test_the_connection_stays_alive_while_the_dump_is_slow(
-    sftp: Server, folder: Path, way: Way, tmp_path: Path
+    sftp: Server, folder: Path, way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keepalives are answered, and sent, while the reader waits: the timeout of one second passes several times."""
-    drive = sftp_drive(sftp, folder, port=way.port, timeout="1s")
+    """Keepalives are answered, and sent, while the reader waits for longer than the timeout."""
+    monkeypatch.setattr("backupman.drives._sftp_login._KEEPALIVE_SECONDS", 1.0)
+    drive = sftp_drive(sftp, folder, port=way.port, timeout="3s")
     spool = Spool(tmp_path / "spool" / "dump")
     with ThreadPoolExecutor(1) as pool:
         upload = pool.submit(drive.upload, cast(BinaryIO, spool.reader()), NAME, {}, None)
         spool.write(bytes(MIB))
-        while not [path for path in folder.rglob("*.part") if path.stat().st_size == MIB]:
-            assert not upload.done()
+        wait_for(lambda: upload.done() or [path for path in folder.rglob("*.part") if path.stat().st_size == MIB])
         quiet = way.sent
-        while way.sent < quiet + 150:  # three keepalives, and nothing else is there to send
-            assert not upload.done()
+        wait_for(lambda: upload.done() or way.sent >= quiet + 200)  # four keepalives: nothing else is there to send
+        assert not upload.done()
         spool.write(b"end")
         spool.commit()
         assert upload.result(60).size == MIB + 3
