@@ -3,6 +3,7 @@
 import os
 import pwd
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -107,17 +108,24 @@ def test_the_server_of_a_drill_has_no_network(postgres: Postgres, shop: str, tmp
     (tmp_path / "scratch").mkdir()
     others = servers()
     with source.scratch(tmp_path / "scratch", Origin(shop, ".sql")):
-        namespaces = {network_of(pid) for pid in servers() - others}
+        namespaces = {network_of(process) for process in servers() - others} - {None}
     account = pwd.getpwnam("postgres").pw_uid if os.geteuid() == 0 else None
     assert namespaces, "there is a server"
-    assert (network_of("self") in namespaces) is not bool(without_network(account))
+    assert (network_of(psutil.Process()) in namespaces) is not bool(without_network(account))
 
 
-def servers() -> set[str]:
-    """The ids of the servers that this process has started."""
-    found = psutil.Process().children(recursive=True)
-    return {str(process.pid) for process in found if process.name() == "postgres" and "-D" in process.cmdline()}
+def servers() -> set[psutil.Process]:
+    """The servers that this process has started; their own children look the same for a moment."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if process.name() == "postgres" and "-D" in process.cmdline():
+                found.add(process)
+    return found
 
 
-def network_of(pid: str) -> str:
-    return str(Path(f"/proc/{pid}/ns/net").readlink())
+def network_of(process: psutil.Process) -> str | None:
+    """The network namespace of a process; None when it has ended."""
+    with suppress(OSError):
+        return str(Path(f"/proc/{process.pid}/ns/net").readlink())
+    return None
