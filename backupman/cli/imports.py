@@ -12,7 +12,7 @@ import typer
 
 from backupman.cli.call import Call
 from backupman.cli.interrupts import interruptible
-from backupman.cli.options import Json
+from backupman.cli.options import Json, typed_password
 from backupman.errors import ConfigError, ExitCode, Interrupted
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _on(call: Call, from_go: Path) -> Call:
 
 
 def _records(go: "Config", url: str | None) -> "GoRecords":
-    from backupman.config.database import Database
+    from backupman.config.database import database_of
     from backupman.store.go_records import GoRecords
 
     if url is None:
@@ -94,13 +94,9 @@ def _records(go: "Config", url: str | None) -> "GoRecords":
         if go.database.provider == "memory":
             raise ConfigError("the Go program has kept its records in memory: there are none to take over")
         return GoRecords(go.database.address(go.state_folder))
-    from pydantic import SecretStr, ValidationError
     from sqlalchemy import make_url
 
-    try:
-        address = make_url(Database(url=SecretStr(url)).address(Path()))
-    except ValidationError as error:  # not chained: it quotes the URL
-        raise ConfigError(f"--database-url: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+    address = make_url(database_of("--database-url", url).address(Path()))
     if address.username and address.password is None:
         address = address.set(password=_password(go, address))
     return GoRecords(address.render_as_string(hide_password=False))
@@ -110,11 +106,7 @@ def _password(go: "Config", address: "URL") -> str | None:
     """That of the config for the same account, else what somebody types."""
     if go.database.password and go.database.user == address.username:
         return go.database.password.get_secret_value()
-    if not sys.stdin.isatty():
-        return None
-    account = f"Password of {address.username}@{address.host} (none: Enter)"
-    answer: str = typer.prompt(account, default="", hide_input=True, show_default=False, err=True)
-    return answer or None
+    return typed_password(f"{address.username}@{address.host}") or None
 
 
 def _confirm(what: str, *, yes: bool) -> None:

@@ -1,5 +1,6 @@
 """Options that several commands share, and the values that people write for them."""
 
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -16,6 +17,16 @@ Limit = Annotated[
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for a source that is being backed up already.")]
 DrainTimeout = Annotated[
     str, typer.Option(metavar="TIME", help="How long to go on sending messages at the end, for example 2m.")
+]
+Jobs = Annotated[
+    list[str] | None,
+    typer.Option("--job", metavar="LABEL", help="Only this job; may be repeated.", autocompletion=completing.jobs),
+]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source", metavar="LABEL", help="Only this source; may be repeated.", autocompletion=completing.sources
+    ),
 ]
 BackupName = Annotated[
     str,
@@ -54,6 +65,16 @@ def moment(option: str, text: str, now: datetime) -> datetime:
         raise ConfigError(
             f"{option}: {text!r} is neither an age nor a time: write for example 2d, 2026-03-01 or 2026-03-01T04:00Z"
         ) from error
+
+
+def typed_password(account: str) -> str:
+    """What somebody types, unseen; empty where nobody could."""
+    if not sys.stdin.isatty():
+        return ""
+    answer: str = typer.prompt(
+        f"Password of {account} (none: Enter)", default="", hide_input=True, show_default=False, err=True
+    )
+    return answer
 
 
 def tags(pairs: list[str]) -> dict[str, str]:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backupman.cli import completing
 from backupman.cli.call import Call
-from backupman.cli.options import BackupName, Json, duration, known
+from backupman.cli.options import BackupName, Jobs, Json, Sources, duration, known
 from backupman.errors import BackupmanError, BusyError, ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -27,16 +26,8 @@ _WORDS = {"keep": "finished", "mark": "pending", "trash": "pending", "retained":
 
 def prune(
     call: Call,
-    job: Annotated[
-        list[str] | None,
-        typer.Option("--job", metavar="LABEL", help="Only this job; may be repeated.", autocompletion=completing.jobs),
-    ] = None,
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--source", metavar="LABEL", help="Only this source; may be repeated.", autocompletion=completing.sources
-        ),
-    ] = None,
+    job: Jobs = None,
+    source: Sources = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what becomes of every copy, and remove none.")
     ] = False,

@@ -12,7 +12,7 @@ import typer
 
 from backupman.cli.call import Call
 from backupman.cli.interrupts import interruptible
-from backupman.cli.options import known
+from backupman.cli.options import known, typed_password
 from backupman.cli.restore import Shown
 from backupman.cli.run import operator
 from backupman.errors import ConfigError, ExitCode, Interrupted
@@ -104,12 +104,7 @@ def _password(account: str) -> str:
     """From the environment, else from a terminal; without either none."""
     if (given := os.environ.get(PASSWORD)) is not None:
         return given
-    if not sys.stdin.isatty():
-        return ""
-    answer: str = typer.prompt(
-        f"Password of {account} (none: Enter)", default="", hide_input=True, show_default=False, err=True
-    )
-    return answer
+    return typed_password(account)
 
 
 def _confirm(destination: "Destination", *, yes: bool) -> None:

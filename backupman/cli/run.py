@@ -13,7 +13,7 @@ import typer
 from backupman.cli import completing
 from backupman.cli.call import Call
 from backupman.cli.interrupts import interruptible
-from backupman.cli.options import DrainTimeout, Json, Wait, duration, known, tags
+from backupman.cli.options import DrainTimeout, Jobs, Json, Sources, Wait, duration, known, tags
 from backupman.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -28,16 +28,8 @@ _DRAIN_INTERRUPTED = timedelta(seconds=5)
 
 def run(
     call: Call,
-    job: Annotated[
-        list[str] | None,
-        typer.Option("--job", metavar="LABEL", help="Only this job; may be repeated.", autocompletion=completing.jobs),
-    ] = None,
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--source", metavar="LABEL", help="Only this source; may be repeated.", autocompletion=completing.sources
-        ),
-    ] = None,
+    job: Jobs = None,
+    source: Sources = None,
     comment: Annotated[str | None, typer.Option(metavar="TEXT", help="A remark for the records.")] = None,
     tag: Annotated[
         list[str] | None, typer.Option("--tag", metavar="NAME=VALUE", help="A tag; may be repeated.")

@@ -116,8 +116,13 @@ def database_at(option: str, url: str) -> Database:
     filled = fill(url)
     if filled.complaints:
         raise ConfigError(f"{option}: {'; '.join(filled.complaints)}")
+    return database_of(option, filled.text)
+
+
+def database_of(option: str, url: str) -> Database:
+    """The database of a URL as it stands. Raises ConfigError, which names the option."""
     try:
-        return Database(url=SecretStr(filled.text))
+        return Database(url=SecretStr(url))
     except ValidationError as error:
         told = error.errors(include_url=False, include_input=False)[0]["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{option}: {told}") from None
