@@ -62,7 +62,7 @@ def render(request: Request, template: str, visit: Visit | None, status: int = 2
         nav=_NAV,
         done=_DONE.get(request.query_params.get("done", "")),
         url=lambda path, **query: address(request, path, **query),
-        asset=lambda name: f"{address(request, '/static/' + name)}?v={_assets()[name][1]}",
+        asset=lambda name: f"{address(request, '/static/' + name)}?v={_assets()[name][2]}",
         **words,
     )
     return Response(text.encode("utf-8", "replace"), status, _HEADERS, "text/html; charset=utf-8")
@@ -100,20 +100,20 @@ def asset(request: Request, name: str) -> Response:
     """
     if name not in _assets() or not daemon_of(request).app.config.http.dashboard:
         raise HTTPException(404, "there is no such file")
-    content, _ = _assets()[name]
+    content, packed, _ = _assets()[name]
     headers = {"Cache-Control": _FOR_GOOD, "Vary": "Accept-Encoding", **_HEADERS}
     if "gzip" in request.headers.get("Accept-Encoding", ""):
-        content, headers["Content-Encoding"] = gzip.compress(content, mtime=0), "gzip"
+        content, headers["Content-Encoding"] = packed, "gzip"
     return Response(content, 200, headers, _TYPES[name.rpartition(".")[2]])
 
 
 @cache
-def _assets() -> dict[str, tuple[bytes, str]]:
-    """Every file below static, with the beginning of its hash."""
+def _assets() -> dict[str, tuple[bytes, bytes, str]]:
+    """Every file below static: as it is, packed, and the beginning of its hash."""
     found = {}
     for file in (resources.files("backupman.dashboard") / "static").iterdir():
         content = file.read_bytes()
-        found[file.name] = content, hashlib.sha256(content).hexdigest()[:12]
+        found[file.name] = content, gzip.compress(content, mtime=0), hashlib.sha256(content).hexdigest()[:12]
     return found
 
 
