@@ -75,20 +75,20 @@ class Timed:
     ) -> bytes:
         """Run the command once; what it has printed. `watch` has a thread of its own meanwhile."""
         os.sync()  # what others have written is not to be waited for by this one
-        started, used = time.perf_counter(), _children_seconds()
+        started, used = time.perf_counter(), children_seconds()
         process = subprocess.Popen(argv, stdout=subprocess.PIPE)
         watching = Thread(target=watch, args=(process,))
         watching.start()
         said, _ = process.communicate()
         self.whole.append(time.perf_counter() - started)
         watching.join()
-        self.processor.append(_children_seconds() - used)
+        self.processor.append(children_seconds() - used)
         if process.returncode:
             cannot_measure(f"`{' '.join(argv)}` ended with {process.returncode}: {said.decode()}")
         return said
 
 
-def _children_seconds() -> float:
+def children_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

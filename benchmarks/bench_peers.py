@@ -8,7 +8,6 @@ named and left out. Private servers are asked, and no file of a program's own co
 import argparse
 import contextlib
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import _sample
 from _daemon import write_config
-from _measure import cannot_measure, ratio, rss, tell, title, version_of, workplace
+from _measure import cannot_measure, children_seconds, ratio, rss, tell, title, version_of, workplace
 from _servers import mariadb, postgres
 from bench_data_plane import GZIP, HASHED, ZSTD
 
@@ -49,10 +48,10 @@ class Program:
         self.place.mkdir(mode=0o700)
         if self.prepare:
             self._run(self.prepare)
-        used, started = _children_seconds(), time.perf_counter()
+        used, started = children_seconds(), time.perf_counter()
         peak = self._run(self.argv)
         self.wall.append(time.perf_counter() - started)
-        self.processor.append(_children_seconds() - used)
+        self.processor.append(children_seconds() - used)
         self.peak.append(peak)
         self.stored = _bytes(self.place)
 
@@ -241,11 +240,6 @@ def versions() -> list[str]:
 
 def _bytes(place: Path) -> int:
     return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
-
-
-def _children_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":
