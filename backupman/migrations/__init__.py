@@ -3,7 +3,7 @@ way back: keep a copy of the store's database before an upgrade."""
 
 from typing import Any
 
-HEAD = "0006"
+HEAD = "0007"
 VERSION_TABLE = "backupman_version"
 TABLE: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 """Options of every table: on MySQL any text, told apart by case and accents as on the other databases."""

@@ -5,6 +5,7 @@ Times are UTC and aware. Our tables have names of their own: those of the origin
 """
 
 from backupman.records._stamps import new_id, now
+from backupman.records.assignments import Assignment, AssignmentKind, AssignmentState, Worker
 from backupman.records.backups import Backup, DriveFile, Kind, Status
 from backupman.records.claims import Claim
 from backupman.records.deliveries import Delivery, DeliveryAttempt, DeliveryState, Event
@@ -12,6 +13,9 @@ from backupman.records.promises import Incident, Notification, Run, RunState, Sc
 from backupman.records.proofs import ManifestRecord, Restore, Verification
 
 __all__ = [
+    "Assignment",
+    "AssignmentKind",
+    "AssignmentState",
     "Backup",
     "Claim",
     "Delivery",
@@ -29,6 +33,7 @@ __all__ = [
     "Schedule",
     "Status",
     "Verification",
+    "Worker",
     "new_id",
     "now",
 ]

@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from backupman.errors import BackupmanError, StoreError
 from backupman.store._engines import engine, sqlite_file
+from backupman.store.assignments import Assignments
 from backupman.store.backups import Backups
 from backupman.store.catalogue import Catalogue
 from backupman.store.claims import Claims
@@ -29,6 +30,7 @@ from backupman.store.standing import Standing
 from backupman.store.statistics import Statistics
 from backupman.store.transfer import Copied, copy
 from backupman.store.verifiable import Verifiable
+from backupman.store.workers import Workers
 
 __all__ = ["Announcement", "Store"]
 
@@ -48,6 +50,7 @@ class Store:
         self._place = self._url.set(query={}).render_as_string(hide_password=True)
         with self._translated():
             self._engine = engine(self._url)
+        self.assignments = Assignments(self._session)
         self.backups = Backups(self._session)
         self.copies = Copies(self._session)
         self.catalogue = Catalogue(self._session)
@@ -64,6 +67,7 @@ class Store:
         self.standing = Standing(self._session)
         self.statistics = Statistics(self._session)
         self.verifiable = Verifiable(self._session)
+        self.workers = Workers(self._session)
 
     @classmethod
     def open(cls, address: str) -> "Store":

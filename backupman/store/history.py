@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session
 
 from backupman.records import (
+    Assignment,
     Backup,
     Delivery,
     DeliveryAttempt,
@@ -29,6 +30,7 @@ from backupman.records import (
 from backupman.store.run_logs import RunLog
 
 # As SQLAlchemy sees them: SQLModel types columns as the records' own values.
+_A: Any = Assignment
 _B: Any = Backup
 _D: Any = Delivery
 _E: Any = Event
@@ -60,6 +62,7 @@ class History:
             (
                 self._remove(_D.id, _settled_deliveries(instance, before), limit, (DeliveryAttempt, "delivery_id")),
                 self._remove(_E.seq, _told_events(instance, before), limit),
+                self._remove(_A.id, and_(_A.instance == instance, _A.ended_at < before), limit),
                 self._remove(_R.id, _older_runs(instance, before), limit),
                 self._remove(_I.id, and_(_I.instance == instance, _I.closed_at < before), limit),
                 self._remove(_B.id, _empty_backups(instance, before), limit, (DriveFile, "backup_id")),

@@ -15,13 +15,14 @@ from sqlalchemy import Table, func, insert, select, text
 from sqlmodel import Session, SQLModel
 
 from backupman.errors import StoreError
-from backupman.records import Claim
+from backupman.records import Claim, Worker
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 
 _BATCH = 200
 """Records held in memory at a time; the log of one backup, or what its dump holds, may be a megabyte."""
 _DIGEST = 2**256
+_OF_NOW = {Claim.__tablename__, Worker.__tablename__}
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ def _differing(one: dict[str, Sum], other: dict[str, Sum]) -> str:
 
 
 def _tables() -> Sequence[Table]:
-    """What is referred to comes before what refers to it; what processes claim now is nothing to keep."""
-    return [table for table in SQLModel.metadata.sorted_tables if table.name != Claim.__tablename__]
+    """What is referred to comes before what refers to it; which processes there are now is nothing to keep."""
+    return [table for table in SQLModel.metadata.sorted_tables if table.name not in _OF_NOW]
 
 
 def _fill(session: Session, table: Table, origin: Sessions, tell: Callable[[str, int], None]) -> Sum:

@@ -13,7 +13,7 @@ from sqlmodel import Session, SQLModel
 from backupman.errors import StoreError
 from backupman.events import EventKind
 from backupman.migrations import VERSION_TABLE
-from backupman.records import DeliveryState, Incident, ManifestRecord, Notification, Restore, Verification
+from backupman.records import Assignment, DeliveryState, Incident, ManifestRecord, Notification, Restore, Verification
 from backupman.store import Announcement, Store
 from backupman.store.jobs import Changes
 from backupman.store.outbox import Attempt
@@ -79,6 +79,7 @@ def fill(store: Store) -> None:
     store.outbox.record(delivery.id or 0, Attempt(1, DeliveryState.DELIVERED, START, 1 / 3, answer="200 OK"))
     of: dict[str, Any] = {"backup_id": odd.id, "instance": "host1"}
     with store._session() as session:
+        session.add(Assignment(instance="host1", kind="backup", queue="any", details={"a": 1}, begin_until=START))
         session.add(ManifestRecord(backup_id=odd.id, document={"z": [1, 2.5, None, True], "a": {"ß": "\t"}}))
         session.add(Verification(**of, drive="disk", level="restore", good=True, seconds=1 / 3))
         session.add(Restore(**of, label="shop", source="shop", database="shop", target="a file"))
@@ -90,7 +91,7 @@ def counts(session: Session) -> dict[str, int]:
     return {
         table.name: session.connection().execute(select(func.count()).select_from(table)).scalar_one()
         for table in SQLModel.metadata.sorted_tables
-        if table.name != "backupman_claims"  # of processes, which have stopped
+        if table.name not in ("backupman_claims", "backupman_workers")  # of processes, which have stopped
     }
 
 

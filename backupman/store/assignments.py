@@ -1,0 +1,152 @@
+"""What was handed to workers: opened with the run that it is of, taken once, ended once."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, update
+from sqlmodel import Session, col, select
+
+from backupman.records import Assignment, AssignmentState, Run, RunState
+
+Sessions = Callable[[], AbstractContextManager[Session]]
+Defer = Callable[[Session, Sequence[Assignment]], None]
+"""Puts assignments into their queues, in the session's transaction, and notes the numbers of their tasks."""
+
+_OPEN = col(Assignment.state) != AssignmentState.ENDED
+
+
+class Assignments:
+    """The assignments of all installations. Thread-safe."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def hand_out(self, assignments: Sequence[Assignment], defer: Defer) -> None:
+        """Record them and put them into their queues, in one transaction."""
+        with self._sessions() as session:
+            enter(session, assignments, defer)
+
+    def get(self, assignment_id: str) -> Assignment | None:
+        """One of them."""
+        with self._sessions() as session:
+            return session.get(Assignment, assignment_id)
+
+    def open(self, instance: str, job: str | None = None, source: str | None = None) -> Sequence[Assignment]:
+        """What has not ended, the oldest first; of a job and a source, where they are named."""
+        query = select(Assignment).where(Assignment.instance == instance, _OPEN)
+        if job is not None:
+            query = query.where(Assignment.job == job)
+        if source is not None:
+            query = query.where(Assignment.source == source)
+        with self._sessions() as session:
+            return session.exec(query.order_by(col(Assignment.created_at), col(Assignment.id))).all()
+
+    def running(self, instance: str) -> Sequence[Assignment]:
+        """What workers have under way, the oldest first."""
+        query = select(Assignment).where(Assignment.instance == instance, Assignment.state == AssignmentState.RUNNING)
+        with self._sessions() as session:
+            return session.exec(query.order_by(col(Assignment.started_at))).all()
+
+    def take(self, assignment_id: str, *, home: str, holder: str, host: str, at: datetime) -> Assignment | None:
+        """Take it; None when it has ended or another worker has it."""
+        values = {
+            "state": AssignmentState.RUNNING,
+            "attempts": col(Assignment.attempts) + 1,
+            "home": home,
+            "holder": holder,
+            "host": host,
+            "started_at": at,
+            "error": None,
+            "busy": False,
+        }
+        mine = col(Assignment.id) == assignment_id, col(Assignment.state) == AssignmentState.WAITING
+        with self._sessions() as session:
+            if session.connection().execute(update(Assignment).where(*mine).values(values)).rowcount != 1:
+                return None
+            return session.get(Assignment, assignment_id)
+
+    def began(self, assignment_id: str, records: Sequence[str]) -> None:
+        """Note the records that were begun for it."""
+        with self._sessions() as session:
+            assignment = session.get_one(Assignment, assignment_id)
+            assignment.records = [*assignment.records, *(each for each in records if each not in assignment.records)]
+
+    def end(
+        self,
+        assignment_id: str,
+        at: datetime,
+        *,
+        holder: str | None,
+        error: str | None = None,
+        busy: bool = False,
+        records: Sequence[str] = (),
+    ) -> bool:
+        """End it, and its run with the last of it; whether that was still ours to do.
+
+        `holder` is the process that has it under way; None for what waits, or whose worker is dead.
+        """
+        with self._sessions() as session:
+            assignment = session.get(Assignment, assignment_id, with_for_update=True)
+            if assignment is None or assignment.state == AssignmentState.ENDED:
+                return False
+            if holder and assignment.holder != holder:
+                return False
+            assignment.state, assignment.ended_at = AssignmentState.ENDED, at
+            assignment.error, assignment.busy = error, busy
+            assignment.records = [*assignment.records, *records]
+            session.flush()
+            if assignment.run_id is not None:
+                _end_run(session, assignment.run_id, at)
+            return True
+
+    def wait_again(self, assignment: Assignment, error: str | None, defer: Callable[[Session], None]) -> bool:
+        """Put what nobody works on any more back into its queue, by `defer`; whether nobody else was quicker."""
+        with self._sessions() as session:
+            mine = (
+                col(Assignment.id) == assignment.id,
+                col(Assignment.state) == AssignmentState.RUNNING,
+                col(Assignment.holder) == assignment.holder,
+            )
+            values: dict[str, Any] = {"state": AssignmentState.WAITING, "holder": None, "home": None, "error": error}
+            if session.connection().execute(update(Assignment).where(*mine).values(values)).rowcount != 1:
+                return False
+            defer(session)
+            return True
+
+    def ask_to_end(self, assignment_id: str, reason: str) -> None:
+        """Let its worker end it before its time."""
+        with self._sessions() as session:
+            asked = update(Assignment).where(col(Assignment.id) == assignment_id, _OPEN)
+            session.connection().execute(asked.values(cancel=reason))
+
+    def waiting(self, instance: str) -> dict[str, tuple[int, datetime]]:
+        """By queue: how many wait there, and since when the oldest does."""
+        query = (
+            select(Assignment.queue, func.count(), func.min(Assignment.created_at))
+            .where(Assignment.instance == instance, Assignment.state == AssignmentState.WAITING)
+            .group_by(Assignment.queue)
+        )
+        with self._sessions() as session:
+            return {queue: (count, since) for queue, count, since in session.exec(query)}
+
+
+def enter(session: Session, assignments: Sequence[Assignment], defer: Defer) -> None:
+    """Record assignments and put them into their queues, in the session's transaction."""
+    session.add_all(assignments)
+    session.flush()
+    defer(session, assignments)
+
+
+def _end_run(session: Session, run_id: int, at: datetime) -> None:
+    """End a run none of whose assignments is open; the run's row is locked first, so that one of them is the last."""
+    run = session.get(Run, run_id, with_for_update=True)
+    if run is None or run.state != RunState.RUNNING:
+        return
+    parts = session.exec(select(Assignment).where(Assignment.run_id == run_id)).all()
+    if any(part.state != AssignmentState.ENDED for part in parts):
+        return
+    reasons = [f"{part.source}: {part.error}" for part in parts if part.error and not part.records]
+    run.state, run.ended_at = RunState.INTERRUPTED if reasons else RunState.DONE, at
+    run.reason = "; ".join(reasons) or run.reason

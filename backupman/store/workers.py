@@ -1,0 +1,88 @@
+"""The workers of a fleet: which there are, what they take, and when they were last heard of, by PostgreSQL's clock."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlmodel import Session, col, select
+
+from backupman.records import Assignment, AssignmentState, Claim, Worker
+
+Sessions = Callable[[], AbstractContextManager[Session]]
+
+_NOW = "timezone('utc', clock_timestamp())"
+
+
+@dataclass(frozen=True)
+class KnownWorker:
+    """A worker on record, whether it lives, and what it has under way."""
+
+    worker: Worker
+    lives: bool
+    doing: Sequence[Assignment]
+
+
+def worker_claim(home: str) -> str:
+    """The name of the claim that the worker of a state folder holds as long as it lives."""
+    return f"worker {home}"
+
+
+class Workers:
+    """The workers of all installations. Only on PostgreSQL."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def come(self, worker: Worker) -> None:
+        """A worker has started; what was known of its state folder is replaced."""
+        with self._sessions() as session:
+            session.merge(worker)
+
+    def beat(self, home: str) -> None:
+        """A worker lives."""
+        with self._sessions() as session:
+            session.connection().execute(
+                text(f"UPDATE backupman_workers SET heard_at = {_NOW} WHERE home = :home"),  # noqa: S608 - of constants
+                {"home": home},
+            )
+
+    def go(self, home: str, at: datetime) -> None:
+        """A worker ends in good order."""
+        with self._sessions() as session:
+            if worker := session.get(Worker, home):
+                worker.stopped_at = at
+
+    def forget(self, instance: str, before: datetime) -> None:
+        """Let go of workers of which nothing was heard since then."""
+        with self._sessions() as session:
+            for worker in session.exec(
+                select(Worker).where(Worker.instance == instance, col(Worker.heard_at) < before)
+            ):
+                session.delete(worker)
+
+    def living(self, instance: str) -> set[str]:
+        """The processes (their ids as holders) of the workers that live."""
+        with self._sessions() as session:
+            alive = select(Claim.holder).where(
+                Claim.instance == instance, col(Claim.name).startswith("worker "), text(f"until >= {_NOW}")
+            )
+            return set(session.exec(alive))
+
+    def all(self, instance: str) -> Sequence[KnownWorker]:
+        """Every worker on record, in the order of their hosts."""
+        living = self.living(instance)
+        with self._sessions() as session:
+            workers = session.exec(
+                select(Worker).where(Worker.instance == instance).order_by(col(Worker.host), col(Worker.home))
+            ).all()
+            doing = session.exec(
+                select(Assignment)
+                .where(Assignment.instance == instance, Assignment.state == AssignmentState.RUNNING)
+                .order_by(col(Assignment.started_at))
+            ).all()
+        return [
+            KnownWorker(worker, worker.holder in living, [each for each in doing if each.holder == worker.holder])
+            for worker in workers
+        ]
