@@ -114,6 +114,11 @@ def peak_rss(pid: int) -> float:
     return _status(pid, "VmHWM") / 1024
 
 
+def child_peak(pid: int) -> float:
+    """The same of the data plane that a command has started, in MiB; 0 while there is none."""
+    return max((peak_rss(each) for each in tree(pid)[1:] if "backupman.data_plane.child" in _command(each)), default=0)
+
+
 def processor_seconds(pid: int) -> float:
     """Processor time that a process has used so far, user and system."""
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
@@ -144,6 +149,10 @@ def _status(pid: int, field: str) -> int:
         if line.startswith(f"{field}:"):
             return int(line.split()[1])
     return 0
+
+
+def _command(pid: int) -> str:
+    return _read(f"/proc/{pid}/cmdline")
 
 
 def _read(path: str | Path) -> str:

@@ -7,86 +7,16 @@ The data plane is from the tool's start to the commit of the dump, as the record
 """
 
 import argparse
-import contextlib
-import json
 import os
 import shutil
-import statistics
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import _sample
-from _daemon import write_config
-from _measure import Timed, peak_rss, ratio, spread, tell, title, told_ratio, tree, version_of, workplace
+from _measure import ratio, spread, tell, title, told_ratio, version_of, workplace
 from _servers import mariadb, postgres
-
-ZSTD = {"compression": {"method": "zstd", "level": 3}}
-GZIP = {"compression": {"method": "gzip"}}
-HASHED = "zstd -3 -T2 -q | tee {out} | sha256sum"
-
-
-@dataclass
-class Ours:
-    """A config whose one source is backed up onto a local drive, and what its runs have taken."""
-
-    folder: Path
-    source: Mapping[str, Any]
-    pipeline: Mapping[str, Any]
-    taken: Timed = field(default_factory=Timed)
-    plane: list[float] = field(default_factory=list)
-    peak: float = 0.0
-    stored: int = 0
-    size: int = 0
-
-    def run(self) -> None:
-        """Make a backup, and remove it."""
-        self.folder.mkdir(exist_ok=True)
-        source = {"label": "Sample", **self.source}
-        config = write_config(self.folder, data_sources=[source], pipeline=dict(self.pipeline))
-        argv = [sys.executable, "-m", "backupman", "run", "-q", "--json", "-c", str(config)]
-        (backup,) = json.loads(self.taken.time(argv, self._watch))["Results"]
-        self.plane.append(backup["DumpSeconds"])
-        self.stored, self.size = backup["StoredSize"], backup["Size"]
-        shutil.rmtree(self.folder / "drive")
-
-    def forget(self) -> None:
-        """Begin to count anew."""
-        self.taken, self.plane = Timed(), []
-
-    def _watch(self, process: "subprocess.Popen[bytes]") -> None:
-        """Look now and then at the largest memory that the child has had so far."""
-        while process.poll() is None:
-            for pid in tree(process.pid)[1:]:
-                with contextlib.suppress(OSError):
-                    if b"backupman.data_plane.child" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                        self.peak = max(self.peak, peak_rss(pid))
-            time.sleep(0.1)
-
-
-@dataclass
-class Shell:
-    """A pipeline of the shell, and what its runs have taken; `{out}` in it is a file that is removed after each."""
-
-    pipeline: str
-    out: Path
-    taken: Timed = field(default_factory=Timed)
-    stored: int = 0
-
-    def run(self) -> None:
-        """Run it once."""
-        self.taken.time(["bash", "-o", "pipefail", "-c", self.pipeline.replace("{out}", str(self.out))])
-        for file in self.out.parent.glob(f"{self.out.name}*"):
-            self.stored = file.stat().st_size
-            file.unlink()
-
-    def forget(self) -> None:
-        """Begin to count anew."""
-        self.taken = Timed()
+from _ways import GZIP, HASHED, ZSTD, Ours, Shell, in_turn
 
 
 def main() -> None:
@@ -122,23 +52,24 @@ def from_postgres(folder: Path, files: list[Path], turns: int) -> None:
         ours, packed = Ours(folder / "zstd", source, ZSTD), Ours(folder / "gzip", source, GZIP)
         sealed = Ours(folder / "age", source, {**ZSTD, **recipient})
         shell, bare = Shell(f"{dump} | {HASHED}", out), Shell(f"{dump} > /dev/null", out)
-        in_turn(turns, shell, ours, sealed, bare, packed)
+        by_hand = [Shell(f"{dump} | gzip > {{out}}", out)]
+        if shutil.which("pigz"):
+            by_hand.append(Shell(f"{dump} | pigz > {{out}}", out))
+        else:
+            print("  pigz is missing, and left out: scripts/bench-peers brings it")
+        in_turn(turns, shell, ours, sealed)
+        in_turn(turns, bare, packed, *by_hand)
         beside("PostgreSQL, zstd", ours, "pg_dump | zstd -3 -T2 | tee | sha256sum", shell, plane=1.0, whole=1.1)
         beside("PostgreSQL, gzip", packed, "a bare pg_dump", bare, plane=1.3, whole=1.4)
         told_ratio("PostgreSQL, zstd: data plane encrypted / not encrypted", ratio(sealed.plane, ours.plane), 1.1)
         told_peak("gzip", packed, 60)
         told_peak("zstd", ours, 100)
-        slow = Shell(f"{dump} | gzip > {{out}}", out)
-        slow.run()
-        told_ratio(
-            "PostgreSQL, gzip: whole / pg_dump | gzip", statistics.median(packed.taken.whole) / slow.taken.whole[0], 0.2
-        )
-        told_ratio("PostgreSQL, gzip: bytes stored / gzip -6", packed.stored / slow.stored, 1.15)
-        if shutil.which("pigz"):
-            parallel = Shell(f"{dump} | pigz > {{out}}", out)
-            parallel.run()
-            whole = statistics.median(packed.taken.whole) / parallel.taken.whole[0]
-            told_ratio("PostgreSQL, gzip: whole / pg_dump | pigz", whole, 0.5)
+        for other, which, limit in zip(by_hand, ("gzip", "pigz"), (0.2, 0.5), strict=False):
+            tell(f"  pg_dump | {which}", spread(other.taken.whole))
+            told_ratio(
+                f"PostgreSQL, gzip: whole / pg_dump | {which}", ratio(packed.taken.whole, other.taken.whole), limit
+            )
+        told_ratio("PostgreSQL, gzip: bytes stored / gzip -6", packed.stored / by_hand[0].stored, 1.15)
 
 
 def from_mariadb(folder: Path, files: list[Path], turns: int) -> None:
@@ -161,15 +92,6 @@ def from_sqlite(folder: Path, files: list[Path], turns: int) -> None:
     shell = Shell(f"sqlite3 {database} '.backup {{out}}' && zstd -3 -T2 -q --rm {{out}}", out)
     in_turn(turns, shell, ours)
     beside("SQLite, zstd", ours, "sqlite3 .backup, then zstd -3 -T2", shell, plane=None, whole=1.15)
-
-
-def in_turn(turns: int, *ways: Ours | Shell) -> None:
-    """Run all, again and again, after a turn that only fills the page cache and makes what is made once."""
-    for turn in range(turns + 1):
-        for way in ways:
-            way.run()
-            if turn == 0:
-                way.forget()
 
 
 def beside(what: str, ours: Ours, which: str, shell: Shell, *, plane: float | None, whole: float) -> None:

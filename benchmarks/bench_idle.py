@@ -3,6 +3,7 @@
 Both are read from /proc of a real `backupman serve`, its children included.
 """
 
+import argparse
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ IDLE_SECONDS = 60
 
 def main() -> None:
     """Measure both."""
+    argparse.ArgumentParser(description=__doc__).parse_known_args()
     title("The idle daemon")
     with workplace() as folder:
         memory(folder)

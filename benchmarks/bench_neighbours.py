@@ -25,7 +25,7 @@ import _sample
 from _daemon import write_config
 from _measure import cannot_measure, tell, title, version_of, workplace
 from _servers import postgres, postgres_programs
-from bench_data_plane import HASHED, ZSTD
+from _ways import HASHED, ZSTD
 
 _ALONE = 4.0
 """Seconds of pgbench alone before each backup."""

@@ -22,7 +22,7 @@ import _sample
 from _daemon import write_config
 from _measure import cannot_measure, children_seconds, ratio, rss, tell, title, version_of, workplace
 from _servers import mariadb, postgres
-from bench_data_plane import GZIP, HASHED, ZSTD
+from _ways import GZIP, HASHED, ZSTD
 
 _BUILD = Path(__file__).parent.parent / "build"
 _BORGMATIC = _BUILD / "borgmatic/bin/borgmatic"

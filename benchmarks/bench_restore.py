@@ -18,7 +18,7 @@ import _sample
 from _daemon import write_config
 from _measure import Timed, cannot_measure, ratio, spread, tell, title, told_ratio, version_of, workplace
 from _servers import mariadb, postgres
-from bench_data_plane import ZSTD
+from _ways import ZSTD
 
 _LIMIT = 1 / 0.9
 """Of the time: nine tenths of the speed."""

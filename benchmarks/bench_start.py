@@ -1,5 +1,6 @@
 """How long commands take to start: `backupman version` by a bare Python, `backupman list` by importing SQLModel."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -10,7 +11,6 @@ from _daemon import write_config
 from _history import fill
 from _measure import in_turn, ratio, spread, tell, title, told_ratio, workplace
 
-TURNS = 11
 BACKUPS = 100_000
 HEAVY = ("sqlalchemy", "sqlmodel", "alembic", "pydantic", "yaml", "rich", "fastapi", "uvicorn", "httpx", "boto3")
 PYTHON = sys.executable
@@ -18,12 +18,15 @@ PYTHON = sys.executable
 
 def main() -> None:
     """Measure both, in turn."""
-    title(f"Starting; medians of {TURNS} turns")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=11)
+    asked, _ = parser.parse_known_args()
+    title(f"Starting; medians of {asked.turns} turns")
     with workplace() as folder:
-        start(folder)
+        start(folder, asked.turns)
 
 
-def start(folder: Path) -> None:
+def start(folder: Path, turns: int) -> None:
     """The ratios and what they are made of."""
     config = write_config(
         folder, data_sources=[{"provider": "sqlite", "label": "Notes", "db_path": str(folder / "notes.db")}]
@@ -36,7 +39,7 @@ def start(folder: Path) -> None:
         "python -c 'import sqlmodel'": [PYTHON, "-c", "import sqlmodel"],
         f"backupman list, of {BACKUPS:,} backups": [program, "list", "-c", str(config)],
     }
-    taken = in_turn(TURNS, {name: lambda argv=argv: seconds(argv) for name, argv in commands.items()})  # type: ignore[misc]
+    taken = in_turn(turns, {name: lambda argv=argv: seconds(argv) for name, argv in commands.items()})  # type: ignore[misc]
     for name, figures in taken.items():
         tell(name, spread(figures))
     bare, version, imported, listed = taken.values()
