@@ -22,6 +22,7 @@ from backupman.engine.holding import LEAD
 from backupman.engine.live import Live
 from backupman.engine.reconcile_schedule import ReconcileSchedule
 from backupman.engine.runner import Order
+from backupman.engine.runs import RunsHere
 from backupman.engine.scheduler import Scheduler
 from backupman.engine.verify_schedule import VerifySchedule
 from backupman.errors import BackupmanError, BusyError, ConfigError
@@ -75,7 +76,10 @@ class Daemon:
         self.reconciling = ReconcileSchedule(store, config.instance, clock)
         self.verifying = VerifySchedule(store, config.instance, clock)
         self.verifying.watch(self.app.plans, self.app.verifier)
-        self.scheduler = Scheduler(store, config.instance, config.state_folder, self.run, self.deadlines.missed, clock)
+        runs = RunsHere(
+            store, config.instance, config.state_folder, self.run, lambda job: self.scheduler.wake_again(job), clock
+        )
+        self.scheduler = Scheduler(store, config.instance, runs, self.deadlines.missed, clock)
         self._dispatcher = Thread(target=self._dispatch, name="dispatcher", daemon=True)
         self._holding = self.app.holding
         """What we claim, under every config that comes."""

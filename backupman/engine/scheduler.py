@@ -1,12 +1,10 @@
 """Runs jobs when they are due: APScheduler wakes us, our own schedule says when, the store remembers what was run."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import islice, takewhile
-from pathlib import Path
 from random import uniform
 from threading import Lock
 
@@ -15,11 +13,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from backupman.config import JobPlan
-from backupman.engine.calls import Call
-from backupman.engine.locks import source_lock
 from backupman.engine.promises import COUNTED, Missed, longest_grace, longest_jitter
-from backupman.engine.runner import Order
-from backupman.errors import BackupmanError, BusyError
+from backupman.engine.runs import Runs
+from backupman.errors import BackupmanError
 from backupman.logs import about
 from backupman.records import Run, RunState
 from backupman.store import Store
@@ -44,7 +40,7 @@ class Scheduler:
     recorded and reported as missed.
 
     Args:
-        run: starts the sources of a job.
+        runs: how the sources of a job are begun.
         missed: records and reports what was missed.
     """
 
@@ -52,26 +48,23 @@ class Scheduler:
         self,
         store: Store,
         instance: str,
-        state_folder: Path,
-        run: Callable[[JobPlan, Order, list[str]], Call],
+        runs: Runs,
         missed: Callable[[JobPlan, Missed], None],
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._instance = instance
-        self._state_folder = state_folder
-        self._run = run
+        self._runs = runs
         self._missed = missed
         self._clock = clock
         self._plans: dict[str, JobPlan] = {}
         self._anchors: dict[str, datetime] = {}
-        self._calls: dict[tuple[str, str], Call] = {}
         self._lock = Lock()
         self._ticker = BackgroundScheduler(timezone=UTC)
 
     def start(self, plans: Sequence[JobPlan]) -> None:
         """Catch up with what was missed, go on with what a crash interrupted, and wake up for what comes."""
-        self._store.jobs.end_dead_runs(self._instance)
+        self._runs.end_dead()
         self.reschedule(plans)
         self._ticker.start()
 
@@ -178,9 +171,10 @@ class Scheduler:
                 self.tick(plan, late)
             except BackupmanError as error:
                 log.error("job %s waits: %s", label, error.sentence)
-                self._wake_again(label)
+                self.wake_again(label)
 
-    def _wake_again(self, label: str) -> None:
+    def wake_again(self, label: str) -> None:
+        """Look at a job once more in a while: something of it could not be begun."""
         when = datetime.now(UTC) + _TRY_AGAIN
         again = f"{_JOB}{label} again"
         self._ticker.add_job(
@@ -189,92 +183,28 @@ class Scheduler:
 
     def _begin(self, plan: JobPlan, due: datetime, at: datetime) -> None:
         with self._lock:
-            busy = [source.label for source in plan.sources if self._busy(plan, source.label)]
+            busy = [source.label for source in plan.sources if self._runs.busy(plan, source.label)]
             free = [source.label for source in plan.sources if source.label not in busy]
             reason = f"still being backed up since before: {', '.join(busy)}" if busy else None
             if reason and not free:
                 if self._store.jobs.skip(self._instance, plan.label, due, reason):
                     log.warning("job %s: the run due at %s is skipped: %s", plan.label, due, reason)
-                return
-            run_id = self._store.jobs.open_run(self._instance, plan.label, due, at, reason)
-            if run_id is None:
-                return
-            if reason:
+            elif self._runs.begin(plan, due, at, free, reason) and reason:
                 log.warning("job %s: the run due at %s skips what is %s", plan.label, due, reason)
-            self._start(plan, run_id, free)
 
     def _go_on(self, plan: JobPlan, run: Run, at: datetime, anchor: datetime) -> None:
         """Begin the sources of a run that it had not come to when it was interrupted."""
-        if run.started_at is None or run.id is None or at - run.due_at > longest_grace(plan, run.due_at, anchor):
+        if run.started_at is None or at - run.due_at > longest_grace(plan, run.due_at, anchor):
             return
         with self._lock:
             left = [
                 source.label
                 for source in plan.sources
-                if not self._store.standing.begun(self._of(plan, source.label), run.started_at)
-                and not self._busy(plan, source.label)
+                if not self._store.standing.begun(Of(self._instance, plan.label, source.label), run.started_at)
+                and not self._runs.busy(plan, source.label)
             ]
-            if left and self._store.jobs.open_again(run.id):
+            if left and self._runs.go_on(plan, run, left):
                 log.warning("job %s: the run due at %s goes on with %s", plan.label, run.due_at, ", ".join(left))
-                self._start(plan, run.id, left)
-
-    def _busy(self, plan: JobPlan, source: str) -> bool:
-        """Whether the job backs up the source already, be it by a schedule, the API or `backupman run`."""
-        call = self._calls.get((plan.label, source))
-        if call and not call.ended():
-            return True
-        return self._store.standing.under_way(self._of(plan, source)) and self._locked(source)
-
-    def _of(self, plan: JobPlan, source: str) -> Of:
-        return Of(self._instance, plan.label, source)
-
-    def _locked(self, source: str) -> bool:
-        """Whether somebody holds the source: what a dead process left unsettled keeps nobody from working."""
-        try:
-            with source_lock(self._state_folder, source, wait=False):
-                return False
-        except BusyError:
-            return True
-
-    def _start(self, plan: JobPlan, run_id: int, sources: Sequence[str]) -> None:
-        """Start each source by itself, so that the next run need only skip those that are not through."""
-        calls = {source: self._run(plan, Order(trigger="schedule"), [source]) for source in sources}
-        self._calls |= {(plan.label, source): call for source, call in calls.items()}
-        left, guard = set(calls), Lock()
-
-        def ended(source: str) -> None:
-            with guard:
-                left.discard(source)
-                last = not left
-            if last:
-                self._end(plan, run_id, calls)
-
-        for source, call in calls.items():
-            call.when_ended(partial(ended, source))
-
-    def _end(self, plan: JobPlan, run_id: int, calls: Mapping[str, Call]) -> None:
-        """Record that a run is over; what could not even begin is tried again while the run is not too old."""
-        reasons = [f"{source}: {reason}" for source, call in calls.items() if (reason := _why_not_begun(call))]
-        for reason in reasons:
-            log.error("job %s: not begun: %s", plan.label, reason, extra={"job": plan.label})
-        try:
-            self._store.jobs.end_run(run_id, self._clock(), "; ".join(reasons) or None)
-        except BackupmanError as error:
-            log.error("the end of a run could not be recorded: %s", error.sentence, extra={"job": plan.label})
-        if reasons and self._ticker.running:
-            self._wake_again(plan.label)
-
-
-def _why_not_begun(call: Call) -> str | None:
-    """Why an ended call of one source has not even recorded a backup; None when it has."""
-    try:
-        result = call.result()
-    except Exception as error:  # a fault of ours in its thread
-        log.exception("a backup ended unexpectedly")
-        return f"unexpected {type(error).__name__}"
-    if result.backups:
-        return None
-    return "; ".join(error.sentence for error in result.errors) or "backupman was stopped"
 
 
 class _Due(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types

@@ -19,6 +19,7 @@ from backupman.engine.executor import Executor
 from backupman.engine.pruning import Pruner
 from backupman.engine.restoring import Restorer
 from backupman.engine.runner import Order, Runner
+from backupman.engine.runs import RunsHere
 from backupman.engine.scheduler import Scheduler
 from backupman.engine.spools import Spools
 from backupman.errors import StoreError
@@ -206,7 +207,10 @@ class World:
         return bool({backup.source, backup.database} & self.failing)
 
     def _scheduler(self) -> Scheduler:
-        return Scheduler(self.store, INSTANCE, self.folder, self.run, self.deadlines.missed, self.clock)
+        runs = RunsHere(
+            self.store, INSTANCE, self.folder, self.run, lambda label: self.scheduler.wake_again(label), self.clock
+        )
+        return Scheduler(self.store, INSTANCE, runs, self.deadlines.missed, self.clock)
 
     def _load(self) -> Config:
         file = self.folder / "config.yml"

@@ -118,7 +118,7 @@ def test_every_record_of_every_table_comes_over_once_and_numbers_go_on_behind_th
 def test_a_database_with_other_records_is_refused_and_left_as_it_is(files: tuple[Store, Store]) -> None:
     origin, target = files
     mine = target.backups.begin(a_backup(), [])
-    with pytest.raises(StoreError, match=r"holds other records already, in backupman_backups, .*; name an empty one"):
+    with pytest.raises(StoreError, match=r"holds other records already, in .*backupman_backups, .*; name an empty one"):
         origin.copy_into(target, quietly)
     assert [backup.id for backup in target.backups.list()] == [mine.id]
 
