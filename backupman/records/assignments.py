@@ -62,8 +62,8 @@ class Assignment(SQLModel, table=True):
     """The state folder, the process and the host that have taken it."""
     records: list[str] = Field(default_factory=list, sa_column=document_column())
     """The ids of the backups or restores that were begun for it, the oldest first."""
-    cancel: str | None = Field(default=None, sa_column=text_column())
-    """Why it is to end before its time, once somebody asked for that."""
+    cancelled: dict[str, str] = Field(default_factory=dict, sa_column=document_column())
+    """The ids of records that are to end before their time, and why."""
     error: str | None = Field(default=None, sa_column=text_column())
     """Why it could not be begun, or ended without a record."""
     busy: bool = False

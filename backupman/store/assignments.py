@@ -115,11 +115,11 @@ class Assignments:
             defer(session)
             return True
 
-    def ask_to_end(self, assignment_id: str, reason: str) -> None:
-        """Let its worker end it before its time."""
+    def cancel(self, assignment_id: str, record_id: str, reason: str) -> None:
+        """Let its worker end a record of it before its time."""
         with self._sessions() as session:
-            asked = update(Assignment).where(col(Assignment.id) == assignment_id, _OPEN)
-            session.connection().execute(asked.values(cancel=reason))
+            assignment = session.get_one(Assignment, assignment_id, with_for_update=True)
+            assignment.cancelled = {**assignment.cancelled, record_id: reason}
 
     def waiting(self, instance: str) -> dict[str, tuple[int, datetime]]:
         """By queue: how many wait there, and since when the oldest does."""

@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.Column("holder", sa.String(36)),
         sa.Column("host", sa.String(255)),
         sa.Column("records", sa.JSON(), nullable=False),
-        sa.Column("cancel", _TEXT),
+        sa.Column("cancelled", sa.JSON(), nullable=False),
         sa.Column("error", _TEXT),
         sa.Column("busy", sa.Boolean(), nullable=False),
         sa.Column("begin_until", _TIME),
