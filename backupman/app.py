@@ -1,7 +1,7 @@
 """The wiring: one App holds everything that a command or the daemon works with. Nothing else is global."""
 
 import gc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backupman.config import Config, JobPlan, load, plans
@@ -78,16 +78,34 @@ class App:
             ConfigError: the config is wrong.
             StoreError: the store cannot be used.
         """
-        gc.enable()  # whatever has an App may live for long; the command line starts without
         config = load(config_file).config
         hide_secrets(config.redact)
         store = Store.open(config.database.address(config.state_folder))
+        if not gc.isenabled():  # the command line starts without; whatever has an App may live for long
+            gc.freeze()  # what was imported stays, and is never looked through
+            gc.enable()
         own = None
         if store.shared and holding is None:
             holding = own = Holding(store, config.instance, config.state_folder, config.database.takeover_after)
-        spools, jobs, told = Spools(config, store, holding), plans(config), endpoints(config)
-        pruner = Pruner(config, store)
         verbosity = config.monitoring_verbosity if monitoring_verbosity is None else monitoring_verbosity
+        app = cls.of(config, plans(config), config_file, store, observer, verbosity, asked, holding)
+        return replace(app, own_holding=own)
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        jobs: list[JobPlan],
+        config_file: Path,
+        store: Store,
+        observer: Observer | None,
+        verbosity: int,
+        asked: Asked | None = None,
+        holding: Holding | None = None,
+    ) -> "App":
+        """The app of a config that is loaded already, on a store that outlives it: let go of it by `release`."""
+        spools, told = Spools(config, store, holding), endpoints(config)
+        pruner = Pruner(config, store)
         keeping = Keeping(store, config.instance, verbosity)
         runner = Runner(config, store, spools, Steps(observer or Unobserved(), asked), config_file, keeping)
         restorer = Restorer(config, jobs, store, spools, holding)
@@ -107,13 +125,17 @@ class App:
             executor=Executor(config, runner, pruner, restorer, holding),
             dispatcher=Dispatcher(config.deliveries, told, store, config.instance),
             holding=holding,
-            own_holding=own,
+            own_holding=None,
         )
+
+    def release(self) -> None:
+        """Begin nothing more."""
+        self.executor.close()
+        self.keeping.close()
 
     def close(self) -> None:
         """Begin nothing more, and let go of the store."""
-        self.executor.close()
-        self.keeping.close()
+        self.release()
         if self.own_holding:
             self.own_holding.close()
         self.store.close()

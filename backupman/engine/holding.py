@@ -81,7 +81,8 @@ class Holding:
             raise StoreError(f"the state folder {self._state_folder} cannot be used: {error.strerror}") from error
 
     @cached_property
-    def _holder(self) -> Holder:
+    def holder(self) -> Holder:
+        """This process, as others see who holds something."""
         return Holder(self._instance, new_id(), self.home, socket.gethostname())
 
     def take(self, name: str) -> str | None:
@@ -90,7 +91,7 @@ class Holding:
             if self.lost:
                 return "another host"
             began = since_boot()
-            other = self._claims.take(self._holder, name, self._lease)
+            other = self._claims.take(self.holder, name, self._lease)
             if other is None:
                 if not self._held:
                     self._good_until = began + self._half
@@ -104,7 +105,7 @@ class Holding:
         with self._guard:
             self._held.discard(name)
             try:
-                self._claims.release(self._holder, name)
+                self._claims.release(self.holder, name)
             except StoreError as error:
                 log.warning("%s", error.sentence)
 
@@ -131,7 +132,7 @@ class Holding:
 
     def fence(self, session: Session) -> None:
         """Let nobody else take the lead before the session's transaction has ended. Raises BusyError without it."""
-        self._claims.require(session, self._holder, LEAD)
+        self._claims.require(session, self.holder, LEAD)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -162,7 +163,7 @@ class Holding:
                     continue
                 began, count = since_boot(), len(self._held)
                 try:
-                    kept = self._claims.renew(self._holder, self._lease)
+                    kept = self._claims.renew(self.holder, self._lease)
                 except StoreError as error:
                     log.warning("what is under way here cannot be claimed on: %s", error.sentence)
                     continue

@@ -1,7 +1,7 @@
 """After a crash: every run of this instance that nobody works on any more is settled, or goes on from its spool."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -50,14 +50,16 @@ class Recovery:
         self._restorer = restorer
         self._holding = holding
 
-    def settle(self, *, others: bool = False) -> list[Backup]:
+    def settle(
+        self, *, others: bool = False, which: Callable[[Backup | Restore], bool] = lambda record: True
+    ) -> list[Backup]:
         """Settle the dead runs; those whose dump waits in the spool come back, for their uploads to go on.
 
         With `others`, which one daemon alone may say, also those of hosts of which nothing lives any more.
         """
         resumable = []
         for backup in self._store.backups.pending(self._config.instance):
-            if not self._may_settle(backup, others=others):
+            if not (which(backup) and self._may_settle(backup, others=others)):
                 continue
             with self._free(backup) as free:
                 if free and (unsettled := self._settled(backup)):
@@ -67,7 +69,7 @@ class Recovery:
                 if free:
                     self._spools.tidy(backup)
         for restore in self._store.restores.pending(self._config.instance):
-            if self._may_settle(restore, others=others):
+            if which(restore) and self._may_settle(restore, others=others):
                 self._restorer.settle_dead(restore)
         return resumable
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
@@ -101,18 +100,20 @@ class Assignments:
                 _end_run(session, assignment.run_id, at)
             return True
 
-    def wait_again(self, assignment: Assignment, error: str | None, defer: Callable[[Session], None]) -> bool:
-        """Put what nobody works on any more back into its queue, by `defer`; whether nobody else was quicker."""
+    def wait_again(
+        self, assignment_id: str, holder: str | None, error: str | None, defer: Callable[[Session, Assignment], None]
+    ) -> bool:
+        """Put what nobody works on any more back into its queue, by `defer`; whether nobody else was quicker.
+
+        `holder` is the process that had it.
+        """
         with self._sessions() as session:
-            mine = (
-                col(Assignment.id) == assignment.id,
-                col(Assignment.state) == AssignmentState.RUNNING,
-                col(Assignment.holder) == assignment.holder,
-            )
-            values: dict[str, Any] = {"state": AssignmentState.WAITING, "holder": None, "home": None, "error": error}
-            if session.connection().execute(update(Assignment).where(*mine).values(values)).rowcount != 1:
+            assignment = session.get(Assignment, assignment_id, with_for_update=True)
+            if assignment is None or assignment.state != AssignmentState.RUNNING or assignment.holder != holder:
                 return False
-            defer(session)
+            assignment.state, assignment.error = AssignmentState.WAITING, error
+            assignment.home = assignment.holder = assignment.host = None
+            defer(session, assignment)
             return True
 
     def cancel(self, assignment_id: str, record_id: str, reason: str) -> None:
