@@ -36,6 +36,7 @@ from backupman.cli import (
     schedule,
     serve,
     store,
+    workers,
     verify,
 )
 from backupman.cli import exec as wrapping
@@ -144,6 +145,7 @@ _COMMANDS: _Commands = {
     "unpin": prune.unpin,
     "delete": delete.delete,
     "health": health.health,
+    "workers": workers.workers,
     "doctor": doctor.doctor,
     "init": init.init,
     "install-service": install_service.install_service,
