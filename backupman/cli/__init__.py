@@ -1,6 +1,5 @@
 """The command line: the table of all commands, and the one place where an error becomes an exit code."""
 
-import gc
 import logging
 import os
 import select
@@ -36,8 +35,8 @@ from backupman.cli import (
     schedule,
     serve,
     store,
-    workers,
     verify,
+    workers,
 )
 from backupman.cli import exec as wrapping
 from backupman.cli.auth_google import auth_google
@@ -145,8 +144,8 @@ _COMMANDS: _Commands = {
     "unpin": prune.unpin,
     "delete": delete.delete,
     "health": health.health,
-    "workers": workers.workers,
     "doctor": doctor.doctor,
+    "workers": workers.workers,
     "init": init.init,
     "install-service": install_service.install_service,
     "import": imports.take_over,
@@ -203,7 +202,6 @@ app = _app()
 
 def main() -> int:
     """Run the command line; what the process answers to its shell."""
-    gc.disable()  # imports make no garbage, and looking for some takes a tenth of a short command; App enables it
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed: what is opened next, the records perhaps, would be written to instead
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - until the end
