@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import SecretStr
 
 from backupman.drives._s3_errors import Door
+from backupman.drives._s3_signing import sign_by_checksum
 from backupman.errors import DriveError
 
 if TYPE_CHECKING:
@@ -37,16 +38,17 @@ def connect(drive: "S3", door: Door) -> "S3Client":
         False: "virtual",
         None: "path" if drive.endpoint else "auto",
     }
+    plain = (drive.endpoint or "").startswith("http:")
     config = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=min(_CONNECT_SECONDS, drive.timeout.total_seconds()),
         read_timeout=drive.timeout.total_seconds(),
         max_pool_connections=drive.concurrency + 1,
         signature_version="s3v4",
-        # Our requests carry their checksums. TLS protects the rest; without it the payload is signed, hashed again.
+        # Our requests carry their checksums. TLS protects the rest; without it the payload is signed.
         s3={
             "addressing_style": styles[drive.force_path_style],
-            "payload_signing_enabled": (drive.endpoint or "").startswith("http:"),
+            "payload_signing_enabled": plain,
         },
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
@@ -58,7 +60,7 @@ def connect(drive: "S3", door: Door) -> "S3Client":
             aws_session_token=_revealed(drive.session_token),
             region_name=drive.region,
         )
-        return session.client(
+        client = session.client(
             "s3",
             region_name=drive.region or session.region_name or "us-east-1",
             endpoint_url=drive.endpoint,
@@ -66,6 +68,9 @@ def connect(drive: "S3", door: Door) -> "S3Client":
             verify=str(drive.ca_file) if drive.ca_file else None if drive.verify_tls else False,
             config=config,
         )
+    if plain:
+        sign_by_checksum(client)
+    return client
 
 
 def _revealed(secret: SecretStr | None) -> str | None:

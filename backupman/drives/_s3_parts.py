@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,18 @@ MAX_OBJECT = 5.5 * 2**40
 
 Amazon takes 48.8 TiB, which is MAX_PARTS of MAX_PART. Parts that grow to that would be of a GiB at 100 GiB already.
 """
+
+
+_PIECE = 2**18
+
+
+class Body(io.BytesIO):
+    """A part on its way out, in pieces of 256 KiB: HTTP's client asks for 16 KiB at a time, which costs as much as
+    signing. All of it in one call would have to get through within the drive's time-out."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The next bytes, more than `size` where that is small."""
+        return super().read(max(size, _PIECE) if size and size > 0 else size)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from backupman.drives import Opened, Stat
 from backupman.drives._parts import TooManyParts, read_part, send_parts, workers
 from backupman.drives._s3_errors import Door, NameTaken, Unsupported, UploadGone
-from backupman.drives._s3_parts import MAX_PARTS, Checksum, Held, Part, Parts, agree, stored_checksums
+from backupman.drives._s3_parts import MAX_PARTS, Body, Checksum, Held, Part, Parts, agree, stored_checksums
 from backupman.errors import BackupmanError, DriveError, ObjectNotFound
 
 if TYPE_CHECKING:
@@ -68,8 +68,12 @@ class Sender:
         digest = self.checksum.digest(data)
         expected = Stat(len(data), {self.checksum.name: digest.hex()})
         # A bucket that locks what it takes wants to be told the algorithm too.
-        carried = {"Body": data, **self._algorithm, **self.checksum.carried(digest), **self.settings}
-        answer = self._create(lambda more: self._client.put_object(**self._object, **carried, **more), expected)
+        carried = {**self._algorithm, **self.checksum.carried(digest), **self.settings}
+
+        def put(more: Mapping[str, str]) -> Any:
+            return self._client.put_object(**self._object, Body=Body(data), **carried, **more)
+
+        answer = self._create(put, expected)
         self._confirm(expected, answer)
         return expected
 
@@ -140,7 +144,7 @@ class Sender:
                 raise DriveError(f"{self.door.label}: the upload of {self.key} was given up", permanent=True)
             with self.door.explained(self.key):
                 return self._client.upload_part(
-                    **self._object, UploadId=upload_id, PartNumber=number, Body=data, **carried
+                    **self._object, UploadId=upload_id, PartNumber=number, Body=Body(data), **carried
                 )
 
         answer = self.door.retry.call(attempt, sleep=self._stop.wait)

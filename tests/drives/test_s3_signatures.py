@@ -1,5 +1,6 @@
 """The S3 drive against rclone's server, which verifies signatures and knows no conditional writes."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,3 +111,21 @@ def test_what_the_server_refuses_is_explained(drive: S3, more: dict[str, object]
         assert raised.value.permanent
         for secret in drive.secrets():
             assert secret not in str(raised.value)
+
+
+@pytest.mark.parametrize("checksum", ["sha256", "crc32", "md5"])
+@pytest.mark.parametrize("size", [1000, 2 * PART + 1])
+def test_every_body_is_signed_by_its_own_hash(drive: S3, checksum: str, size: int) -> None:
+    drive = s3_of(drive, checksum=checksum)
+    signed = []
+
+    def look(request: Any, **about: Any) -> None:
+        if request.method == "PUT":
+            body = request.body.read()
+            request.body.seek(0)
+            signed.append((request.headers["X-Amz-Content-SHA256"].decode(), hashlib.sha256(body).hexdigest()))
+
+    drive._client.meta.events.register("before-send.s3", look)
+    put(drive, NAME, os.urandom(size))
+    assert signed
+    assert [told for told, _ in signed] == [true for _, true in signed]
