@@ -1,31 +1,87 @@
-"""An S3 server in a process of its own that takes objects of any size and keeps nothing but how large they are."""
+"""An S3 server in a process of its own that takes objects of any size and keeps nothing but how large they are.
+
+It can take them slowly: `rate` bytes a second over all connections together.
+"""
 
 import contextlib
 import subprocess
 import sys
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 _XML = '<?xml version="1.0" encoding="UTF-8"?>'
 _CHUNK = 2**20
+_BURST = 0.1
+"""Seconds."""
 
 _sizes: dict[str, int] = {}
 _parts: defaultdict[str, dict[int, int]] = defaultdict(dict)
 _guard = threading.Lock()
 
 
+class Sink:
+    """The running server, which answers at `url`."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+        self.url = f"http://127.0.0.1:{int(process.stdout.readline() if process.stdout else 0)}"
+
+    def take(self, rate: float) -> None:
+        """From now on take so many bytes a second; 0 is as fast as can be."""
+        if self._process.stdin:
+            self._process.stdin.write(f"{rate}\n")
+            self._process.stdin.flush()
+
+    def drive(self, label: str = "Sink") -> dict[str, Any]:
+        """It, as a drive of the config."""
+        return {
+            "provider": "s3",
+            "label": label,
+            "bucket": "sink",
+            "endpoint": self.url,
+            "region": "us-east-1",
+            "access_key": "benchmark",
+            "secret_key": "benchmark-secret",
+        }
+
+
 @contextlib.contextmanager
-def sink() -> Iterator[str]:
-    """The address of the running server while the `with` lasts."""
-    process = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
-    try:
-        yield f"http://127.0.0.1:{int(process.stdout.readline() if process.stdout else 0)}"
-    finally:
-        process.terminate()
-        process.wait()
+def sink(rate: float = 0) -> Iterator[Sink]:
+    """The server while the `with` lasts."""
+    argv = [sys.executable, __file__]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            server = Sink(process)
+            server.take(rate)
+            yield server
+        finally:
+            process.terminate()
+
+
+class _Pace:
+    """Lets bytes through at a rate; what was not used is lost after a tenth of a second."""
+
+    def __init__(self) -> None:
+        self.rate = 0.0
+        self._paid = 0.0
+        self._guard = threading.Lock()
+
+    def __call__(self, count: int) -> None:
+        if not self.rate:
+            return
+        with self._guard:
+            self._paid = max(self._paid, time.monotonic() - _BURST) + count / self.rate
+            until = self._paid
+        while self.rate and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _BURST))  # the rate may be lifted meanwhile
+
+
+_pace = _Pace()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -65,11 +121,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_GET(self) -> None:
-        """Nothing is ever found."""
+        """No upload is under way, and nothing is ever found."""
+        if "uploads" in self._query():
+            self._answer(200, "ListMultipartUploadsResult", "<IsTruncated>false</IsTruncated>")
+            return
         self._answer(404, "Error", "<Code>NoSuchKey</Code>")
 
     def do_DELETE(self) -> None:
         """Whatever it is, it is gone."""
+        with _guard:
+            _sizes.pop(self._key(), None)
+            _parts.pop(self._key(), None)
         self._answer(204)
 
     def _key(self) -> str:
@@ -80,8 +142,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _swallow(self) -> int:
         size = left = int(self.headers.get("Content-Length", 0))
-        while left and (chunk := self.rfile.read(min(_CHUNK, left))):
-            left -= len(chunk)
+        buffer = memoryview(bytearray(min(size, int(_pace.rate * _BURST) or _CHUNK)))
+        while left and (taken := self.rfile.readinto(buffer[:left])):
+            left -= taken
+            _pace(taken)
         return size
 
     def _answer(self, status: int, name: str = "", content: str = "", headers: dict[str, str] | None = None) -> None:
@@ -100,4 +164,6 @@ class _Handler(BaseHTTPRequestHandler):
 if __name__ == "__main__":
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     print(server.server_address[1], flush=True)
-    server.serve_forever()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for line in sys.stdin:
+        _pace.rate = float(line)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from _daemon import write_config
 from _measure import Timed, child_peak
@@ -82,7 +82,17 @@ class Shell:
         self.taken = Timed()
 
 
-def in_turn(turns: int, *ways: Ours | Shell) -> None:
+class Way(Protocol):
+    """A way to do some work, that remembers what its runs have taken."""
+
+    def run(self) -> None:
+        """Do it once."""
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+
+
+def in_turn(turns: int, *ways: Way) -> None:
     """Run all, again and again, after a turn that only fills the page cache and makes what is made once."""
     for turn in range(turns + 1):
         for way in ways:

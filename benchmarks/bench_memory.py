@@ -16,7 +16,7 @@ from typing import Any
 
 from _daemon import write_config
 from _measure import cannot_measure, peak_rss, tell, title, tree, workplace
-from _sink import sink
+from _sink import Sink, sink
 
 PIPELINES: dict[str, dict[str, Any]] = {
     "gzip": {"compression": {"method": "gzip"}},
@@ -35,18 +35,18 @@ def main() -> None:
     parser.add_argument("--only", choices=list(PIPELINES), help="one pipeline instead of all")
     asked, _ = parser.parse_known_args()
     title(f"peak memory of the data plane onto a local drive and S3, {asked.small} and {asked.large} MiB")
-    with workplace() as folder, sink() as endpoint:
+    with workplace() as folder, sink() as server:
         _must_fit(folder, asked.large)
         for name, pipeline in PIPELINES.items():
             if asked.only not in (None, name):
                 continue
-            small, large = (measured(folder, endpoint, pipeline, size) for size in (asked.small, asked.large))
+            small, large = (measured(folder, server, pipeline, size) for size in (asked.small, asked.large))
             tell(f"{name}: {asked.small} MiB", f"{small:.0f} MiB", f"<= {LIMITS[name]} MiB", met=small <= LIMITS[name])
             tell(f"{name}: {asked.large} MiB", f"{large:.0f} MiB")
             tell(f"{name}: growth", f"{large - small:.0f} MiB", f"<= {GROWTH} MiB", met=large - small <= GROWTH)
 
 
-def measured(folder: Path, endpoint: str, pipeline: dict[str, Any], megabytes: int) -> float:
+def measured(folder: Path, server: Sink, pipeline: dict[str, Any], megabytes: int) -> float:
     """The peak of one backup, in MiB."""
     if "encryption" in pipeline:
         pipeline = pipeline | {"encryption": {"recipients": [_recipient()]}}
@@ -58,15 +58,7 @@ def measured(folder: Path, endpoint: str, pipeline: dict[str, Any], megabytes: i
         data_sources=[{"provider": "command", "label": "Random", "argv": argv}],
         drives=[
             {"provider": "local", "label": "Disk", "folder": str(place / "drive")},
-            {
-                "provider": "s3",
-                "label": "Sink",
-                "bucket": "sink",
-                "endpoint": endpoint,
-                "region": "us-east-1",
-                "access_key": "benchmark",
-                "secret_key": "benchmark-secret",
-            },
+            server.drive(),
         ],
         pipeline=pipeline,
     )
