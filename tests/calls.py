@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from backupman.cli import app
+from backupman.cli import program
 
 # What `backupman` and its groups take without a command behind them.
 _OF_THE_PROGRAM = {"--help", "-h", "--install-completion", "--show-completion"}
@@ -20,7 +20,7 @@ def must_be_a_call(words: Sequence[str], *, whole: bool = True) -> None:
         AssertionError: there is no such command.
         Exception: of the command line's own, when it would refuse the call.
     """
-    found: Any = typer.main.get_command(app)
+    found: Any = typer.main.get_command(program())
     left = list(words)
     while hasattr(found, "commands"):
         name = next((word for word in left if word in found.commands), None)

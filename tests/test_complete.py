@@ -13,7 +13,7 @@ import typer
 from pydantic import BaseModel
 
 from backupman import registry
-from backupman.cli import app
+from backupman.cli import program
 from backupman.config import Config
 from backupman.drives import Drive
 from backupman.notifiers import Notifier
@@ -59,7 +59,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
             yield from commands(command, (*path, name))
 
 
-COMMANDS = list(commands(typer.main.get_command(app)))
+COMMANDS = list(commands(typer.main.get_command(program())))
 
 
 def options(command: Any) -> set[str]:

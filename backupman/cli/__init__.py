@@ -5,54 +5,17 @@ import os
 import select
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import typer
 
-from backupman import __version__
-from backupman.cli import (
-    config,
-    delete,
-    deliveries,
-    doctor,
-    events,
-    health,
-    imports,
-    init,
-    install_service,
-    key_check,
-    keys,
-    mistakes,
-    notify,
-    paths,
-    prune,
-    reconcile,
-    records,
-    restore,
-    run,
-    schedule,
-    serve,
-    store,
-    verify,
-    workers,
-)
-from backupman.cli import exec as wrapping
-from backupman.cli.auth_google import auth_google
+from backupman.cli import mistakes
 from backupman.cli.call import Call, with_common_options
 from backupman.cli.commands import Commands
 from backupman.errors import BackupmanError, ExitCode
-
-
-def version(call: Call) -> None:
-    """Print the version.
-
-    \b
-    Example:
-      backupman version
-    """
-    typer.echo(f"backupman {__version__}")
 
 
 def _everything(call: Call) -> None:
@@ -126,78 +89,85 @@ def _keys(call: Call) -> None:
     """
 
 
-_Commands = dict[str, Callable[..., None]]
-_COMMANDS: _Commands = {
-    "run": run.run,
-    "retry": run.retry,
-    "serve": serve.serve,
-    "schedule": schedule.schedule,
-    "exec": wrapping.execute,
-    "list": records.list_backups,
-    "show": records.show,
-    "restore": restore.restore,
-    "restores": restore.list_restores,
-    "verify": verify.verify,
-    "reconcile": reconcile.reconcile,
-    "prune": prune.prune,
-    "pin": prune.pin,
-    "unpin": prune.unpin,
-    "delete": delete.delete,
-    "health": health.health,
-    "doctor": doctor.doctor,
-    "workers": workers.workers,
-    "init": init.init,
-    "install-service": install_service.install_service,
-    "import": imports.take_over,
-    "auth-google": auth_google,
-    "version": version,
+_COMMANDS = {
+    "run": "run.run",
+    "retry": "run.retry",
+    "serve": "serve.serve",
+    "schedule": "schedule.schedule",
+    "exec": "exec.execute",
+    "list": "records.list_backups",
+    "show": "records.show",
+    "restore": "restore.restore",
+    "restores": "restore.list_restores",
+    "verify": "verify.verify",
+    "reconcile": "reconcile.reconcile",
+    "prune": "prune.prune",
+    "pin": "prune.pin",
+    "unpin": "prune.unpin",
+    "delete": "delete.delete",
+    "health": "health.health",
+    "doctor": "doctor.doctor",
+    "workers": "workers.workers",
+    "init": "init.init",
+    "install-service": "install_service.install_service",
+    "import": "imports.take_over",
+    "auth-google": "auth_google.auth_google",
+    "version": "version.version",
 }
-_GROUPS: dict[str, tuple[Callable[..., None], _Commands]] = {
+"""Where the function of each is, below this package."""
+
+_GROUPS: dict[str, tuple[Callable[..., None], dict[str, str]]] = {
     "config": (
         _configs,
         {
-            "check": config.check,
-            "show": config.show,
-            "schema": config.schema,
-            "example": config.example,
-            "paths": paths.paths,
+            "check": "config.check",
+            "show": "config.show",
+            "schema": "config.schema",
+            "example": "config.example",
+            "paths": "paths.paths",
         },
     ),
-    "events": (_events, {"list": events.list_events, "replay": events.replay}),
+    "events": (_events, {"list": "events.list_events", "replay": "events.replay"}),
     "deliveries": (
         _deliveries,
         {
-            "list": deliveries.list_deliveries,
-            "show": deliveries.show,
-            "retry": deliveries.retry,
-            "drop": deliveries.drop,
+            "list": "deliveries.list_deliveries",
+            "show": "deliveries.show",
+            "retry": "deliveries.retry",
+            "drop": "deliveries.drop",
         },
     ),
-    "notify": (_notifiers, {"test": notify.test, "preview": notify.preview, "drill": notify.drill}),
-    "store": (_store, {"migrate": store.migrate}),
-    "key": (_keys, {"new": keys.new, "check": key_check.check}),
+    "notify": (_notifiers, {"test": "notify.test", "preview": "notify.preview", "drill": "notify.drill"}),
+    "store": (_store, {"migrate": "store.migrate"}),
+    "key": (_keys, {"new": "keys.new", "check": "key_check.check"}),
 }
 
 
-def _app() -> typer.Typer:
+def program(words: Sequence[str] = ()) -> typer.Typer:
+    """The command line, with all commands, or with the one alone that is the first of the `words`."""
     # Plain help texts and traces: Rich's would be imported by every `--help`, and its traces show local variables.
     plain = {"rich_markup_mode": None, "cls": Commands, "context_settings": {"help_option_names": ["-h", "--help"]}}
     app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, **plain)  # type: ignore[arg-type]
     app.callback()(with_common_options(_everything))
+    alone = words[0] if words and words[0] in {*_COMMANDS, *_GROUPS} else None
     for name, command in _COMMANDS.items():
-        # Behind the first word of the wrapped command every option is that command's own.
-        settings = {"allow_interspersed_args": name != "exec"}
-        app.command(name, context_settings=settings)(with_common_options(command))
+        if alone in (None, name):
+            # Behind the first word of the wrapped command every option is that command's own.
+            settings = {"allow_interspersed_args": name != "exec"}
+            app.command(name, context_settings=settings)(_offered(command))
     for name, (about, commands) in _GROUPS.items():
-        group = typer.Typer(no_args_is_help=True, **plain)  # type: ignore[arg-type]
-        group.callback()(with_common_options(about))
-        for inner, command in commands.items():
-            group.command(inner)(with_common_options(command))
-        app.add_typer(group, name=name)
+        if alone in (None, name):
+            group = typer.Typer(no_args_is_help=True, **plain)  # type: ignore[arg-type]
+            group.callback()(with_common_options(about))
+            for inner, command in commands.items():
+                group.command(inner)(_offered(command))
+            app.add_typer(group, name=name)
     return app
 
 
-app = _app()
+def _offered(command: str) -> Callable[..., None]:
+    module, _, function = command.partition(".")
+    return with_common_options(getattr(import_module(f"{__name__}.{module}"), function))
 
 
 def main() -> int:
@@ -208,7 +178,7 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that knows no ✓ shows a ?
     try:
-        return app(prog_name="backupman", standalone_mode=False) or ExitCode.OK
+        return program(sys.argv[1:])(prog_name="backupman", standalone_mode=False) or ExitCode.OK
     except mistakes.WrongCall as error:
         if mistakes.is_help(error):
             typer.echo(error.message, err=True)

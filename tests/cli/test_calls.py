@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from backupman import __version__
-from backupman.cli import app
+from backupman.cli import program
 from backupman.cli.call import CONFIG_PLACES, Call
 from backupman.errors import ConfigError
 from tests.cli.conftest import Inside
@@ -35,7 +35,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
         yield from commands(command, (*path, name))
 
 
-EVERY = list(commands(typer.main.get_command(app)))
+EVERY = list(commands(typer.main.get_command(program())))
 
 
 @pytest.mark.parametrize("words", [("version",), ("--help",), ("run", "--help"), ("key", "new", "--kind", "api")])
@@ -54,7 +54,7 @@ def test_version(world: World) -> None:
 def test_every_command_has_help_that_fits_80_columns_and_shows_an_example(words: tuple[str, ...]) -> None:
     from typer.testing import CliRunner
 
-    shown = CliRunner().invoke(app, [*words, "-h"], prog_name="backupman")
+    shown = CliRunner().invoke(program(), [*words, "-h"], prog_name="backupman")
     assert shown.exit_code == 0
     assert max(map(len, shown.stdout.splitlines())) <= 80
     assert "--config" in shown.stdout

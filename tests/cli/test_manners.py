@@ -13,7 +13,7 @@ import yaml
 from rich.cells import cell_len
 from rich.console import Console
 
-from backupman.cli import app
+from backupman.cli import program
 from backupman.cli.output import table
 from backupman.records import Backup, DriveFile, Status
 from backupman.store import Store
@@ -27,7 +27,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
             yield from commands(command, (*path, name))
 
 
-COMMANDS = list(commands(typer.main.get_command(app)))
+COMMANDS = list(commands(typer.main.get_command(program())))
 EACH = pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[" ".join(path) for path, _ in COMMANDS])
 LONG = "ProductionCustomersDatabaseOfTheNorthernRegionPrimaryWithoutAnySpaceAtAll"
 
