@@ -1,4 +1,4 @@
-"""A YAML document with the line of every value, and its `${…}` references filled in.
+"""A YAML document with the line of every value: as it was written, and with its `${…}` references filled in.
 
 Plain scalars stay the text that the user wrote (only `null` is resolved), so that a password `012345` is never an
 octal number; pydantic turns text into numbers and booleans where a field asks for them. What a message says of a value
@@ -6,7 +6,7 @@ is where it stands, never what it is: it may be a secret.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,26 @@ class Problem:
         return text.removeprefix(".")
 
 
+@dataclass(frozen=True)
+class Written:
+    """A config file's data before its references are filled in, and the line of every value.
+
+    Two are always equal: what a config says does not depend on how it was written.
+    """
+
+    data: dict[str, Any] = field(compare=False)
+    lines: dict[Location, int] = field(compare=False)
+
+
 @dataclass
 class Document:
-    """A parsed config file: `data` of dicts, lists, strings and None, without what is empty."""
+    """A parsed config file: of dicts, lists, strings and None, without what is empty."""
 
     path: Path
+    raw: dict[str, Any] = field(default_factory=dict)
+    """As it was written: merges are resolved, references are not."""
     data: dict[str, Any] = field(default_factory=dict)
+    """The same with the references filled in, once `fill_in` was called."""
     problems: list[Problem] = field(default_factory=list)
     lines: dict[Location, int] = field(default_factory=dict)
     secrets: set[str] = field(default_factory=set)
@@ -64,9 +78,42 @@ class Document:
         where = f"{self.path}:{line}" if line else str(self.path)
         return f"{where}: {problem.path + ': ' if problem.path else ''}{problem.sentence}"
 
+    def fill_in(self, sections: Container[str] | None = None) -> None:
+        """Fill in the references of these sections, or of all; what cannot be filled in goes to the problems."""
+        chosen = {key: value for key, value in self.raw.items() if sections is None or key in sections}
+        self.data = self._filled_mapping(chosen, ())
+
+    def _filled_mapping(self, mapping: dict[str, Any], location: Location) -> dict[str, Any]:
+        filled = {key: self._filled(value, (*location, key)) for key, value in mapping.items()}
+        return _without_empty(filled)
+
+    def _filled(self, value: Any, location: Location) -> Any:
+        if isinstance(value, dict):
+            return self._filled_mapping(value, location)
+        if isinstance(value, list):
+            return [self._filled(item, (*location, index)) for index, item in enumerate(value)]
+        return self._filled_text(value, location) if isinstance(value, str) else value
+
+    def _filled_text(self, text: str, location: Location) -> str | None:
+        filled = fill(text)
+        if _UNPRINTABLE.search(filled.text):
+            filled.complaints.append("holds a NUL character or half of a surrogate pair")
+        self.problems += [Problem(location, complaint) for complaint in filled.complaints]
+        is_command = not _COMMANDS.isdisjoint(location)
+        found = filled.from_files + (filled.from_environment if is_command else [])
+        self.secrets.update(text for text in found if len(text) >= _SHORTEST_SECRET)
+        return None if filled.complaints else filled.text
+
 
 def read(path: Path) -> Document:
-    """The document at `path`.
+    """The document at `path`, its references filled in. Raises ConfigError as `parse` does."""
+    document = parse(path)
+    document.fill_in()
+    return document
+
+
+def parse(path: Path) -> Document:
+    """The document at `path` as it was written.
 
     Raises:
         ConfigError: it cannot be read, is not YAML, or is not a mapping.
@@ -81,7 +128,7 @@ def read(path: Path) -> Document:
     try:
         root = yaml.compose(text, Loader=_Loader)
         if isinstance(root, yaml.MappingNode):
-            document.data = _Reading(document).mapping(root, ())
+            document.raw = _Reading(document).mapping(root, ())
     except yaml.YAMLError as error:  # not chained: its own text quotes the file
         line, reason = _reason(error, text)
         raise ConfigError(f"{path}:{line}: not valid YAML: {reason}") from None
@@ -103,7 +150,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 class _Reading:
-    """From YAML's nodes to plain data; mistakes are gathered on the way."""
+    """From YAML's nodes to plain data as it was written; mistakes are gathered on the way."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -111,7 +158,7 @@ class _Reading:
 
     def mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
         """The mapping without the keys whose value is empty: they are as good as absent."""
-        return {key: value for key, value in self._entries(node, location).items() if value not in (None, "")}
+        return _without_empty(self._entries(node, location))
 
     def _entries(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
         merged: dict[str, Any] = {}
@@ -169,20 +216,14 @@ class _Reading:
         if node.tag not in _PLAIN_TAGS:
             self._problem(location, _TAGGED)
             return None
-        if node.tag == _TAG + "null":
-            return None
-        filled = fill(node.value)
-        if _UNPRINTABLE.search(filled.text):
-            filled.complaints.append("holds a NUL character or half of a surrogate pair")
-        for complaint in filled.complaints:
-            self._problem(location, complaint)
-        is_command = not _COMMANDS.isdisjoint(location)
-        found = filled.from_files + (filled.from_environment if is_command else [])
-        self._document.secrets.update(text for text in found if len(text) >= _SHORTEST_SECRET)
-        return None if filled.complaints else filled.text
+        return None if node.tag == _TAG + "null" else str(node.value)
 
     def _problem(self, location: Location, sentence: str) -> None:
         self._document.problems.append(Problem(location, sentence))
+
+
+def _without_empty(mapping: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if value not in (None, "")}
 
 
 def _reason(error: yaml.YAMLError, text: str) -> tuple[int, str]:

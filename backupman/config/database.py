@@ -84,6 +84,11 @@ class Database(Settings):
             raise ValueError(f"tls should be true or false: {self.tls} is only for mysql")
         return self
 
+    @property
+    def on_postgres(self) -> bool:
+        """Whether it is one that several hosts can share."""
+        return self._url(Path()).get_backend_name() == "postgresql"
+
     def address(self, state_folder: Path) -> str:
         """The URL for the store, password included; `tls` stands in it as the query that the store understands."""
         return self._url(state_folder).render_as_string(hide_password=False)

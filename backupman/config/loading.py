@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from backupman import registry
-from backupman.config._document import Document, Location, Problem, read
+from backupman.config._document import Document, Location, Problem, Written, read
 from backupman.config._mistakes import mistakes
 from backupman.config.model import Config
-from backupman.config.references import endpoint_problems, label_problems, misplaced, warnings
+from backupman.config.references import endpoint_problems, fleet_problems, label_problems, misplaced, warnings
 from backupman.drives import Drive
 from backupman.errors import ConfigError
 from backupman.notifiers import Notifier
@@ -24,6 +24,7 @@ from backupman.sources import Source
 
 T = TypeVar("T", bound=Provider)
 M = TypeVar("M", bound=BaseModel)
+C = TypeVar("C", bound=Config)
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,23 @@ def load(path: Path) -> Loaded:
         ConfigError: its sentence lists every mistake, a line each, with file, line number and path.
     """
     document = read(path)
-    config = _Loading(document).config()
+    config = config_of(document, Config)
+    if config and not document.problems and config.executor == "procrastinate":
+        document.problems += fleet_problems(config)
     if document.problems or not config:
-        raise ConfigError("\n".join(map(document.describe, _in_order(document))))
-    return Loaded(config.hiding(document.secrets), path, warnings(config))
+        raise refusal(document)
+    written = Written(document.raw, document.lines)
+    return Loaded(config.hiding(document.secrets).written_as(written), path, warnings(config))
+
+
+def config_of(document: Document, model: type[C]) -> C | None:
+    """The config that a document whose references are filled in comes to; what is wrong goes to its problems."""
+    return _Loading(document).config(model)
+
+
+def refusal(document: Document) -> ConfigError:
+    """Every problem of a document, a line each."""
+    return ConfigError("\n".join(map(document.describe, _in_order(document))))
 
 
 def _in_order(document: Document) -> list[Problem]:
@@ -59,7 +73,7 @@ class _Loading:
         self._document = document
         self._problems = document.problems
 
-    def config(self) -> Config | None:
+    def config(self, model: type[C]) -> C | None:
         """The config, or None and its mistakes listed."""
         data = dict(self._document.data)
         contracts: dict[str, type[Provider]] = {
@@ -72,7 +86,7 @@ class _Loading:
                 data[section] = self._providers(data[section], section, contract)
         blocks = data["notifiers"] = self._notifiers(data.get("notifiers", {}))
         self._problems += misplaced(self._document.data)
-        config = self._validated(Config, data, ())
+        config = self._validated(model, data, ())
         self._problems += label_problems(self._document.data)
         if not self._listed(("notifiers",)):
             self._problems += endpoint_problems(self._document.data, blocks)

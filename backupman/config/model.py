@@ -1,12 +1,9 @@
 """The sections of the config and their defaults; sources, drives and notifiers bring their own settings."""
 
-import os
 import re
-import socket
-from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -17,33 +14,22 @@ from pydantic import (
     model_validator,
 )
 
+from backupman.config._document import Written
 from backupman.config.alarm_drill import AlarmDrill
-from backupman.config.database import Database
 from backupman.config.http import Http
 from backupman.config.ingest import Ingest
-from backupman.config.log import Log
+from backupman.config.local import Local
 from backupman.config.reconcile import Reconcile
 from backupman.config.verifying import JobVerify, Verify
 from backupman.drives import Drive
 from backupman.notifiers import Notifier
 from backupman.pipeline import Compression, Encryption, Pipeline
-from backupman.registry import Duration, Positive, Settings, Size, secrets_in
+from backupman.queues import Queue
+from backupman.registry import Duration, Positive, Settings
 from backupman.retention import Retention
 from backupman.retry import RetryPolicy
 from backupman.schedule import check_cron, check_timezone
 from backupman.sources import Source
-from backupman.text import without
-
-
-def default_state_folder() -> Path:
-    """`$XDG_STATE_HOME/backupman`; without it systemd's `StateDirectory=`, for root `/var/lib/backupman`."""
-    if (shared := Path(os.environ.get("XDG_STATE_HOME", ""))).is_absolute():
-        return shared / "backupman"
-    if own := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
-        return Path(own)
-    home = os.environ.get("HOME")
-    return Path(home) / ".local/state/backupman" if home and os.geteuid() != 0 else Path("/var/lib/backupman")
-
 
 Labels = Annotated[list[str], Field(min_length=1)]
 
@@ -78,15 +64,6 @@ class Hooks(Settings):
     after_backup: Commands = Field(default=[], description="Run after every backup, finished or failed.")
     on_error: Commands = Field(default=[], description="Run when a backup has failed.")
     timeout: Positive = Field(default=timedelta(minutes=10), description="A command that takes longer is ended.")
-
-
-class Spool(Settings):
-    """The local folder that dumps pass through."""
-
-    folder: Path | None = Field(default=None, description="Default `<state_folder>/spool`.")
-    keep: Duration = Field(default=timedelta(days=3), description="How long a dump whose uploads failed is kept.")
-    max_size: Size | None = Field(default=None, description="No single spooled dump may grow larger.")
-    min_free: Size | None = Field(default=None, description="Space left free; default 5 % of the disk, at most 1 GiB.")
 
 
 class Retries(Settings):
@@ -137,6 +114,7 @@ class Job(Settings):
     notifiers: list[str] | None = Field(
         default=None, description="Labels, providers or endpoint names; default all, `[]` nobody."
     )
+    queue: Queue | None = Field(default=None, description="Which workers make its backups; default any.")
     retention: Retention | None = Field(default=None, description="Instead of the top-level `retention`.")
     compression: Compression | None = Field(default=None, description="Instead of `pipeline.compression`.")
     encryption: Encryption | None = Field(default=None, description="Instead of `pipeline.encryption`.")
@@ -171,17 +149,13 @@ class History(Settings):
     )
 
 
-class Config(Settings):
+class Config(Local):
     """Everything that one daemon is told."""
 
-    instance: str = Field(
-        default_factory=socket.gethostname,
-        min_length=1,
-        max_length=255,
-        description="This installation's name in records; default the host's name.",
+    executor: Literal["embedded", "procrastinate"] = Field(
+        default="embedded",
+        description="Who makes backups: the daemon itself, or with `procrastinate` workers on many hosts.",
     )
-    state_folder: Path = Field(default_factory=default_state_folder, description="Locks, spool and the default store.")
-    database: Database = Field(default_factory=Database, description="Backupman's own records.")
     data_sources: list[SerializeAsAny[Source]] = Field(min_length=1, description="What is dumped.")
     drives: list[SerializeAsAny[Drive]] = Field(min_length=1, description="Where dumps are kept.")
     notifiers: dict[str, list[SerializeAsAny[Notifier]]] = Field(default={}, description="Who is told.")
@@ -193,7 +167,6 @@ class Config(Settings):
     hooks: Hooks = Field(default_factory=Hooks, description="Commands around every backup.")
     on_error: Commands = Field(default=[], description="Commands on errors of backup, prune and verify alike.")
     http: Http = Field(default_factory=Http, description="The daemon's HTTP server.")
-    spool: Spool = Field(default_factory=Spool, description="Where dumps pass through.")
     retry: Retries = Field(default_factory=Retries, description="Failing uploads.")
     deliveries: Deliveries = Field(default_factory=Deliveries, description="Failing messages.")
     deadlines: Deadlines = Field(default_factory=Deadlines, description="Late, missed and odd backups.")
@@ -201,29 +174,18 @@ class Config(Settings):
     alarm_drill: AlarmDrill | None = Field(default=None, description="The planned proof that alarms arrive.")
     ingest: Ingest = Field(default_factory=Ingest, description="What other machines may report.")
     history: History = Field(default_factory=History, description="How long records are kept.")
-    log: Log = Field(default_factory=Log, description="What the daemon logs, and how its lines look.")
     monitoring_verbosity: int = Field(
         default=1,
         ge=-2,
         le=2,
         description="What of a backup's log is kept for notifiers: -2 nothing, -1 errors, 0 warnings, 1 steps, 2 all.",
     )
-    shutdown_grace: Duration = Field(
-        default=timedelta(minutes=1), description="How long running backups may go on when the daemon is stopped."
-    )
-    nice: int | None = Field(
-        default=None, ge=0, le=19, description="The nice value of backups and proofs: with 19 all others go first."
-    )
-    ionice: Literal["best-effort", "idle"] | None = Field(
-        default=None, description="Their turn at the disks: after all others, or only while nobody else wants them."
-    )
-    max_parallel: int = Field(default=2, ge=1, description="How many backups are under way at once.")
     max_parallel_uploads: int | None = Field(
         default=None,
         ge=1,
         description="How many drives a backup is written to at once, in the order of `drives`; default all.",
     )
-    _hidden: tuple[str, ...] = PrivateAttr(default=())
+    _written: Written | None = PrivateAttr(default=None)
 
     def source(self, label: str) -> Source | None:
         """The source of that label."""
@@ -253,30 +215,17 @@ class Config(Settings):
         """Every notifier block, in the order of the file."""
         return [notifier for blocks in self.notifiers.values() for notifier in blocks]
 
-    def hiding(self, secrets: Iterable[str]) -> "Config":
-        """This config, which shows none of these texts wherever they stand: what its file took from elsewhere."""
-        self._hidden = tuple(sorted(secrets, key=len, reverse=True))
+    def queue_of_endpoint(self, name: str) -> str | None:
+        """The queue that the messages of an endpoint wait in for a worker; None: the daemon sends them."""
+        blocks = (block for block in self.all_notifiers() if name in (each.name for each in block.endpoints()))
+        return next((block.queue for block in blocks), None)
+
+    @property
+    def written(self) -> Written | None:
+        """How its file has it, references not filled in; nothing where it was not read from a file."""
+        return self._written
+
+    def written_as(self, written: Written) -> "Config":
+        """This config, which knows how its file has it."""
+        self._written = written
         return self
-
-    def redact(self, text: str) -> str:
-        """The text without any of this config's secrets."""
-        secrets = {*self._hidden, *secrets_in(self)}
-        redacted: str = _without(sorted(secrets, key=len, reverse=True), text)
-        return redacted
-
-    def masked(self) -> dict[str, Any]:
-        """What differs from the defaults, as JSON values under the config's own keys, with every secret masked."""
-        shown: dict[str, Any] = _without(
-            self._hidden, self.model_dump(mode="json", exclude_defaults=True, by_alias=True)
-        )
-        return shown
-
-
-def _without(secrets: Iterable[str], value: Any) -> Any:
-    if isinstance(value, str):
-        return without(secrets, value)
-    if isinstance(value, dict):
-        return {key: _without(secrets, item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without(secrets, item) for item in value]
-    return value

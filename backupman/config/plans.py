@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta, tzinfo
+from typing import Protocol
 
 from backupman.config.model import Config, Hooks, Job
 from backupman.config.verifying import JobVerify
@@ -10,12 +11,25 @@ from backupman.drives import Drive
 from backupman.events import EventKind
 from backupman.notifiers import Endpoint
 from backupman.pipeline import Pipeline
+from backupman.queues import ANY
 from backupman.retention import Retention
 from backupman.schedule import Schedule, zone_of
 from backupman.sources import Source
 
 DEFAULT_JOB = "default"
 """The label of the one job that holds everything when the config has no `jobs`."""
+
+
+class Told(Protocol):
+    """Who is told of events: an endpoint, or what is known of one whose notifier is on another host."""
+
+    @property
+    def name(self) -> str:
+        """The endpoint's."""
+
+    @property
+    def events(self) -> Sequence[str]:
+        """The kinds of events that it wants."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +44,30 @@ class JobPlan:
     max_age: timedelta | None
     sources: Sequence[Source]
     drives: Sequence[Drive]
-    endpoints: Sequence[Endpoint]
+    endpoints: Sequence[Told]
     pipeline: Pipeline
     retention: Retention | None
     hooks: Hooks
     max_parallel_uploads: int | None = None
     verify: JobVerify = field(default_factory=JobVerify)
     verify_schedule: Schedule | None = None
+    queue: str | None = None
 
     @property
     def schedule_text(self) -> str:
         """The schedule as the store compares it and people read it; nothing without one."""
         return str(self.schedule) if self.schedule else ""
+
+    def queue_of(self, source: Source) -> str:
+        """Where the backups of a source wait for a worker: its own queue, else the job's, else any worker's."""
+        return source.queue or self.queue or ANY
+
+    def verify_queue_of(self, source: Source) -> str:
+        """Where the proofs of its copies wait: without a queue of their own where its backups do.
+
+        Only there the references of the source and the folders of a `local` drive are sure to lead somewhere.
+        """
+        return self.verify.queue or self.queue_of(source)
 
     def retention_on(self, drive: Drive) -> Retention | None:
         """The rules for the job's copies on a drive: the drive's own, else the job's, else everybody's."""
@@ -69,8 +95,9 @@ def plans(config: Config) -> list[JobPlan]:
 def _plan(config: Config, job: Job) -> JobPlan:
     zone = zone_of(job.timezone)
     verify: JobVerify = job.verify or config.verify
-    if verify.identity_file is None:
-        verify = verify.model_copy(update={"identity_file": config.verify.identity_file})
+    for name in ("identity_file", "queue"):
+        if getattr(verify, name) is None:
+            verify = verify.model_copy(update={name: getattr(config.verify, name)})
     return JobPlan(
         label=job.label,
         schedule=Schedule(job.cron, job.every, zone) if job.cron or job.every else None,
@@ -91,6 +118,7 @@ def _plan(config: Config, job: Job) -> JobPlan:
         verify=verify,
         verify_schedule=Schedule(verify.cron, None, zone) if verify.cron else None,
         max_parallel_uploads=job.max_parallel_uploads or config.max_parallel_uploads,
+        queue=job.queue,
     )
 
 

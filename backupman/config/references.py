@@ -4,6 +4,7 @@ Labels are compared as they were written, so that these mistakes are found besid
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -65,6 +66,18 @@ def endpoint_problems(data: Mapping[str, Any], notifiers: Mapping[str, Sequence[
         yield from _unknown(data, "notifiers", [*notifiers, *known])
         asked = _mapping(data, "alarm_drill").get("notifiers")
         yield from _unknown_of(asked, ("alarm_drill", "notifiers"), [*notifiers, *known])
+
+
+def fleet_problems(config: Config) -> Iterator[Problem]:
+    """What workers on many hosts need and this config lacks."""
+    if not config.database.on_postgres:
+        yield Problem(
+            ("executor",),
+            "procrastinate needs the records in PostgreSQL, for example database: {provider: postgres, host: db, "
+            "user: backupman, password: '${DB_PASSWORD}'}",
+        )
+    if find_spec("procrastinate") is None:
+        yield Problem(("executor",), "procrastinate needs the package procrastinate: pip install 'backupman[fleet]'")
 
 
 def warnings(config: Config) -> list[str]:

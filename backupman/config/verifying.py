@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from backupman.levels import Level
+from backupman.queues import Queue
 from backupman.registry import Positive, Settings
 from backupman.schedule import check_cron
 
@@ -20,6 +21,10 @@ class JobVerify(Settings):
     )
     identity_file: Path | None = Field(
         default=None, description="The age identity of encrypted backups; `checksum` needs none."
+    )
+
+    queue: Queue | None = Field(
+        default=None, description="Which workers verify; default those that make the source's backups."
     )
 
     _check_cron = field_validator("cron")(check_cron)

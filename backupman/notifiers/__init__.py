@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, Self, T
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from backupman.events import EventKind
+from backupman.queues import Queue
 from backupman.registry import Provider, Settings
 
 
@@ -44,6 +45,7 @@ _STATES_OF_WORDS = {
     "late": State.FAIL,
     "missed": State.FAIL,
     "stuck": State.FAIL,
+    "unattended": State.FAIL,
     "anomaly": State.FAIL,
 }
 _NOTHING = "nothing to send of "
@@ -167,6 +169,7 @@ class Notifier(Selection, Provider, ABC):
     label: str | None = Field(
         default=None, min_length=1, max_length=40, description="Its name in jobs and records; tells several apart."
     )
+    queue: Queue | None = Field(default=None, description="Which workers send its messages; default the daemon.")
 
     @field_validator("label")
     @classmethod

@@ -28,6 +28,7 @@ from pydantic import Field
 from backupman.drills import Assertion, FreshnessSetting
 from backupman.errors import DumpError, RestoreError
 from backupman.manifest import Counting, Manifest, TableRows
+from backupman.queues import Queue
 from backupman.registry import Duration, Provider, Settings, Size
 
 GLOBALS = "_globals"
@@ -113,6 +114,9 @@ class Source(Provider, ABC):
     timeout: Duration | None = Field(default=None, description="A dump that takes longer is ended and has failed.")
     bandwidth: Size | None = Field(
         default=None, ge=2**16, description="Bytes of dump a second that are taken from the database."
+    )
+    queue: Queue | None = Field(
+        default=None, description="Which workers make its backups, instead of the job's `queue`."
     )
     manifest: ManifestSettings = Field(
         default=ManifestSettings(), description="What is noted of a dump's content: the rows of each table."

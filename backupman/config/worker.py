@@ -1,0 +1,159 @@
+"""A worker's own config, and the config that an excerpt of the control host's comes to on the worker's host."""
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SerializeAsAny, ValidationError
+
+from backupman.config._document import Document, Location, Problem, parse
+from backupman.config._mistakes import mistakes
+from backupman.config.loading import config_of, refusal
+from backupman.config.local import Local
+from backupman.config.model import Config
+from backupman.config.plans import JobPlan, plans
+from backupman.drives import Drive
+from backupman.errors import ConfigError
+from backupman.sources import Source
+
+
+class WorkerConfig(Local):
+    """What a worker is told by its own host."""
+
+    instance: str = Field(min_length=1, max_length=255, description="The `instance` of the control host.")
+
+
+@dataclass(frozen=True)
+class LoadedWorker:
+    """A good config of a worker, and its file; `raw` holds its sections as they stand there."""
+
+    config: WorkerConfig
+    path: Path
+    raw: Mapping[str, Any]
+
+
+def load_worker(path: Path) -> LoadedWorker:
+    """The worker's config at `path`: of a control host's whole config only what a host says of itself alone.
+
+    Raises:
+        ConfigError: its sentence lists every mistake, a line each, with file, line number and path.
+    """
+    document = parse(path)
+    document.raw = {key: value for key, value in document.raw.items() if key in _OWN or key not in Config.model_fields}
+    document.fill_in()
+    try:
+        config = WorkerConfig.model_validate(document.data, context={"config_file": path})
+    except ValidationError as failure:
+        wrong = {problem.location for problem in document.problems}
+        found = mistakes(WorkerConfig, document.data, failure)
+        document.problems += [Problem(place, sentence) for place, sentence in found if place not in wrong]
+        raise refusal(document) from None
+    if not config.database.on_postgres:
+        sentence = "a worker needs the control host's PostgreSQL: write its database section here too"
+        document.problems.append(Problem(("database",), sentence))
+    if document.problems:
+        raise refusal(document)
+    return LoadedWorker(config.hiding(document.secrets), path, document.raw)
+
+
+def with_excerpt(worker: LoadedWorker, excerpt: Mapping[str, Any]) -> Config:
+    """The config of an excerpt on this host: its references are filled in here, what is this host's own is its own.
+
+    Raises:
+        ConfigError: a reference leads nowhere on this host, or this version does not know a setting; one sentence.
+    """
+    handed = {key: value for key, value in excerpt["config"].items() if key not in _OWN}
+    document = Document(worker.path, raw={**handed, **worker.raw})
+    document.fill_in()
+    config = config_of(document, Config if "data_sources" in document.raw else _Deliveries)
+    if config is None or document.problems:
+        wrong = [f"{_place(document, problem.location)}: {problem.sentence}" for problem in document.problems]
+        raise ConfigError(f"{socket.gethostname()}: {'; '.join(dict.fromkeys(wrong))}")
+    return config.hiding(document.secrets)
+
+
+def plans_of(config: Config, excerpt: Mapping[str, Any]) -> list[JobPlan]:
+    """The jobs of an excerpt's config; who is told, is told by the control host."""
+    told = [_Told(name, events) for name, events in excerpt["told"].items()]
+    return [replace(plan, endpoints=told) for plan in plans(config)]
+
+
+def refused(worker: WorkerConfig, config: Config) -> str | None:
+    """Why a worker may not do what it was handed, as a sentence; nothing if it may."""
+    section = worker.worker
+    for source in config.data_sources:
+        if section.allow is None and source.provider == "command":
+            return (
+                f"{socket.gethostname()} runs no command of another host for {source.label}: "
+                "allow it by a rule of worker.allow in the config there"
+            )
+        if section.allow is not None and not any(_fits(rule, source) for rule in section.allow):
+            return f"{socket.gethostname()} does not take {source.label}: no rule of worker.allow in its config fits"
+    if not section.hooks and (place := _commands(config)):
+        return (
+            f"{socket.gethostname()} runs no commands of another host, and there is {place}: "
+            "allow them by worker: {hooks: true} in the config there"
+        )
+    return None
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a worker knows of an endpoint."""
+
+    name: str
+    events: Sequence[str]
+
+
+class _Deliveries(Config):
+    """A config to send messages with: nothing is dumped."""
+
+    data_sources: list[SerializeAsAny[Source]] = Field(default=[])
+    drives: list[SerializeAsAny[Drive]] = Field(default=[])
+
+
+_OWN = frozenset(WorkerConfig.model_fields)
+
+
+def _fits(rule: Mapping[str, str], source: Source) -> bool:
+    """Whether the source has every setting of a rule, and each fits its pattern; of a list every item."""
+    return all(
+        (texts := _texts(getattr(source, name) if name in type(source).model_fields else None))
+        and all(fnmatchcase(text, pattern) for text in texts)
+        for name, pattern in rule.items()
+    )
+
+
+def _texts(value: object) -> list[str]:
+    """What patterns are held against: nothing for what is absent, a secret, or no plain value."""
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item) or [""]]
+    if isinstance(value, bool):
+        return [str(value).lower()]
+    return [str(value)] if isinstance(value, str | int | Path) else []
+
+
+def _commands(config: Config) -> str | None:
+    """Where the config has commands."""
+    if config.on_error:
+        return "on_error"
+    for hooks in (config.hooks, *(job.hooks for job in config.jobs if job.hooks)):
+        for name in ("before_backup", "after_backup", "on_error"):
+            if getattr(hooks, name):
+                return f"hooks.{name}"
+    return None
+
+
+def _place(document: Document, location: Location) -> str:
+    """Where it is, with labels instead of the numbers, which are other ones in the control host's file."""
+    text = ""
+    value: Any = document.raw
+    for part in location:
+        number = part if isinstance(part, int) and isinstance(value, list) else None
+        value = value.get(part) if isinstance(value, dict) else None if number is None else value[number]
+        label = value.get("label", part) if isinstance(value, dict) else part
+        text += f".{part}" if number is None else f"[{label}]"
+    return text.removeprefix(".")
