@@ -71,7 +71,7 @@ def _disk(config: Config, jobs: Sequence[JobPlan], store: Store) -> Iterator[Fin
     needs: dict[Path, list[tuple[int, str]]] = {}
     for source in {source.label: source for job in jobs for source in job.sources}.values():
         spool = spools.path(source, "doctor")
-        needs.setdefault(spool, []).append((_largest(store, config.instance, source.label), source.label))
+        needs.setdefault(spool, []).extend(_largest(store, config.instance, source.label))
     for spool, dumps in needs.items():
         folder = next(folder for folder in spool.parents if folder.exists())
         free = shutil.disk_usage(folder).free - spools.keep_free(spool)
@@ -103,11 +103,14 @@ def _disk(config: Config, jobs: Sequence[JobPlan], store: Store) -> Iterator[Fin
             yield good("disk", about, f"{size(free)} are left for dumps{last}")
 
 
-def _largest(store: Store, instance: str, source: str) -> int:
-    """The most bytes that one of the newest dumps of a source took in the spool."""
+def _largest(store: Store, instance: str, source: str) -> list[tuple[int, str]]:
+    """The most bytes that one of the newest dumps of each database of a source took in the spool, and its label."""
     recent: Sequence[Backup] = store.backups.list(BackupFilter(source=source, kind=Kind.OWN), limit=50)
-    mine = [backup for backup in recent if backup.instance == instance and backup.dump_status == Status.FINISHED]
-    return max((backup.stored_size or 0 for backup in mine), default=0)
+    found: dict[str, int] = {}
+    for backup in recent:
+        if backup.instance == instance and backup.dump_status == Status.FINISHED:
+            found[backup.label] = max(found.get(backup.label, 0), backup.stored_size or 0)
+    return [(most, label) for label, most in found.items()]
 
 
 def _clock(store: Store, at: datetime) -> Iterator[Finding]:

@@ -1,8 +1,10 @@
-"""Who runs when: sources side by side within bounds, one source never twice at once, everything can be ended."""
+"""Who runs when: databases side by side within bounds, one source never twice at once, everything can be ended."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import copy_context
 from functools import partial
 from threading import BoundedSemaphore, Event, Lock
 
@@ -160,8 +162,12 @@ class Executor:
                     data_plane = stack.enter_context(self._reachable(backup_id, self._priority))
                     turns.append((self._runner.begin(plan, source, database, order, backup_id), data_plane))
                 begun([backup for backup, _ in turns])
-                for backup, data_plane in turns:
-                    result.backups.append(self._one(plan, source, backup, data_plane, lock))
+                with ThreadPoolExecutor(self._config.max_parallel, thread_name_prefix="database") as pool:
+                    under_way = [
+                        pool.submit(copy_context().run, partial(self._one, plan, source, backup, data_plane, lock))
+                        for backup, data_plane in turns
+                    ]
+                result.backups += [backup.result() for backup in under_way]
             for failure in self._pruner.after(plan, source, result.backups):
                 self._runner.on_error(plan, source.label, failure)
                 result.errors.append(failure)
