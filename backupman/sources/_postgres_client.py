@@ -16,6 +16,9 @@ PACKAGE = "postgresql-client"
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*", "/opt/postgresql*/bin")
 """Where Debian, Red Hat (of postgresql.org), Alpine and others keep the programs of each version."""
 
+_CHOOSER = "pg_wrapper"
+"""What Debian has on the PATH: it starts one of those programs, and takes longer to start than they do."""
+
 _CONNECT_SECONDS = 30
 
 
@@ -56,8 +59,11 @@ def major(version: str) -> int:
 def _newest_folder(label: str) -> Path | None:
     """The folder of the newest pg_dump, None where there is none."""
     folders = [folder for pattern in PLACES for folder in Path("/").glob(pattern[1:]) if (folder / "pg_dump").exists()]
-    if on_path := shutil.which("pg_dump"):
+    on_path = shutil.which("pg_dump")
+    if on_path and Path(on_path).resolve().name != _CHOOSER:
         folders.append(Path(on_path).parent)
+    if len(folders) < 2:
+        return folders[0] if folders else None
     versions: dict[Path, tuple[int, ...]] = {}
     for folder in folders:
         with suppress(SourceError):

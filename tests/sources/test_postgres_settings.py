@@ -142,6 +142,16 @@ def test_a_newer_program_on_the_path_is_taken(installed: Path) -> None:
     assert find_program("Shop", "pg_dump", None) == installed / "path/bin/pg_dump"
 
 
+def test_what_debian_has_on_the_path_is_not_started(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chooser, on_path = installed / "pg_wrapper", installed / "pg_dump"
+    chooser.write_text(f"#!/bin/sh\ntouch {installed}/started\necho 'pg_dump (PostgreSQL) 21.0'\n")
+    chooser.chmod(0o755)
+    on_path.symlink_to(chooser)
+    monkeypatch.setenv("PATH", f"{installed}:{os.environ['PATH']}")
+    assert find_program("Shop", "pg_dump", None) == installed / "17/bin/pg_dump"
+    assert not (installed / "started").exists()
+
+
 def test_tool_path_is_obeyed(installed: Path) -> None:
     folder, program = installed / "9/bin", installed / "9/bin/pg_dump"
     assert find_program("Shop", "pg_restore", folder) == folder / "pg_restore"
