@@ -4,6 +4,7 @@ It is the leader of a session of its own, knows no store, and ends itself with i
 so that a daemon that was killed alone leaves nothing running.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -124,6 +125,15 @@ class _ToParent(logging.Handler):
 
 def main() -> int:
     """Do the one task; 0 when it is done, 1 when it failed."""
+    gc.freeze()  # what was imported stays until the end
+    gc.enable()
+    try:
+        return _work()
+    finally:
+        gc.freeze()  # all of it goes with the process, and is not looked through once more
+
+
+def _work() -> int:
     bytearray(_LARGEST_PIECE)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever prints by mistake does not spoil the messages
@@ -233,7 +243,3 @@ _DOERS: dict[type[BaseModel], Callable[[Any, Channel], None]] = {
     VerifyTask: lambda task, channel: verifying.verify(task, channel.tell),
     DropTask: lambda task, channel: _drop(task),
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main())
