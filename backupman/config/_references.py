@@ -47,6 +47,12 @@ def fill(text: str) -> Filled:
     return filled
 
 
+def only_refers(text: str) -> bool:
+    """Whether the text refers to something elsewhere, and brings no text of its own along as a default."""
+    references = [match for match in _REFERENCE.finditer(text) if match[0] != "$${"]
+    return bool(references) and not any(match[4] for match in references)
+
+
 def _referred(match: re.Match[str]) -> str:
     kind, name, variable, default = match.groups()
     if match[0] == "$${":

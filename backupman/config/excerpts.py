@@ -5,14 +5,17 @@ Each host fills the references in for itself, so no secret stands in a queue. La
 are what the records know things by.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from backupman.config._document import Written, parse
+from backupman.config._document import Document
+from backupman.config.loading import refusal
 from backupman.config.model import Config
 from backupman.config.plans import JobPlan
+from backupman.config.secrecy import literal_secrets
+from backupman.errors import ConfigError
 from backupman.sources import Source
 
 _OF_ALL = (
@@ -25,29 +28,37 @@ _OF_ALL = (
 class Excerpts:
     """What of one config file workers are handed."""
 
-    def __init__(self, config: Config, written: Written) -> None:
+    def __init__(self, config: Config, raw: Mapping[str, Any], plans: Sequence[JobPlan]) -> None:
         self._config = config
-        self._raw = written.data
+        self._raw = raw
+        self._blocks: dict[tuple[str, str], dict[str, Any]] = {
+            (section, each.label): {**raw[section][index], "label": _literal(each.label)}
+            for section in ("data_sources", "drives", "scratch_servers")
+            for index, each in enumerate(getattr(config, section))
+        }
+        jobs = raw["jobs"] if config.jobs else [{}]  # without any, one job holds everything
+        self._jobs = {plan.label: job for plan, job in zip(plans, jobs, strict=True)}
 
     def of_source(self, plan: JobPlan, source: Source) -> dict[str, Any]:
         """What a worker needs to back up a source of a job, and to restore and prove its backups."""
-        label, drives = source.label, [drive.label for drive in plan.drives]
-        block = self._blocks("data_sources", [label])[0]
-        job: dict[str, Any] = {
-            "data_sources": [_literal(label)],
-            "drives": list(map(_literal, drives)),
+        job = {
+            **self._jobs[plan.label],
+            "label": _literal(plan.label),
+            "data_sources": [_literal(source.label)],
+            "drives": [_literal(drive.label) for drive in plan.drives],
             "notifiers": [],
         }
-        if isinstance(plan.zone, ZoneInfo) and plan.zone.key:  # another host may have another zone
+        if isinstance(plan.zone, ZoneInfo):  # else that of the worker's host would count
             job["timezone"] = plan.zone.key
+        block = self._blocks["data_sources", source.label]
         sections = {
             "data_sources": [block],
-            "drives": self._blocks("drives", drives),
-            "jobs": [self._job(plan.label) | {"label": _literal(plan.label)} | job],
+            "drives": [self._blocks["drives", drive.label] for drive in plan.drives],
+            "jobs": [job],
         }
         if source.scratch_server:
-            block["scratch_server"] = _literal(source.scratch_server)
-            sections["scratch_servers"] = self._blocks("scratch_servers", [source.scratch_server])
+            sections["data_sources"] = [{**block, "scratch_server": _literal(source.scratch_server)}]
+            sections["scratch_servers"] = [self._blocks["scratch_servers", source.scratch_server]]
         told = {endpoint.name: [str(kind) for kind in endpoint.events] for endpoint in plan.endpoints}
         return {"config": self._section(_OF_ALL) | sections, "told": told}
 
@@ -55,42 +66,29 @@ class Excerpts:
         """What a worker needs to send the messages that wait in a queue."""
         found: dict[str, list[Any]] = {}
         for name, blocks in self._config.notifiers.items():
-            raw = self._raw["notifiers"][name]
-            for block, written in zip(blocks, raw if isinstance(raw, list) else [raw], strict=True):
+            listed = self._raw["notifiers"][name]
+            for block, written in zip(blocks, listed if isinstance(listed, list) else [listed], strict=True):
                 if block.queue == queue:
-                    own = {"label": _literal(block.label)} if block.label else {}
-                    found.setdefault(name, []).append(written | own)
+                    label = {"label": _literal(block.label)} if block.label else {}
+                    found.setdefault(name, []).append({**written, **label})
         return {"config": self._section(("deliveries",)) | {"notifiers": found}, "told": {}}
 
     def _section(self, keys: Iterable[str]) -> dict[str, Any]:
         return {key: self._raw[key] for key in keys if key in self._raw}
 
-    def _blocks(self, section: str, labels: Sequence[str]) -> list[dict[str, Any]]:
-        """The blocks of these labels as the file has them, in their order there."""
-        known = [each.label for each in getattr(self._config, section)]
-        return [
-            block | {"label": _literal(label)}
-            for label, block in zip(known, self._raw[section], strict=True)
-            if label in labels
-        ]
-
-    def _job(self, label: str) -> dict[str, Any]:
-        """The job as the file has it; nothing of the one that holds everything where the file has none."""
-        labels = [job.label for job in self._config.jobs]
-        found: dict[str, Any] = self._raw["jobs"][labels.index(label)] if labels else {}
-        return found
-
 
 def excerpts(path: Path, config: Config, plans: Sequence[JobPlan]) -> Excerpts:
-    """The excerpts of a config and its file.
+    """The excerpts of a config that was loaded from the file at `path`, and of all its jobs.
 
     Raises:
-        ConfigError: the file cannot be read.
+        ConfigError: a secret stands in the file itself; the sentence lists every place, a line each.
     """
-    if config.written:
-        return Excerpts(config, config.written)
-    document = parse(path)
-    return Excerpts(config, Written(document.raw, document.lines))
+    if config.written is None:
+        raise ConfigError(f"{path}: only a config that was loaded from its file can be handed to workers")
+    document = Document(path, lines=config.written.lines, problems=list(literal_secrets(config)))
+    if document.problems:
+        raise refusal(document)
+    return Excerpts(config, config.written.data, plans)
 
 
 def _literal(text: str) -> str:

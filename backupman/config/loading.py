@@ -16,6 +16,7 @@ from backupman.config._document import Document, Location, Problem, Written, rea
 from backupman.config._mistakes import mistakes
 from backupman.config.model import Config
 from backupman.config.references import endpoint_problems, fleet_problems, label_problems, misplaced, warnings
+from backupman.config.secrecy import literal_secrets
 from backupman.drives import Drive
 from backupman.errors import ConfigError
 from backupman.notifiers import Notifier
@@ -45,11 +46,11 @@ def load(path: Path) -> Loaded:
     document = read(path)
     config = config_of(document, Config)
     if config and not document.problems and config.executor == "procrastinate":
-        document.problems += fleet_problems(config)
+        config.written_as(Written(document.raw, document.lines))
+        document.problems += [*fleet_problems(config), *literal_secrets(config)]
     if document.problems or not config:
         raise refusal(document)
-    written = Written(document.raw, document.lines)
-    return Loaded(config.hiding(document.secrets).written_as(written), path, warnings(config))
+    return Loaded(config.hiding(document.secrets), path, warnings(config))
 
 
 def config_of(document: Document, model: type[C]) -> C | None:

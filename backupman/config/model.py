@@ -16,9 +16,9 @@ from pydantic import (
 
 from backupman.config._document import Written
 from backupman.config.alarm_drill import AlarmDrill
+from backupman.config.host import HostConfig
 from backupman.config.http import Http
 from backupman.config.ingest import Ingest
-from backupman.config.local import Local
 from backupman.config.reconcile import Reconcile
 from backupman.config.verifying import JobVerify, Verify
 from backupman.drives import Drive
@@ -149,7 +149,7 @@ class History(Settings):
     )
 
 
-class Config(Local):
+class Config(HostConfig):
     """Everything that one daemon is told."""
 
     executor: Literal["embedded", "procrastinate"] = Field(
@@ -222,10 +222,9 @@ class Config(Local):
 
     @property
     def written(self) -> Written | None:
-        """How its file has it, references not filled in; nothing where it was not read from a file."""
+        """How its file has it, references not filled in; kept where that goes to workers."""
         return self._written
 
-    def written_as(self, written: Written) -> "Config":
-        """This config, which knows how its file has it."""
+    def written_as(self, written: Written) -> None:
+        """Keep how its file has it."""
         self._written = written
-        return self

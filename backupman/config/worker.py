@@ -11,8 +11,8 @@ from pydantic import Field, SerializeAsAny, ValidationError
 
 from backupman.config._document import Document, Location, Problem, parse
 from backupman.config._mistakes import mistakes
+from backupman.config.host import HostConfig
 from backupman.config.loading import config_of, refusal
-from backupman.config.local import Local
 from backupman.config.model import Config
 from backupman.config.plans import JobPlan, plans
 from backupman.drives import Drive
@@ -20,7 +20,7 @@ from backupman.errors import ConfigError
 from backupman.sources import Source
 
 
-class WorkerConfig(Local):
+class WorkerConfig(HostConfig):
     """What a worker is told by its own host."""
 
     instance: str = Field(min_length=1, max_length=255, description="The `instance` of the control host.")

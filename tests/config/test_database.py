@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from backupman.config.local import default_state_folder
+from backupman.config.host import default_state_folder
 from tests.config.conftest import WHOLE, Load
 
 

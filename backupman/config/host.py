@@ -51,7 +51,7 @@ class WorkerSettings(Settings):
     hooks: bool = Field(default=False, description="Whether it runs the commands of `hooks` and `on_error` too.")
 
 
-class Local(Settings):
+class HostConfig(Settings):
     """What a host says of itself alone."""
 
     instance: str = Field(
