@@ -36,6 +36,8 @@ class EventKind(StrEnum):
     ALARM_DRILL = "alarm_drill"
     ALARM_DRILL_FAILURE = "alarm_drill_failure"
     ALARM_DRILL_RECOVERED = "alarm_drill_recovered"
+    QUEUE_UNATTENDED = "queue_unattended"
+    QUEUE_RECOVERED = "queue_recovered"
 
 
 _ALARMS: Mapping[str, str] = {
@@ -46,9 +48,11 @@ _ALARMS: Mapping[str, str] = {
     EventKind.VERIFY_FAILURE: "error",
     EventKind.RESTORE_FAILURE: "error",
     EventKind.ALARM_DRILL_FAILURE: "error",
+    EventKind.QUEUE_UNATTENDED: "error",
     EventKind.SIZE_ANOMALY: "warning",
     EventKind.BACKUP_RECOVERED: "info",
     EventKind.ALARM_DRILL_RECOVERED: "info",
+    EventKind.QUEUE_RECOVERED: "info",
 }
 
 

@@ -188,8 +188,8 @@ class Ready(View):
 
     status: str = Field(description="`UP` or `DOWN`.")
     incidents: int | None = Field(
-        description="How many deadlines do not hold, and endpoints an alarm drill did not reach; null when the records "
-        "cannot be used, and the log says why."
+        description="How many deadlines do not hold, endpoints an alarm drill did not reach, and queues with work that "
+        "no worker takes from; null when the records cannot be used, and the log says why."
     )
 
 

@@ -71,7 +71,7 @@ async def livez() -> Alive:
 
 @router.get("/readyz", response_model=Ready, responses={503: {"model": Ready, "description": "It is not so."}})
 def readyz(daemon: Served, response: Response) -> Ready:
-    """That the store can be used, every deadline holds, and no alarm drill has failed; 503 otherwise."""
+    """That the store can be used, every deadline holds, no alarm drill failed, and no queue is unattended; else 503."""
     broken: int | None = None
     try:
         broken = len(daemon.app.store.jobs.open_incidents(daemon.app.config.instance))

@@ -31,7 +31,7 @@ def workers(call: Call, as_json: Json = False) -> None:
     from backupman.engine.workers import NO_FLEET, fleet, has_fleet
 
     with call.records() as (config, store):
-        if not has_fleet(config, store):
+        if not has_fleet(config):
             raise ConfigError(NO_FLEET)
         found = fleet(store, config.instance)
     shown = found.shown()

@@ -12,6 +12,7 @@ from backupman.dashboard.figures import RUNS
 from backupman.dashboard.series import KnownSeries
 from backupman.dashboard.words import age
 from backupman.engine.promises import Deadline, Promise, Target, deadline
+from backupman.engine.review import OF_PROMISES
 from backupman.events import EventKind
 from backupman.records import Incident, Status, now
 from backupman.store.standing import Made
@@ -94,7 +95,7 @@ def rows(daemon: Daemon, known: KnownSeries) -> list[Row]:
     for promise in daemon.deadlines.promises():
         database = promise.of.job if promise.ingested else ""
         promises[promise.of.source, database, promise.of.sender].append(promise)
-    incidents = app.store.jobs.open_incidents(app.config.instance)
+    incidents = [each for each in app.store.jobs.open_incidents(app.config.instance) if each.kind in OF_PROMISES]
     upcoming = {plan.label: next(iter(daemon.upcoming(plan, 1)), None) for plan in app.plans}
     many = {series.source for series in own if sum(each.source == series.source for each in own) > 1}
     found = [

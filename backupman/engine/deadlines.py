@@ -14,8 +14,7 @@ from threading import Lock
 
 from backupman.config import Config, JobPlan
 from backupman.engine.promises import Missed, Promise, Target, next_due
-from backupman.engine.review import Review
-from backupman.events import EventKind
+from backupman.engine.review import OF_PROMISES, Review
 from backupman.logs import about
 from backupman.records import Incident
 from backupman.store import Store
@@ -122,7 +121,7 @@ class Deadlines:
         """The open incidents by promise; those that belong to none by themselves."""
         found: dict[Key, list[Incident]] = defaultdict(list)
         for incident in self._store.jobs.open_incidents(self._instance):
-            if incident.kind == EventKind.ALARM_DRILL_FAILURE:  # no deadline
+            if incident.kind not in OF_PROMISES:
                 continue
             exact = Key(incident.job, incident.source, incident.database)
             found[exact if exact in self._promises else Key(incident.job, incident.source)].append(incident)

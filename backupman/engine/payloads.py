@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from backupman.engine.alarms import IncidentReport
 from backupman.engine.pruning import PruneReport
+from backupman.engine.queues import QueueReport
 from backupman.engine.reconcile_report import ReconcileReport
 from backupman.engine.restoring import RestoreReport
 from backupman.engine.verify_report import VerifyReport
@@ -30,4 +31,6 @@ PAYLOADS: Mapping[EventKind, type[View]] = {
     EventKind.ALARM_DRILL: AlarmDrillReport,
     EventKind.ALARM_DRILL_FAILURE: AlarmDrillReport,
     EventKind.ALARM_DRILL_RECOVERED: AlarmDrillReport,
+    EventKind.QUEUE_UNATTENDED: QueueReport,
+    EventKind.QUEUE_RECOVERED: QueueReport,
 }

@@ -15,6 +15,8 @@ from backupman.store.jobs import Alarm, Changes
 
 LATE, MISSED = EventKind.BACKUP_LATE, EventKind.BACKUP_MISSED
 STUCK, ODD = EventKind.BACKUP_STUCK, EventKind.SIZE_ANOMALY
+OF_PROMISES = (LATE, MISSED, STUCK, ODD)
+"""The kinds of incidents of promises; there are others, of endpoints and of queues."""
 
 
 class Review:
@@ -108,7 +110,7 @@ class Review:
 
     def _remind(self) -> None:
         every = self._config.deadlines.remind_every
-        for kind in (LATE, MISSED, STUCK, ODD):
+        for kind in OF_PROMISES:
             open_ones = [incident for incident in self._of_kind(kind) if incident not in self.changes.opened]
             # a time that lies ahead was written by a clock that was wrong
             if any(not timedelta() <= self._at - incident.reminded_at < every for incident in open_ones):

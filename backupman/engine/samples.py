@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from backupman.config import Config, plans
 from backupman.engine.alarms import IncidentReport
 from backupman.engine.pruning import PruneReport
+from backupman.engine.queues import report_on
 from backupman.engine.reconcile_report import Review, report_of
 from backupman.engine.restoring import RestoreReport
 from backupman.engine.verify_report import VerifyReport
+from backupman.engine.workers import Queue
 from backupman.errors import NotifyError
 from backupman.events import AlarmDrillReport, BackupExtended, DriveFileExtended, EventKind, NotificationReport, View
 from backupman.notifiers import Endpoint, Message, Notifier
@@ -265,6 +267,10 @@ def _drill(_: EventKind, *, job: str, source: str, instance: str) -> View:
     )
 
 
+def _queue(_: EventKind, *, job: str, source: str, instance: str) -> View:
+    return report_on(Queue(LABEL, 0, None, (), None), instance, now(), SENTENCE)
+
+
 _SHAPES = {
     EventKind.BACKUP_START: _backup,
     EventKind.BACKUP_REPORT: _backup,
@@ -286,4 +292,6 @@ _SHAPES = {
     EventKind.ALARM_DRILL: _drill,
     EventKind.ALARM_DRILL_FAILURE: _drill,
     EventKind.ALARM_DRILL_RECOVERED: _drill,
+    EventKind.QUEUE_UNATTENDED: _queue,
+    EventKind.QUEUE_RECOVERED: _queue,
 }

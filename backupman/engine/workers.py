@@ -9,12 +9,11 @@ from pydantic import Field
 
 from backupman.config import Config
 from backupman.events import Time, View
+from backupman.queues import ANY
 from backupman.records import Assignment, AssignmentKind, Worker
 from backupman.store import Store
 from backupman.store.workers import KnownWorker
 
-ANY = "any"
-"""The queue of what every worker may do, unless it is told to leave that to others."""
 NO_FLEET = (
     "there are no workers here: all work is done by the daemon itself. `executor: procrastinate` hands it to workers, "
     "and needs a `database` on PostgreSQL"
@@ -139,9 +138,9 @@ class Fleet:
         )
 
 
-def has_fleet(config: Config, store: Store) -> bool:
-    """Whether work is handed to workers."""
-    return store.shared and getattr(config, "executor", "procrastinate") == "procrastinate"
+def has_fleet(config: Config) -> bool:
+    """Whether work is handed to workers, by records on PostgreSQL."""
+    return config.executor == "procrastinate"
 
 
 def fleet(store: Store, instance: str) -> Fleet:

@@ -34,6 +34,8 @@ _TITLES: Mapping[str, str] = {
     EventKind.ALARM_DRILL: "DRILL, no alarm: {label} proves that it reaches you",
     EventKind.ALARM_DRILL_FAILURE: "Alarms do not reach {label}",
     EventKind.ALARM_DRILL_RECOVERED: "Alarms reach {label} again",
+    EventKind.QUEUE_UNATTENDED: "No worker takes from the queue {label}",
+    EventKind.QUEUE_RECOVERED: "The queue {label} is in order again",
     EventKind.NOTIFICATION: "{severity}: {label}",
 }
 

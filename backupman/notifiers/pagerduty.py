@@ -105,7 +105,7 @@ def dedup_key(message: Message) -> str:
     """
     known = message.payload
     parts = [known.get("Instance"), known.get("Sender"), known.get("Job")]
-    parts.append(known.get("Source") or known.get("Device") or known.get("Endpoint"))
+    parts.append(known.get("Source") or known.get("Device") or known.get("Endpoint") or known.get("Queue"))
     if "Target" in known:  # a restore says nothing of the backups
         parts.append("restore")
     parts.append(known.get("Incident") or known.get("Type") or known.get("Database"))

@@ -1,6 +1,5 @@
 """`workers`: who works, on what, and which queues have work that nobody takes."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,19 +7,19 @@ from typing import Any
 import pytest
 import yaml
 
-from backupman.records import AssignmentKind, now
-from backupman.store import Store
+from backupman.engine.workers import fleet as fleet_of
+from backupman.records import AssignmentKind, new_id, now
 from tests.cli.conftest import Inside
-from tests.engine._fleet import INSTANCE, sections, shared_store, work, worker
+from tests.engine._fleet import Fleet, fleet, shared_records
+
+__all__ = ["fleet", "shared_records"]
 
 
 @pytest.fixture
-def store(config: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
-    """The records of a config whose work is handed to workers."""
-    config |= sections(request)
-    (tmp_path / "config.yml").write_text(yaml.safe_dump(config))
-    with shared_store(config) as opened:
-        yield opened
+def known(fleet: Fleet, config: dict[str, Any], tmp_path: Path) -> Fleet:
+    """A fleet that the config of the test's folder leads to."""
+    (tmp_path / "config.yml").write_text(yaml.safe_dump(config | fleet.sections))
+    return fleet
 
 
 def test_where_there_are_no_workers_one_sentence_says_so(inside: Inside, config: dict[str, Any]) -> None:
@@ -32,7 +31,7 @@ def test_where_there_are_no_workers_one_sentence_says_so(inside: Inside, config:
     ]
 
 
-def test_a_fleet_without_workers_and_without_work_is_all_right(store: Store, inside: Inside) -> None:
+def test_a_fleet_without_workers_and_without_work_is_all_right(known: Fleet, inside: Inside) -> None:
     ended = inside("workers")
     assert (ended.code, ended.err) == (0, "")
     assert "No worker was ever started." in ended.out
@@ -43,15 +42,16 @@ def test_a_fleet_without_workers_and_without_work_is_all_right(store: Store, ins
     }
 
 
-def test_who_works_on_what_and_what_waits(store: Store, inside: Inside) -> None:
-    busy = worker(store, "db-7", "db7", takes_any=True)
-    worker(store, "db-8", "db8", lives=False)
-    worker(store, "db-9", takes_any=True, lives=False, stopped_at=now())
-    worker(store, "elsewhere", "db9", instance="other")
-    work(store, "db7", "shop", by=busy)
-    work(store, "any", "", by=busy, kind=AssignmentKind.DELIVER, job="")
-    work(store, "db7", "blog")
-    work(store, "db9", "theirs", instance="other")
+def test_who_works_on_what_and_what_waits(known: Fleet, inside: Inside) -> None:
+    busy = known.worker("db-7", "db7", takes_any=True)
+    known.worker("db-8", "db8", lives=False)
+    known.worker("db-9", takes_any=True, lives=False, stopped_at=now())
+    other = Fleet(known.address, known.store, new_id()[:8])
+    other.worker("elsewhere", "db9")
+    known.work("db7", "shop", by=busy)
+    known.work("any", "", by=busy, kind=AssignmentKind.DELIVER, job="")
+    known.work("db7", "blog")
+    other.work("db9", "theirs")
     ended = inside("workers")
     assert (ended.code, ended.err) == (0, "")
     lines = ended.out.splitlines()
@@ -78,14 +78,14 @@ def test_who_works_on_what_and_what_waits(store: Store, inside: Inside) -> None:
 
 
 def test_work_that_nobody_takes_ends_with_1_and_says_what_to_do(
-    store: Store, inside: Inside, monkeypatch: pytest.MonkeyPatch
+    known: Fleet, inside: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TZ", "UTC")
     at = now() - timedelta(hours=2)
-    worker(store, "db-8", "db8", lives=False, heard_at=at - timedelta(hours=1))
-    work(store, "db8", "shop", at=at)
-    work(store, "db8", "blog", at=at + timedelta(hours=1))
-    work(store, "any", "wiki", at=at)
+    known.worker("db-8", "db8", lives=False, heard_at=at - timedelta(hours=1))
+    known.work("db8", "shop", at=at)
+    known.work("db8", "blog", at=at + timedelta(hours=1))
+    known.work("any", "wiki", at=at)
     ended = inside("workers")
     assert ended.code == 1
     since = f"{at.astimezone():%Y-%m-%d %H:%M %Z}"
@@ -102,20 +102,18 @@ def test_work_that_nobody_takes_ends_with_1_and_says_what_to_do(
     assert [each["UnattendedSince"] for each in document.json["Queues"]] == [f"{at:%Y-%m-%dT%H:%M:%SZ}"] * 2
 
 
-def test_a_narrow_terminal_cuts_nothing_off(store: Store, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_narrow_terminal_cuts_nothing_off(known: Fleet, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     host = "database-host-of-the-northern-region.example.com"
-    work(store, "db7", "shop", by=worker(store, host, "db7"))
+    known.work("db7", "shop", by=known.worker(host, "db7"))
     ended = inside("workers")
     assert host in ended.out.replace("\n", "")
     assert "backup of shop" in ended.out
 
 
-def test_a_queue_is_unattended_only_from_when_its_last_worker_was_heard_of(store: Store) -> None:
-    from backupman.engine.workers import fleet
-
+def test_a_queue_is_unattended_only_from_when_its_last_worker_was_heard_of(fleet: Fleet) -> None:
     at = now() - timedelta(hours=2)
-    stopped = worker(store, "db-7", "db7", lives=False, heard_at=at, stopped_at=at + timedelta(minutes=5))
-    work(store, "db7", at=at - timedelta(days=1))
-    [_, queue] = fleet(store, INSTANCE).queues
+    stopped = fleet.worker("db-7", "db7", lives=False, heard_at=at, stopped_at=at + timedelta(minutes=5))
+    fleet.work("db7", at=at - timedelta(days=1))
+    [_, queue] = fleet_of(fleet.store, fleet.instance).queues
     assert (queue.unattended_since, queue.last) == (at + timedelta(minutes=5), stopped)

@@ -45,6 +45,8 @@ def message(kind: str = EventKind.BACKUP_REPORT, text: str = "", **changed: Any)
         payload = _reconciled(text)
     elif kind.startswith(EventKind.ALARM_DRILL):
         payload = _drill(text)
+    elif kind in (EventKind.QUEUE_UNATTENDED, EventKind.QUEUE_RECOVERED):
+        payload = _queue(text)
     else:
         payload = _backup(kind, text)
     time = datetime(2025, 7, 2, 10, 5, tzinfo=UTC)
@@ -198,6 +200,25 @@ def _drill(text: str) -> dict[str, Any]:
         "Instance": f"db1{text}",
         "Since": "2025-07-02T10:05:00Z",
         "Reason": f"This is a drill: nothing has happened, and nothing is to be done{text}",
+    }
+
+
+def _queue(text: str) -> dict[str, Any]:
+    """A `QueueReport`."""
+    return {
+        "Label": f"Mysql 1{text}",
+        "Queue": f"Mysql 1{text}",
+        "Instance": f"db1{text}",
+        "Incident": EventKind.QUEUE_UNATTENDED,
+        "Waiting": 3,
+        "Oldest": "2025-07-02T09:00:00Z",
+        "UnattendedSince": "2025-07-02T09:58:00Z",
+        "Workers": [],
+        "LastWorker": f"db-host-7{text}",
+        "LastHeard": "2025-07-02T09:58:00Z",
+        "Since": "2025-07-02T10:05:00Z",
+        "Reminder": False,
+        "Reason": f"3 assignments wait in the queue db7, and no living worker takes from it{text}",
     }
 
 

@@ -115,6 +115,18 @@ def test_a_deadline_that_does_not_hold_is_said(two: Served) -> None:
     assert said(two) == Sentence("bad", "orders has had no good backup for 3 days")
 
 
+def test_an_incident_of_a_queue_or_an_endpoint_is_none_of_a_source_of_that_name(two: Served) -> None:
+    for source in ("shop", "orders"):
+        past(two.store, source, now() - HOUR)
+    for kind in (EventKind.QUEUE_UNATTENDED, EventKind.ALARM_DRILL_FAILURE):
+        other = Incident(
+            instance=INSTANCE, kind=kind, job="", source="shop", database="",
+            due_at=now(), opened_at=now(), reminded_at=now(),
+        )  # fmt: skip
+        two.store.jobs.change_incidents(Changes(opened=[other]), now())
+    assert said(two).tone == "ok"
+
+
 def test_several_that_need_somebody_are_named(two: Served) -> None:
     for source in ("shop", "orders"):
         past(two.store, source, now() - HOUR, status=Status.FAILED, error=f"{source}: no")

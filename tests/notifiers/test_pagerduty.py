@@ -48,7 +48,9 @@ class TestPagerDuty(HttpNotifierContract):
     good = Answer(202, body=b'{"status":"success","message":"Event processed","dedup_key":"k"}')
     delivered = frozenset({202})
     silent = frozenset({"backup_start", "restore_start", "prune_report", "reconcile_report"})
-    wordless = frozenset({"backup_report", "backup_success", "backup_recovered", "alarm_drill_recovered"})
+    wordless = frozenset(
+        {"backup_report", "backup_success", "backup_recovered", "alarm_drill_recovered", "queue_recovered"}
+    )
 
     @pytest.fixture
     def settings(self, receiver: Receiver, timeout: str) -> dict[str, Any]:
@@ -124,6 +126,13 @@ def test_a_channel_that_was_not_reached_is_a_warning_until_it_is() -> None:
     assert (told["payload"]["severity"], over["event_action"]) == ("warning", "resolve")
     assert told["dedup_key"] == over["dedup_key"] == "backupman:db1/alarm drill/webhook/Ops"
     assert told["dedup_key"] != sent(message("alarm_drill_failure", Endpoint="mail"))["dedup_key"]
+
+
+def test_a_queue_that_nobody_takes_from_is_an_alert_of_its_own_until_it_is_over() -> None:
+    told, over = sent(message("queue_unattended")), sent(message("queue_recovered"))
+    assert (told["event_action"], over["event_action"]) == ("trigger", "resolve")
+    assert told["dedup_key"] == over["dedup_key"] == "backupman:db1/Mysql 1/queue_unattended"
+    assert told["dedup_key"] != sent(message("queue_unattended", Queue="db8"))["dedup_key"]
 
 
 def test_the_log_goes_along_unless_it_shall_not() -> None:

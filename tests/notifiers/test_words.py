@@ -19,6 +19,8 @@ TITLES = {
     "backup_recovered": "Backup of Mysql 1 is in order again",
     "size_anomaly": "Backup of Mysql 1 has an odd size",
     "notification": "Error: Mysql 1: disk_space_low",
+    "queue_unattended": "No worker takes from the queue Mysql 1",
+    "queue_recovered": "The queue Mysql 1 is in order again",
 }
 
 
