@@ -48,6 +48,7 @@ class App:
     store: Store
     spools: Spools
     recovery: Recovery
+    runner: Runner
     restorer: Restorer
     keeping: Keeping
     pruner: Pruner
@@ -116,6 +117,7 @@ class App:
             store=store,
             spools=spools,
             recovery=Recovery(config, jobs, list(told.values()), store, spools, runner, restorer, holding),
+            runner=runner,
             restorer=restorer,
             keeping=keeping,
             pruner=pruner,

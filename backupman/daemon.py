@@ -1,7 +1,6 @@
 """The service: recovers, schedules, delivers and watches; on SIGHUP it takes a new config and keeps what is running."""
 
 import asyncio
-import fcntl
 import logging
 import os
 import time
@@ -10,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 from backupman.app import App
 from backupman.config import JobPlan
@@ -20,13 +20,19 @@ from backupman.engine.health import Checkup, Health
 from backupman.engine.history import purge
 from backupman.engine.holding import LEAD
 from backupman.engine.live import Live
+from backupman.engine.locks import owned
 from backupman.engine.reconcile_schedule import ReconcileSchedule
 from backupman.engine.runner import Order
 from backupman.engine.runs import RunsHere
 from backupman.engine.scheduler import Scheduler
 from backupman.engine.verify_schedule import VerifySchedule
-from backupman.errors import BackupmanError, BusyError, ConfigError
+from backupman.errors import BackupmanError, ConfigError
+from backupman.fleet import control_of
 from backupman.records import now
+
+if TYPE_CHECKING:
+    from backupman.engine.executor import Executor
+    from backupman.fleet.handing import Handing
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +41,7 @@ _ASK_EVERY = 2.0
 """Seconds after which a daemon that stands by looks again whether it is to lead."""
 _TICK = 0.2
 _RECOVER_EVERY = timedelta(seconds=10)
+_REAP_EVERY = timedelta(seconds=5)
 _CHECK_EVERY = timedelta(minutes=1)
 _DRILL_EVERY = timedelta(seconds=20)
 """How soon it is noticed that an alarm drill is due or has failed, and that copies are to be verified."""
@@ -44,7 +51,7 @@ _BEAT_EVERY = timedelta(seconds=10)
 _DEAD_AFTER = timedelta(minutes=5)
 _LONGEST_GAP = 5.0
 _DEADLINES = "deadlines"
-_FIXED = ("instance", "state_folder", "database")
+_FIXED = ("instance", "state_folder", "database", "executor")
 """Settings that locks, records and schedules were begun under."""
 
 
@@ -68,7 +75,7 @@ class Daemon:
         self._checkup = Checkup()
         self.live = Live(lambda: self.scheduler.soon(_DEADLINES))
         self.app = replace(App.from_config(config_file, self.live), own_holding=None)
-        self._lock = own(self.app.config.state_folder)
+        self._lock = owned(self.app.config.state_folder, "daemon.lock", "another backupman serves")
         config, store = self.app.config, self.app.store
         self._store = store  # of the first config, which everything below goes on with
         self.deadlines = Deadlines(store, config.instance, clock)
@@ -76,9 +83,8 @@ class Daemon:
         self.reconciling = ReconcileSchedule(store, config.instance, clock)
         self.verifying = VerifySchedule(store, config.instance, clock)
         self.verifying.watch(self.app.plans, self.app.verifier)
-        runs = RunsHere(
-            store, config.instance, config.state_folder, self.run, lambda job: self.scheduler.wake_again(job), clock
-        )
+        self._control = control_of(self.app, self.live, clock)
+        runs = self._control.runs if self._control else self._runs_here()
         self.scheduler = Scheduler(store, config.instance, runs, self.deadlines.missed, clock)
         self._dispatcher = Thread(target=self._dispatch, name="dispatcher", daemon=True)
         self._holding = self.app.holding
@@ -89,6 +95,16 @@ class Daemon:
         self._closing = Event()
         self._stand_by = Thread(target=self._wait_for_lead, name="standing by", daemon=True)
 
+    def _runs_here(self) -> RunsHere:
+        config = self.app.config
+        wake_again = lambda job: self.scheduler.wake_again(job)  # noqa: E731 - there is none yet
+        return RunsHere(self._store, config.instance, config.state_folder, self.run, wake_again, self._clock)
+
+    @property
+    def executor(self) -> "Executor | Handing":
+        """Whoever does what is asked for: this process, or the workers of a fleet."""
+        return self._control.handing if self._control else self.app.executor
+
     @property
     def leads(self) -> bool:
         """Whether it is the one daemon of its instance that watches the clocks and sends what is owed."""
@@ -96,6 +112,8 @@ class Daemon:
 
     def start(self) -> None:
         """Settle what a crash left, then schedule and deliver; stand by as long as another daemon does so."""
+        if self._control:
+            self._control.start()
         if self._holding:
             self._holding.take(f"daemon {self._holding.home}")
             self.app.store.jobs.fence = self._holding.fence
@@ -138,6 +156,8 @@ class Daemon:
         self._watch()
         self.scheduler.start(self.app.plans)
         self.scheduler.every(_RECOVER_EVERY, "recovery", self.recover)
+        if control := self._control:
+            self.scheduler.every(_REAP_EVERY, "workers", lambda: control.check(self.app))
         self.scheduler.every(_CHECK_EVERY, _DEADLINES, self.deadlines.check)
         self.scheduler.every(_DRILL_EVERY, LANE, self.alarm_drills.check)
         self.scheduler.every(_CHECK_EVERY, "reconcile", self.reconciling.check)
@@ -189,8 +209,10 @@ class Daemon:
         return self._checkup.of(self.app.config, timeout)
 
     def cancel(self, backup_id: str, reason: str) -> bool:
-        """End one backup, also one that began under an earlier config; whether it was under way here."""
-        return any(app.executor.cancel(backup_id, reason) for app in [*self._old, self.app])
+        """End one backup, also one of an earlier config or of a worker; whether it was under way."""
+        if any(app.executor.cancel(backup_id, reason) for app in [*self._old, self.app]):
+            return True
+        return self._control is not None and self._control.handing.cancel(backup_id, reason)
 
     def reload(self) -> None:
         """Take the config anew; a wrong one changes nothing and is reported in the log."""
@@ -200,8 +222,11 @@ class Daemon:
             if changed := [name for name in _FIXED if getattr(fresh.config, name) != getattr(before.config, name)]:
                 fresh.close()
                 raise ConfigError(f"{', '.join(changed)} can only change with a restart")
+            handing = self._control.hand_of(fresh) if self._control else None
             self.app = fresh  # before anything runs by its plans
             self._watch()
+            if self._control and handing:
+                self._control.handing = handing
             if self._leads:
                 self.scheduler.reschedule(fresh.plans)
             self.verifying.watch(fresh.plans, fresh.verifier)
@@ -245,6 +270,8 @@ class Daemon:
         self._stopping.set()
         if self._dispatcher.is_alive():
             self._dispatcher.join(timeout=5)
+        if self._control:
+            self._control.close()
         if self._holding:
             self._holding.close()
         for app in apps:
@@ -268,18 +295,3 @@ class Daemon:
 
 def _busy(apps: Sequence[App]) -> bool:
     return any(app.executor.busy for app in apps)
-
-
-def own(state_folder: Path) -> int:
-    """The held lock of a state folder; one daemon works in it at a time."""
-    try:
-        state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(state_folder / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigError(f"the state folder {state_folder} cannot be used: {error.strerror}") from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(fd)
-        raise BusyError(f"another backupman serves from {state_folder} already; stop it first") from error
-    return fd

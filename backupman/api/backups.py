@@ -3,7 +3,7 @@
 import base64
 import binascii
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query
 from pydantic import AwareDatetime
@@ -31,6 +31,9 @@ from backupman.events import BackupExtended
 from backupman.records import Backup, Kind, Status
 from backupman.registry import nearest
 from backupman.store.backups import BackupFilter
+
+if TYPE_CHECKING:
+    from backupman.fleet.handing import Handed
 
 router = APIRouter(prefix="/api/backups", tags=["backups"])
 
@@ -86,7 +89,7 @@ def start_backup(daemon: Served, caller: Operator, body: Annotated[Any, Depends(
     asked = parsed(StartRequest, {} if body is None else body)
     plans, sources = _chosen(daemon, asked)
     order = Order(trigger="api", operator=caller.name, comment=asked.comment, tags=asked.tags)
-    call = daemon.app.executor.start(plans, sources, order, wait=False)
+    call = daemon.executor.start(plans, sources, order, wait=False)
     return Started(message="Backup started", ids=begun(call))
 
 
@@ -117,7 +120,7 @@ def retry_backup(daemon: Served, _: Operator, backup_id: BackupId) -> Started:
         raise BusyError(f"{backup.label}: the backup was made on {made}, and only there it can be made again")
     if backup.status != Status.FAILED:
         raise BusyError(f"{backup.label}: the backup is {backup.status}; only a failed one is retried")
-    call = app.executor.start_retry(app.plans, [backup], wait=False)
+    call = daemon.executor.start_retry(app.plans, [backup], wait=False)
     return Started(message="Retry started", ids=begun(call) or [backup.id])
 
 
@@ -144,7 +147,7 @@ def _chosen(daemon: Daemon, asked: StartRequest) -> tuple[list[JobPlan], list[st
     return chosen, [asked.source] if asked.source else None
 
 
-def begun(call: Call) -> list[str]:
+def begun(call: "Call | Handed") -> list[str]:
     """The ids of what has begun; an error when everything has ended without a record."""
     ids = call.ids(_BEGIN_WITHIN)
     if ids or not call.ended():

@@ -34,7 +34,7 @@ class BackupPage(View):
 
 
 class LiveShown(View):
-    """Where a backup is that is under way in this daemon."""
+    """Where a backup is that is under way, in this daemon or at a worker."""
 
     id: str = Field(description="The backup's id.")
     label: str = Field(description="The backup's label.")
@@ -45,13 +45,14 @@ class LiveShown(View):
     sent: dict[str, int] = Field(description="Bytes that were sent to each drive so far.")
     drives: dict[str, str] = Field(description="Of each drive: `pending`, `retrying`, `finished` or `failed`.")
     seconds: float = Field(description="Since it began.")
+    host: str | None = Field(default=None, description="The host whose worker makes it; null for this daemon.")
 
 
 class BackupShown(BackupExtended):
-    """A backup, what is known of its content, and where it is now if it is under way in this daemon."""
+    """A backup, what is known of its content, and where it is now if it is under way."""
 
     manifest: ManifestShown | None = Field(default=None, description="What the dump holds, where that was counted.")
-    live: LiveShown | None = Field(default=None, description="Where it is, while it is under way in this daemon.")
+    live: LiveShown | None = Field(default=None, description="Where it is, while it is under way.")
 
 
 class LogShown(View):

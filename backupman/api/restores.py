@@ -53,7 +53,7 @@ def start_restore(
         operator=caller.name,
     )
     app.restorer.check(order)
-    begun(app.executor.start_restore(order))
+    begun(daemon.executor.start_restore(order))
     return RestoreStarted(message="Restore started", id=order.id)
 
 

@@ -93,6 +93,7 @@ _COMMANDS = {
     "run": "run.run",
     "retry": "run.retry",
     "serve": "serve.serve",
+    "worker": "worker.worker",
     "schedule": "schedule.schedule",
     "exec": "exec.execute",
     "list": "records.list_backups",

@@ -74,8 +74,8 @@ class Call:
             self._silent.discard(name)
             self._changed.notify_all()
 
-    def ids(self, timeout: float) -> list[str]:
-        """The ids of the records, once every task has made its own or `timeout` seconds are over."""
+    def ids(self, timeout: float | None) -> list[str]:
+        """The ids of the records, once every task has made its own or has ended, or `timeout` seconds are over."""
         with self._changed:
             self._changed.wait_for(lambda: not self._silent, timeout)
             return list(self._begun)

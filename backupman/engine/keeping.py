@@ -52,6 +52,13 @@ class Keeping(logging.Handler):
         except StoreError as error:  # a backup does not fail for its log
             log.warning("the log of a backup is not kept: %s", error.sentence)
 
+    def flush(self) -> None:
+        """Store what was heard so far of all backups that are under way, for who looks from another host."""
+        with self._guard:
+            under_way = list(self._lines)
+        for backup_id in under_way:
+            self.flush_of(backup_id)
+
     def end(self, backup_id: str) -> None:
         """Store the rest, and keep no more about it."""
         self.flush_of(backup_id)

@@ -12,6 +12,8 @@ from backupman.data_plane.protocol import Dumped, Message, Phase, Progress, Retr
 from backupman.records import Backup, Status
 
 _QUEUED = 1000
+_SILENT = 30.0
+"""Seconds without a word of its worker after which a backup on another host is not shown any more."""
 
 
 @dataclass
@@ -27,6 +29,9 @@ class LiveBackup:
     sent: dict[str, int] = field(default_factory=dict)
     drives: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
+    host: str | None = None
+    heard: float = field(default_factory=time.monotonic)
+    """Where it is under way, if not here, and when that was last told."""
 
     def document(self) -> dict[str, Any]:
         """JSON values, PascalCase."""
@@ -40,6 +45,7 @@ class LiveBackup:
             "Sent": dict(self.sent),
             "Drives": dict(self.drives),
             "Seconds": round(time.monotonic() - self.started, 3),
+            "Host": self.host,
         }
 
 
@@ -59,6 +65,9 @@ class Live:
     def running(self) -> list[dict[str, Any]]:
         """The backups under way, the oldest first."""
         with self._lock:
+            silent = time.monotonic() - _SILENT
+            for backup in [each for each in self._running.values() if each.host and each.heard < silent]:
+                del self._running[backup.id]
             return [backup.document() for backup in self._running.values()]
 
     def of(self, backup: Backup) -> dict[str, Any] | None:
@@ -96,6 +105,21 @@ class Live:
             document = live.document()
         self._tell("progress", document)
 
+    def relay(self, change: dict[str, Any]) -> None:
+        """A worker on another host has told a change, in the words that subscribers hear."""
+        backup_id, ended = change["Id"], change["Type"] == "ended"
+        with self._lock:
+            known = self._running.get(backup_id)
+            if known and known.host is None:  # it is under way here
+                return
+            if ended:
+                self._running.pop(backup_id, None)
+            else:
+                self._running[backup_id] = _as_told(change)
+        self._tell(change["Type"], {key: value for key, value in change.items() if key != "Type"})
+        if ended:
+            self._settled()
+
     def ended(self, backup: Backup) -> None:
         """A backup is settled."""
         with self._lock:
@@ -110,6 +134,21 @@ class Live:
         for queue in subscribers:
             with suppress(Full):
                 queue.put_nowait({"Type": kind} | document)
+
+
+def _as_told(change: dict[str, Any]) -> LiveBackup:
+    return LiveBackup(
+        id=change["Id"],
+        label=change["Label"],
+        job=change["Job"],
+        phase=change["Phase"],
+        read=change["Read"],
+        stored=change["Stored"],
+        sent=change["Sent"],
+        drives=change["Drives"],
+        started=time.monotonic() - change["Seconds"],
+        host=change["Host"],
+    )
 
 
 def _enter(live: LiveBackup, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""The locks of sources, held while they are dumped by the child that dumps them too, and of whoever reconciles."""
+"""The locks of sources, held by the child that dumps them too; of daemons and workers; and of whoever reconciles."""
 
 import fcntl
 import os
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from backupman.errors import BusyError, StoreError
+from backupman.errors import BusyError, ConfigError, StoreError
 from backupman.naming import slug
 
 _POLL = 0.2
@@ -45,6 +45,26 @@ def reconcile_lock(state_folder: Path) -> Iterator[None]:
         if not _taken(fd, "reconcile", folder):
             raise BusyError("another `backupman reconcile` is under way; wait for it to end")
         yield
+
+
+def owned(state_folder: Path, name: str, other: str) -> int:
+    """The descriptor of a held lock that one process of a state folder has for as long as it lives.
+
+    Raises:
+        BusyError: another process has it; `other` begins the sentence.
+        ConfigError: the folder cannot be used.
+    """
+    try:
+        state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(state_folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"the state folder {state_folder} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(fd)
+        raise BusyError(f"{other} from {state_folder} already; stop it first") from error
+    return fd
 
 
 @contextmanager

@@ -1,17 +1,23 @@
 """What was handed to workers: opened with the run that it is of, taken once, ended once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import TypeVar
 
-from sqlalchemy import func, update
+from sqlalchemy import exists, func, update
 from sqlmodel import Session, col, select
 
-from backupman.records import Assignment, AssignmentState, Run, RunState
+from backupman.records import Assignment, AssignmentKind, AssignmentState, Run, RunState
+
+T = TypeVar("T")
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 Defer = Callable[[Session, Sequence[Assignment]], None]
 """Puts assignments into their queues, in the session's transaction, and notes the numbers of their tasks."""
+
+DUMPING = (AssignmentKind.BACKUP, AssignmentKind.RETRY)
+"""What keeps a source from being dumped by others."""
 
 _OPEN = col(Assignment.state) != AssignmentState.ENDED
 
@@ -27,14 +33,25 @@ class Assignments:
         with self._sessions() as session:
             enter(session, assignments, defer)
 
+    def within(self, work: Callable[[Session], T]) -> T:
+        """Do something with the queues in a transaction."""
+        with self._sessions() as session:
+            return work(session)
+
     def get(self, assignment_id: str) -> Assignment | None:
         """One of them."""
         with self._sessions() as session:
             return session.get(Assignment, assignment_id)
 
-    def open(self, instance: str, job: str | None = None, source: str | None = None) -> Sequence[Assignment]:
-        """What has not ended, the oldest first; of a job and a source, where they are named."""
-        query = select(Assignment).where(Assignment.instance == instance, _OPEN)
+    def open(
+        self,
+        instance: str,
+        job: str | None = None,
+        source: str | None = None,
+        kinds: Collection[AssignmentKind] = tuple(AssignmentKind),
+    ) -> Sequence[Assignment]:
+        """What has not ended, the oldest first; of a job, a source and kinds, where they are named."""
+        query = select(Assignment).where(Assignment.instance == instance, _OPEN, col(Assignment.kind).in_(kinds))
         if job is not None:
             query = query.where(Assignment.job == job)
         if source is not None:
@@ -47,6 +64,26 @@ class Assignments:
         query = select(Assignment).where(Assignment.instance == instance, Assignment.state == AssignmentState.RUNNING)
         with self._sessions() as session:
             return session.exec(query.order_by(col(Assignment.started_at))).all()
+
+    def fruitless(self, instance: str, since: datetime) -> Sequence[Assignment]:
+        """The backups that have ended since then without a record of what went wrong."""
+        query = select(Assignment).where(
+            Assignment.instance == instance,
+            col(Assignment.ended_at) >= since,
+            Assignment.kind == AssignmentKind.BACKUP,
+            col(Assignment.error).is_not(None),
+            col(Assignment.busy).is_(False),
+        )
+        with self._sessions() as session:
+            return [assignment for assignment in session.exec(query) if not assignment.records]
+
+    def end_dead_runs(self, instance: str) -> None:
+        """Record that the runs were interrupted of which nothing waits or is under way."""
+        opened = exists().where(col(Assignment.run_id) == col(Run.id), _OPEN)
+        with self._sessions() as session:
+            dead = select(Run).where(Run.instance == instance, Run.state == RunState.RUNNING, ~opened)
+            for run in session.exec(dead):
+                run.state, run.reason = RunState.INTERRUPTED, "interrupted by a crash"
 
     def take(self, assignment_id: str, *, home: str, holder: str, host: str, at: datetime) -> Assignment | None:
         """Take it; None when it has ended or another worker has it."""
@@ -115,6 +152,13 @@ class Assignments:
             assignment.home = assignment.holder = assignment.host = None
             defer(session, assignment)
             return True
+
+    def put_back(self, assignment_id: str, defer: Callable[[Session, Assignment], None]) -> None:
+        """Put something that waits, but has lost its place, into its queue."""
+        with self._sessions() as session:
+            assignment = session.get(Assignment, assignment_id, with_for_update=True)
+            if assignment and assignment.state == AssignmentState.WAITING:
+                defer(session, assignment)
 
     def cancel(self, assignment_id: str, record_id: str, reason: str) -> None:
         """Let its worker end a record of it before its time."""

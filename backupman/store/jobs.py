@@ -20,6 +20,8 @@ from backupman.store.outbox import owe_event
 _ONE_AT_A_TIME = 7209317
 
 Sessions = Callable[[], AbstractContextManager[Session]]
+Begin = Callable[[Session, int], None]
+"""Does something more in the transaction that records a run."""
 
 
 class Key(NamedTuple):
@@ -86,18 +88,25 @@ class Jobs:
             return {known.job: known.since for known in session.exec(query)}
 
     def open_run(
-        self, instance: str, job: str, due_at: datetime, at: datetime, reason: str | None = None
+        self,
+        instance: str,
+        job: str,
+        due_at: datetime,
+        at: datetime,
+        reason: str | None = None,
+        begin: Begin = lambda session, run_id: None,
     ) -> int | None:
-        """Record that the run due then has started; its id, or None when somebody has it already."""
-        return self._record(
-            Run(instance=instance, job=job, due_at=due_at, state=RunState.RUNNING, reason=reason, started_at=at)
-        )
+        """Record that the run due then has started, and begin it; its id, or None when somebody has it already."""
+        run = Run(instance=instance, job=job, due_at=due_at, state=RunState.RUNNING, reason=reason, started_at=at)
+        return self._record(run, begin)
 
-    def open_again(self, run_id: int) -> bool:
-        """Take over an interrupted run; whether nobody else did."""
+    def open_again(self, run_id: int, begin: Begin = lambda session, run_id: None) -> bool:
+        """Take over an interrupted run, and begin it; whether nobody else did."""
         with self._sessions() as session:
             mine = col(Run.id) == run_id, col(Run.state) == RunState.INTERRUPTED
             changed = session.connection().execute(update(Run).where(*mine).values(state=RunState.RUNNING))
+            if changed.rowcount == 1:
+                begin(session, run_id)
             return changed.rowcount == 1
 
     def end_run(self, run_id: int, at: datetime, interrupted: str | None = None) -> None:
@@ -122,7 +131,7 @@ class Jobs:
     def miss(self, instance: str, job: str, due_at: datetime, reason: str, changes: Changes, at: datetime) -> bool:
         """Record a due time that was missed, and why, and tell of it, in one transaction; whether it was news."""
         run = Run(instance=instance, job=job, due_at=due_at, state=RunState.MISSED, reason=reason)
-        return self._record(run, changes, at) is not None
+        return self._record(run, lambda session, _: self._enter(session, changes, at)) is not None
 
     def last_run(self, instance: str, job: str, until: datetime) -> Run | None:
         """The run of the newest due time that is not later than `until`."""
@@ -163,15 +172,15 @@ class Jobs:
         with self._sessions() as session:
             self._enter(session, changes, at)
 
-    def _record(self, run: Run, changes: Changes | None = None, at: datetime | None = None) -> int | None:
-        """The run's id, or None when its due time was recorded before; then nothing is changed."""
+    def _record(self, run: Run, then: Begin = lambda session, run_id: None) -> int | None:
+        """The run's id, or None when its due time was recorded before; `then` is done in the same transaction."""
         try:
             with self._sessions() as session:
                 self.fence(session)
                 session.add(run)
                 session.flush()
-                if changes and at:
-                    self._enter(session, changes, at)
+                assert run.id is not None  # noqa: S101 - it was flushed
+                then(session, run.id)
                 return run.id
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):  # the unique constraint: somebody was first

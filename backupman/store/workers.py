@@ -62,6 +62,12 @@ class Workers:
             ):
                 session.delete(worker)
 
+    def lives(self, instance: str, home: str) -> bool:
+        """Whether the worker of a state folder lives."""
+        with self._sessions() as session:
+            worker = session.get(Worker, home)
+        return worker is not None and worker.holder in self.living(instance)
+
     def living(self, instance: str) -> set[str]:
         """The processes (their ids as holders) of the workers that live."""
         with self._sessions() as session:

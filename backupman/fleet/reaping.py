@@ -1,0 +1,128 @@
+"""Sees to what dead workers left: once its backups are settled, an assignment is begun once more, or ended."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlmodel import Session
+
+from backupman.app import App
+from backupman.engine.runner import Order
+from backupman.errors import BackupmanError, ConfigError, NotFoundError
+from backupman.fleet.handing import Handing
+from backupman.fleet.queue import Queue
+from backupman.records import Assignment, AssignmentKind, AssignmentState, Status
+from backupman.store import Store
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS = 3
+"""How often an assignment is taken at most, where its worker dies each time."""
+_AGAIN = (AssignmentKind.BACKUP, AssignmentKind.RETRY, AssignmentKind.VERIFY)
+_SURELY = timedelta(minutes=1)
+"""After how long a task and its assignment that do not fit each other are no two steps of one deed."""
+_DAY = timedelta(days=1)
+
+
+class Reaper:
+    """For the one daemon that leads; not thread-safe."""
+
+    def __init__(
+        self, store: Store, instance: str, queue: Queue, handing: Callable[[], Handing], clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._instance = instance
+        self._queue = queue
+        self._handing = handing
+        self._clock = clock
+        self._suspected: dict[int, datetime] = {}
+
+    def check(self, app: App) -> None:
+        """Look at everything that is under way, and at everything that waits."""
+        living = self._store.workers.living(self._instance)
+        for assignment in self._store.assignments.running(self._instance):
+            if assignment.holder not in living and not self._unsettled(assignment):
+                self._see_to(assignment)
+        self._match()
+        self._report(app)
+
+    def _unsettled(self, assignment: Assignment) -> bool:
+        """Whether a record of it is still pending: recovery settles it, here or at the worker that comes back."""
+        if any(
+            (backup.job, backup.source, backup.home) == (assignment.job, assignment.source, assignment.home)
+            for backup in self._store.backups.pending(self._instance)
+        ):
+            return True
+        return any(restore.id in assignment.records for restore in self._store.restores.pending(self._instance))
+
+    def _see_to(self, assignment: Assignment) -> None:
+        at, reason = self._clock(), f"the worker on {assignment.host} died"
+        if self._finished(assignment):
+            self._store.assignments.end(assignment.id, at, holder=assignment.holder)
+        elif self._may_begin_again(assignment, at) and self._begin_again(assignment, reason):
+            log.warning("%s of %s: %s; it is begun once more", assignment.kind, assignment.source, reason)
+        elif self._store.assignments.end(assignment.id, at, holder=assignment.holder, error=reason):
+            log.error("%s of %s: %s", assignment.kind, assignment.source, reason)
+
+    def _may_begin_again(self, assignment: Assignment, at: datetime) -> bool:
+        in_time = assignment.begin_until is not None and at < assignment.begin_until
+        return in_time and assignment.kind in _AGAIN and assignment.attempts < _ATTEMPTS
+
+    def _begin_again(self, assignment: Assignment, reason: str) -> bool:
+        def defer(session: Session, again: Assignment) -> None:
+            if again.task_id is not None:
+                self._queue.drop(session, [again.task_id])
+            self._handing().put(session, [again])
+
+        try:
+            return self._store.assignments.wait_again(assignment.id, assignment.holder, reason, defer)
+        except ConfigError as error:  # it has left the config
+            log.info("%s", error.sentence)
+            return False
+
+    def _finished(self, assignment: Assignment) -> bool:
+        """Whether it was through but for its own end."""
+        return bool(assignment.records) and all(map(self._is_finished, assignment.records))
+
+    def _is_finished(self, record_id: str) -> bool:
+        try:
+            return self._store.backups.get(record_id).status == Status.FINISHED
+        except NotFoundError:  # a restore, which is not begun again, or pruned meanwhile
+            return False
+
+    def _match(self) -> None:
+        """Let no task hold a lock of which nobody is at work on, and nothing wait of which there is no task.
+
+        That comes of a call whose answer was lost while PostgreSQL was restarted.
+        """
+        tasks = self._store.assignments.within(self._queue.tasks)
+        opened = {each.id: each for each in self._store.assignments.open(self._instance)}
+        odd = {task.number for task in tasks if not task.fits(opened.get(task.assignment))}
+        self._suspected = {number: self._suspected.get(number, self._clock()) for number in odd}
+        sure = {number for number, since in self._suspected.items() if self._clock() - since > _SURELY}
+        if sure:
+            self._store.assignments.within(lambda session: self._queue.drop(session, sorted(sure)))
+        present = {task.assignment for task in tasks if task.number not in sure}
+        for assignment in opened.values():
+            lost = assignment.state == AssignmentState.WAITING and assignment.id not in present
+            if lost and self._clock() - assignment.created_at > _SURELY:
+                self._put_back(assignment)
+
+    def _put_back(self, assignment: Assignment) -> None:
+        def defer(session: Session, again: Assignment) -> None:
+            self._handing().put(session, [again])
+
+        try:
+            self._store.assignments.put_back(assignment.id, defer)
+        except ConfigError as error:
+            self._store.assignments.end(assignment.id, self._clock(), holder=None, error=error.sentence)
+
+    def _report(self, app: App) -> None:
+        """Record backups that could not even be begun as failed ones, so that somebody is told."""
+        for assignment in self._store.assignments.fruitless(self._instance, self._clock() - _DAY):
+            plan = next((plan for plan in app.plans if plan.label == assignment.job), None)
+            source = app.config.source(assignment.source)
+            if plan and source:
+                order = Order(**assignment.details["order"])
+                failed = app.runner.refuse(plan, source, order, BackupmanError(f"{source.label}: {assignment.error}"))
+                self._store.assignments.began(assignment.id, [failed.id])

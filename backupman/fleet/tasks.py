@@ -1,0 +1,262 @@
+"""What a worker does with an assignment: takes it, works by its excerpt of the config, and says what came of it."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from threading import Event, Lock
+from typing import Any, TypeVar
+
+from sqlmodel import Session
+
+from backupman.app import App
+from backupman.config.worker import LoadedWorker, plans_of, refused, with_excerpt
+from backupman.engine.calls import Call
+from backupman.engine.holding import Holding
+from backupman.engine.live import Live
+from backupman.engine.restoring import RestoreOrder
+from backupman.engine.runner import Order
+from backupman.engine.targets import Destination
+from backupman.errors import BackupmanError, ConfigError, StoreError
+from backupman.fleet.queue import Queue
+from backupman.logs import about, hide_secrets
+from backupman.records import Assignment, AssignmentKind, Backup, Restore
+from backupman.store import Store
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+AGAIN_AFTER = timedelta(seconds=30)
+"""After how long something that could not be begun is taken again, by whatever worker."""
+_STOPPED = "the worker was stopped"
+_PAUSE = 1.0
+_DELIVER_FOR = timedelta(seconds=20)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an assignment: why it is without a record, and whether another try may help."""
+
+    error: str | None = None
+    busy: bool = False
+    again: bool = False
+
+
+class Tasks:
+    """Does assignments on this host, several at once. Thread-safe."""
+
+    def __init__(
+        self,
+        loaded: LoadedWorker,
+        store: Store,
+        holding: Holding,
+        queue: Queue,
+        live: Live,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._loaded = loaded
+        self._store = store
+        self._holding = holding
+        self._queue = queue
+        self._live = live
+        self._clock = clock
+        self._guard = Lock()
+        self._apps: dict[str, App] = {}
+        self._closed = Event()
+        self._stopped = Event()
+        holding.on_lost.append(self.stop)
+
+    def do(self, assignment_id: str, excerpt: dict[str, Any]) -> None:
+        """Take an assignment, do it, and say what came of it; nothing where another worker has it, or it has ended."""
+        holder = self._holding.holder
+        taken = self._surely(
+            lambda: self._store.assignments.take(
+                assignment_id, home=holder.home, holder=holder.id, host=holder.host, at=self._clock()
+            )
+        )
+        if taken is None:
+            return
+        with about(job=taken.job, source=taken.source):
+            log.info("%s of %s: taken from the queue %s", taken.kind, taken.source or taken.job, taken.queue)
+            outcome = self._outcome(taken, excerpt)
+            if outcome.error:
+                log.error("%s of %s: %s", taken.kind, taken.source or taken.job, outcome.error)
+            self._conclude(taken, excerpt, outcome)
+
+    def go_on(self) -> None:
+        """Settle what an earlier process of this state folder was doing; uploads go on from its spool.
+
+        Whether an assignment is done again says the control host, once its records are settled.
+        """
+        for dead in self._store.assignments.running(self._loaded.config.instance):
+            if dead.home != self._holding.holder.home or dead.holder == self._holding.holder.id or dead.task_id is None:
+                continue
+            if excerpt := self._store.assignments.within(partial(self._queue.excerpt_of, task_id=dead.task_id)):
+                with self._working(dead, excerpt) as app:
+                    self._settle(app, dead)
+
+    def busy(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._apps)
+
+    def look(self) -> None:
+        """End what somebody has cancelled, and store what was logged so far."""
+        with self._guard:
+            apps = dict(self._apps)
+        for assignment_id, app in apps.items():
+            app.keeping.flush()
+            assignment = self._store.assignments.get(assignment_id)
+            for record_id, reason in (assignment.cancelled if assignment else {}).items():
+                app.executor.cancel(record_id, reason)
+
+    def cancel(self, record_id: str, reason: str) -> None:
+        """End a record's work, if it is under way here."""
+        for app in self._under_way():
+            app.executor.cancel(record_id, reason)
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._closed.set()
+        for app in self._under_way():
+            app.executor.close()
+
+    def stop(self, reason: str) -> None:
+        """End everything that is under way, and begin nothing more."""
+        self.close()
+        self._stopped.set()
+        for app in self._under_way():
+            app.executor.stop(reason)
+            app.verifier.stop(reason)
+
+    def _under_way(self) -> list[App]:
+        with self._guard:
+            return list(self._apps.values())
+
+    @contextmanager
+    def _working(self, taken: Assignment, excerpt: dict[str, Any]) -> Iterator[App]:
+        """The app of an excerpt, while it is worked with. Raises ConfigError where this host cannot, or may not."""
+        config = with_excerpt(self._loaded, excerpt)
+        if reason := refused(self._loaded.config, config):
+            raise ConfigError(reason, permanent=True)
+        hide_secrets(config.redact)
+        app = App.of(
+            config,
+            plans_of(config, excerpt),
+            self._loaded.path,
+            self._store,
+            self._live,
+            config.monitoring_verbosity,
+            holding=self._holding,
+        )
+        with self._guard:
+            self._apps[taken.id] = app
+        try:
+            if self._closed.is_set():
+                app.executor.close()
+            yield app
+        finally:
+            with self._guard:
+                del self._apps[taken.id]
+            app.release()
+
+    def _outcome(self, taken: Assignment, excerpt: dict[str, Any]) -> Outcome:
+        try:
+            with self._working(taken, excerpt) as app:
+                return _DEEDS[AssignmentKind(taken.kind)](self, app, taken)
+        except BackupmanError as error:
+            return Outcome(error.sentence, again=not error.permanent)
+        except Exception as error:  # the door of everything that a worker does
+            log.exception("%s of %s: unexpected", taken.kind, taken.source)
+            return Outcome(f"unexpected {type(error).__name__}")
+
+    def _conclude(self, taken: Assignment, excerpt: dict[str, Any], outcome: Outcome) -> None:
+        """End it, or put it back into its queue while that makes sense."""
+
+        def defer(session: Session, assignment: Assignment) -> None:
+            self._queue.put(session, assignment, excerpt, AGAIN_AFTER)
+
+        assignments, holder = self._store.assignments, self._holding.holder.id
+        if outcome.again and taken.begin_until and self._clock() < taken.begin_until:
+            self._surely(lambda: assignments.wait_again(taken.id, holder, outcome.error, defer))
+            return
+        self._surely(
+            lambda: assignments.end(taken.id, self._clock(), holder=holder, error=outcome.error, busy=outcome.busy)
+        )
+
+    def _back_up(self, app: App, taken: Assignment) -> Outcome:
+        order = Order(**taken.details["order"])
+        return self._watched(app, taken, app.executor.start(app.plans, None, order, wait=taken.run_id is not None))
+
+    def _retry(self, app: App, taken: Assignment) -> Outcome:
+        backup = self._store.backups.get(taken.details["backup"])
+        return self._watched(app, taken, app.executor.start_retry(app.plans, [backup], wait=True))
+
+    def _restore(self, app: App, taken: Assignment) -> Outcome:
+        given = dict(taken.details["restore"])
+        source = app.config.source(given.pop("source"))
+        assert source  # noqa: S101 - the excerpt was made for it
+        destination = Destination(source, given.pop("database"), given.pop("replaces"))
+        backup = self._store.backups.get(given.pop("backup"))
+        order = RestoreOrder(backup=backup, destination=destination, **given)
+        return self._watched(app, taken, app.executor.start_restore(order))
+
+    def _verify(self, app: App, taken: Assignment) -> Outcome:
+        backups = (self._store.backups.get(backup_id) for backup_id in taken.details["backups"])
+        checked = list(app.verifier.verify(backups, taken.details["drives"], taken.details["level"]))
+        wrong = sum(each.error is not None for each in checked)
+        log.info("%s: %d copies verified, %d not right", taken.source, len(checked), wrong)
+        return Outcome()
+
+    def _deliver(self, app: App, taken: Assignment) -> Outcome:
+        app.dispatcher.drain(_DELIVER_FOR)
+        return Outcome()
+
+    def _watched(self, app: App, taken: Assignment, call: Call) -> Outcome:
+        """Wait for a call's end, with its records noted from their beginning."""
+        ids = call.ids(None)
+        self._surely(lambda: self._store.assignments.began(taken.id, ids))
+        result = call.result()
+        if ids:
+            self._settle(app, taken)
+        if self._closed.is_set() and not result.good:
+            return Outcome(_STOPPED, again=True)
+        if result.errors and not (result.backups or result.restores):
+            return Outcome(result.errors[0].sentence, again=not result.errors[0].permanent)
+        if result.busy:
+            return Outcome(f"{taken.source} is being backed up already", busy=True)
+        return Outcome()
+
+    def _settle(self, app: App, taken: Assignment) -> None:
+        """Let no record stay pending: the store may have had a bad moment just when it was to be settled."""
+
+        def ours(record: Backup | Restore) -> bool:
+            if isinstance(record, Restore):
+                return record.id in taken.records
+            return (record.job, record.source) == (taken.job, taken.source)
+
+        resumable = self._surely(lambda: app.recovery.settle(which=ours))
+        if resumable:
+            app.executor.start_retry(app.plans, resumable, wait=True).result()
+
+    def _surely(self, work: Callable[[], T]) -> T:
+        """Do it although the store has a bad moment, until another host may have taken over."""
+        while True:
+            try:
+                return work()
+            except StoreError as error:
+                if self._holding.lost:
+                    raise
+                log.warning("%s", error.sentence)
+            self._stopped.wait(_PAUSE)
+
+
+_DEEDS: dict[AssignmentKind, Callable[[Tasks, App, Assignment], Outcome]] = {
+    AssignmentKind.BACKUP: Tasks._back_up,
+    AssignmentKind.RETRY: Tasks._retry,
+    AssignmentKind.RESTORE: Tasks._restore,
+    AssignmentKind.VERIFY: Tasks._verify,
+    AssignmentKind.DELIVER: Tasks._deliver,
+}
