@@ -26,7 +26,12 @@ class Served:
     def __init__(self, pid: int, host: str, port: int) -> None:
         self.pid = pid
         self.url = f"http://{host}:{port}"
+        self._address = host, port
         self._connection = HTTPConnection(host, port, timeout=300)
+
+    def another(self) -> "Served":
+        """The same daemon over a connection of its own, for another thread."""
+        return Served(self.pid, *self._address)
 
     def get(self, path: str) -> bytes:
         """The body of an answer; anything but 200 ends the benchmark."""

@@ -44,12 +44,13 @@ def _row(chance: random.Random, words: Sequence[str], key: int) -> str:
     return f"{key}\t{chance.randint(1, 5_000_000)}\t{price}\t{placed}\t{note}\t{details}\n"
 
 
-def into_postgres(socket: Path, files: Sequence[Path]) -> None:
-    """Load the files into the database `postgres`."""
+def into_postgres(socket: Path, files: Sequence[Path], database: str = "postgres") -> None:
+    """Load the files into a database."""
+    psql = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(socket), "-U", "postgres", "-d", database]
     for file in files:
         script = f"CREATE TABLE {file.stem} ({_COLUMNS}); \n\\copy {file.stem} FROM '{file}'\n"
-        _feed(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(socket), "-U", "postgres"], script)
-    _feed(["psql", "-X", "-q", "-h", str(socket), "-U", "postgres"], "VACUUM ANALYZE; CHECKPOINT;")
+        _feed(psql, script)
+    _feed(psql, "VACUUM ANALYZE; CHECKPOINT;")
 
 
 def into_mariadb(socket: Path, files: Sequence[Path]) -> None:

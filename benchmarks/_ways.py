@@ -30,7 +30,7 @@ class Ours:
     """Called ten times a second meanwhile."""
     taken: Timed = field(default_factory=Timed)
     plane: list[float] = field(default_factory=list)
-    """Seconds from the tool's start to the commit of the dump."""
+    """Seconds from the tool's start to the commit of the dump; of several databases together."""
     uploads: list[float] = field(default_factory=list)
     """Seconds until the last drive has all of it."""
     peak: float = 0.0
@@ -44,10 +44,11 @@ class Ours:
         source = {"label": "Sample", **self.source}
         config = write_config(self.folder, data_sources=[source], pipeline=dict(self.pipeline), **self.settings)
         argv = [sys.executable, "-m", "backupman", "run", "-q", "--json", "-c", str(config)]
-        (backup,) = json.loads(self.taken.time(argv, self._watch))["Results"]
-        self.plane.append(backup["DumpSeconds"])
-        self.uploads.append(max(file["Seconds"] for file in backup["DriveFiles"]))
-        self.stored, self.size = backup["StoredSize"], backup["Size"]
+        backups = json.loads(self.taken.time(argv, self._watch))["Results"]
+        self.plane.append(sum(backup["DumpSeconds"] for backup in backups))
+        self.uploads.append(max(file["Seconds"] for backup in backups for file in backup["DriveFiles"]))
+        self.stored = sum(backup["StoredSize"] for backup in backups)
+        self.size = sum(backup["Size"] for backup in backups)
         shutil.rmtree(self.folder / "drive", ignore_errors=True)
 
     def forget(self) -> None:
