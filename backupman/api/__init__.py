@@ -15,6 +15,7 @@ from backupman.api import (
     restores,
     service,
     verifications,
+    workers,
 )
 from backupman.api.below import Below
 from backupman.api.limits import Guesses, Rate
@@ -45,7 +46,19 @@ def create_api(daemon: Daemon) -> FastAPI:
     api.state.downloads = downloads.Downloads()
     api.state.health_threads = service.health_threads()
     api.state.metrics = Metrics(daemon)
-    for module in (service, backups, deletions, restores, verifications, downloads, jobs, notifiers, ingest, reference):
+    for module in (
+        service,
+        backups,
+        deletions,
+        restores,
+        verifications,
+        downloads,
+        jobs,
+        workers,
+        notifiers,
+        ingest,
+        reference,
+    ):
         api.include_router(module.router)
     errors.register(api)
     api.add_middleware(Below, path=daemon.app.config.http.path())

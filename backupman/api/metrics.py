@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from threading import Lock
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -14,6 +15,7 @@ from backupman.app import endpoints
 from backupman.daemon import Daemon
 from backupman.engine.alarm_drills import Outcome
 from backupman.engine.reaching import reached
+from backupman.engine.workers import fleet, has_fleet
 from backupman.events import EventKind
 from backupman.records import DeliveryState, Event, Kind, now
 from backupman.store import Store
@@ -118,6 +120,7 @@ class _Collector:
         yield from self._ingested()
         yield from self._work()
         yield from self._jobs()
+        yield from self._fleet()
 
     def _promised(self, own: list[Series]) -> dict[tuple[str, ...], list[Series]]:
         """The series by the drives onto which jobs put them; on others their newest copy would be sought in vain."""
@@ -212,6 +215,21 @@ class _Collector:
         for incident in self._app.store.jobs.open_incidents(self._app.config.instance):
             incidents.add_metric([incident.kind, incident.job, incident.source, incident.database], 1)
         yield from (upcoming, incidents)
+
+    def _fleet(self) -> Iterator[Metric]:
+        config = self._app.config
+        if not has_fleet(config):
+            return
+        found, time_now = fleet(self._app.store, config.instance), now()
+        workers = _gauge("workers", "Workers that live.")
+        workers.add_metric([], found.living)
+        waiting = _gauge("queue_waiting", "Assignments that wait for a worker.", "queue")
+        oldest = _gauge("queue_oldest_seconds", "How long ago the oldest of them was handed out.", "queue")
+        for queue in found.queues:
+            waiting.add_metric([queue.name], queue.waiting)
+            age = time_now - queue.oldest if queue.oldest else timedelta(0)
+            oldest.add_metric([queue.name], max(0.0, age.total_seconds()))
+        yield from (workers, waiting, oldest)
 
 
 def _gauge(name: str, about: str, *labels: str) -> GaugeMetricFamily:

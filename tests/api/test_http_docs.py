@@ -16,7 +16,10 @@ from backupman.config.http import Scope
 from backupman.records import Backup
 from tests.api.conftest import ROOT as KEY
 from tests.api.conftest import SLOW, Api
+from tests.engine._fleet import Fleet, fleet, shared_records
 from tests.pages import ROOT, Page
+
+__all__ = ["fleet", "shared_records"]
 
 PAGE = Page(ROOT / "docs/http-api.md")
 SECTIONS = {name: PAGE.section(name) for name in re.findall(r"^### `([A-Z]+ /\S*)`$", PAGE.text, re.MULTILINE)}
@@ -114,8 +117,15 @@ def wait_forever(backup: Backup) -> None:
     os.mkfifo(stored)
 
 
-def prepared(api: Api, route: str) -> str:
+def prepared(api: Api, route: str, request: pytest.FixtureRequest) -> str:
     """Serve with what the example of a route needs; the id that it uses."""
+    if route.endswith("/workers"):
+        known: Fleet = request.getfixturevalue("fleet")
+        taken = known.work("any", by=known.worker("db-7", "db7", takes_any=True))
+        known.store.assignments.began(taken.id, ["4711"])
+        api.config |= known.sections
+        api.start()
+        return taken.id
     if "restores" in route:
         [backup] = api.start().run()
         if route.endswith("/cancel"):
@@ -139,8 +149,10 @@ def prepared(api: Api, route: str) -> str:
 
 @pytest.mark.service("curl")
 @pytest.mark.parametrize("route", SECTIONS)
-def test_an_example_does_what_it_shows(configured: Api, tmp_path: Path, route: str) -> None:
-    backup_id = prepared(configured, route)
+def test_an_example_does_what_it_shows(
+    configured: Api, tmp_path: Path, route: str, request: pytest.FixtureRequest
+) -> None:
+    backup_id = prepared(configured, route, request)
     (example,) = [block.text for block in PAGE.blocks("sh") if block.text in SECTIONS[route]]
     method, path = route.split()
     (asked,) = re.findall(r"\$URL(/[^\"?]*)", example)
