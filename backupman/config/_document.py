@@ -6,7 +6,7 @@ is where it stands, never what it is: it may be a secret.
 """
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,10 +78,9 @@ class Document:
         where = f"{self.path}:{line}" if line else str(self.path)
         return f"{where}: {problem.path + ': ' if problem.path else ''}{problem.sentence}"
 
-    def fill_in(self, sections: Container[str] | None = None) -> None:
-        """Fill in the references of these sections, or of all; what cannot be filled in goes to the problems."""
-        chosen = {key: value for key, value in self.raw.items() if sections is None or key in sections}
-        self.data = self._filled_mapping(chosen, ())
+    def fill_in(self) -> None:
+        """Fill in the references; what cannot be filled in goes to the problems."""
+        self.data = self._filled_mapping(self.raw, ())
 
     def _filled_mapping(self, mapping: dict[str, Any], location: Location) -> dict[str, Any]:
         filled = {key: self._filled(value, (*location, key)) for key, value in mapping.items()}

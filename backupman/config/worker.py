@@ -140,11 +140,9 @@ def _commands(config: Config) -> str | None:
     """Where the config has commands."""
     if config.on_error:
         return "on_error"
-    for hooks in (config.hooks, *(job.hooks for job in config.jobs if job.hooks)):
-        for name in ("before_backup", "after_backup", "on_error"):
-            if getattr(hooks, name):
-                return f"hooks.{name}"
-    return None
+    hooks = [plan.hooks for plan in plans(config)]
+    names = ("before_backup", "after_backup", "on_error")
+    return next((f"hooks.{name}" for each in hooks for name in names if getattr(each, name)), None)
 
 
 def _place(document: Document, location: Location) -> str:

@@ -58,6 +58,18 @@ def test_of_several_merged_mappings_the_first_wins(write: Write) -> None:
     assert document.data["z"] == {"a": "1", "b": "2", "c": "3"}
 
 
+def test_what_was_written_is_there_beside_what_it_comes_to(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAME", "x")
+    monkeypatch.setenv("EMPTY", "")
+    text = "a: &a {b: '${NAME}', c: '${EMPTY}', d: null}\ne: {<<: *a, f: ['${EMPTY}', '$${', ~]}\ng: ''\n"
+    document = read(write(text))
+    assert document.raw == {
+        "a": {"b": "${NAME}", "c": "${EMPTY}"},
+        "e": {"b": "${NAME}", "c": "${EMPTY}", "f": ["${EMPTY}", "$${", None]},
+    }
+    assert document.data == {"a": {"b": "x"}, "e": {"b": "x", "f": ["", "${", None]}}
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
