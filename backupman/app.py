@@ -125,7 +125,7 @@ class App:
             verifier=Verifier(config, jobs, store, spools, on_error=runner.on_error),
             reconciler=Reconciler(config, jobs, store),
             executor=Executor(config, runner, pruner, restorer, holding),
-            dispatcher=Dispatcher(config.deliveries, told, store, config.instance),
+            dispatcher=Dispatcher(config.deliveries, told, store, config.instance, elsewhere=sent_by_workers(config)),
             holding=holding,
             own_holding=None,
         )
@@ -146,3 +146,10 @@ class App:
 def endpoints(config: Config) -> dict[str, Endpoint]:
     """Every endpoint of a config by its name in the outbox."""
     return {endpoint.name: endpoint for notifier in config.all_notifiers() for endpoint in notifier.endpoints()}
+
+
+def sent_by_workers(config: Config) -> dict[str, str]:
+    """The endpoints whose messages wait for a worker, by name, and the queue of each."""
+    if config.executor != "procrastinate":
+        return {}
+    return {name: queue for name in endpoints(config) if (queue := config.queue_of_endpoint(name))}

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,6 +21,8 @@ from backupman.engine.history import purge
 from backupman.engine.holding import LEAD
 from backupman.engine.live import Live
 from backupman.engine.locks import owned
+from backupman.engine.proofs import ProofsHere
+from backupman.engine.queues import QueueWatch
 from backupman.engine.reconcile_schedule import ReconcileSchedule
 from backupman.engine.runner import Order
 from backupman.engine.runs import RunsHere
@@ -41,10 +43,9 @@ _ASK_EVERY = 2.0
 """Seconds after which a daemon that stands by looks again whether it is to lead."""
 _TICK = 0.2
 _RECOVER_EVERY = timedelta(seconds=10)
-_REAP_EVERY = timedelta(seconds=5)
 _CHECK_EVERY = timedelta(minutes=1)
 _DRILL_EVERY = timedelta(seconds=20)
-"""How soon it is noticed that an alarm drill is due or has failed, and that copies are to be verified."""
+"""How soon it is noticed that an alarm drill is due or has failed, that copies are to be verified, that nobody works."""
 _SWEEP_EVERY = timedelta(minutes=10)
 _PURGE_EVERY = timedelta(days=1)
 _BEAT_EVERY = timedelta(seconds=10)
@@ -80,10 +81,12 @@ class Daemon:
         self._store = store  # of the first config, which everything below goes on with
         self.deadlines = Deadlines(store, config.instance, clock)
         self.alarm_drills = AlarmDrills(store, config.instance, clock)
+        self.queues = QueueWatch(store, config.instance, clock)
         self.reconciling = ReconcileSchedule(store, config.instance, clock)
-        self.verifying = VerifySchedule(store, config.instance, clock)
-        self.verifying.watch(self.app.plans, self.app.verifier)
         self._control = control_of(self.app, self.live, clock)
+        proofs = self._control.proofs if self._control else ProofsHere(store, clock)
+        self.verifying = VerifySchedule(store, config.instance, proofs, clock)
+        self.verifying.watch(self.app.plans, self.app.verifier)
         runs = self._control.runs if self._control else self._runs_here()
         self.scheduler = Scheduler(store, config.instance, runs, self.deadlines.missed, clock)
         self._dispatcher = Thread(target=self._dispatch, name="dispatcher", daemon=True)
@@ -145,6 +148,7 @@ class Daemon:
     def _watch(self) -> None:
         self.deadlines.watch(self.app.config, self.app.plans)
         self.alarm_drills.watch(self.app.config)
+        self.queues.watch(self.app.config, self.app.plans)
         self.reconciling.watch(self.app.config, self.app.reconciler)
 
     def _lead(self) -> None:
@@ -157,9 +161,11 @@ class Daemon:
         self.scheduler.start(self.app.plans)
         self.scheduler.every(_RECOVER_EVERY, "recovery", self.recover)
         if control := self._control:
-            self.scheduler.every(_REAP_EVERY, "workers", lambda: control.check(self.app))
+            for interval, name, work in control.lanes():
+                self.scheduler.every(interval, name, work)
         self.scheduler.every(_CHECK_EVERY, _DEADLINES, self.deadlines.check)
         self.scheduler.every(_DRILL_EVERY, LANE, self.alarm_drills.check)
+        self.scheduler.every(_DRILL_EVERY, "queues", self.queues.check)
         self.scheduler.every(_CHECK_EVERY, "reconcile", self.reconciling.check)
         self.scheduler.every(_DRILL_EVERY, "verifying", self.verifying.check)
         self.scheduler.every(_SWEEP_EVERY, "drills", self.verifying.sweep)
@@ -177,8 +183,7 @@ class Daemon:
         return self.app.executor.start([plan], sources, order, wait=order.trigger == "schedule")
 
     def _purge(self) -> None:
-        config = self.app.config
-        purge(self.app.store, config.instance, config.history.keep, self._clock())
+        purge(self.app.store, self.app.config.instance, self.app.config.history.keep, self._clock())
 
     def _beat(self) -> None:
         self._silence = 0.0
@@ -260,12 +265,12 @@ class Daemon:
         for app in apps:
             app.executor.close()
         deadline = time.monotonic() + grace.total_seconds()
-        while _busy(apps) and time.monotonic() < deadline and not self._hurried.wait(_TICK):
+        while any(app.executor.busy for app in apps) and time.monotonic() < deadline and not self._hurried.wait(_TICK):
             pass
         self.verifying.stop("backupman was stopped")
         for app in apps:
             app.executor.stop("backupman was stopped")
-        while _busy(apps):
+        while any(app.executor.busy for app in apps):
             time.sleep(_TICK)
         self._stopping.set()
         if self._dispatcher.is_alive():
@@ -291,7 +296,3 @@ class Daemon:
                 sent = 0
             if not sent:
                 await asyncio.sleep(_IDLE_POLL)
-
-
-def _busy(apps: Sequence[App]) -> bool:
-    return any(app.executor.busy for app in apps)

@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -41,10 +41,25 @@ class Dispatcher:
     """Delivers to the endpoints of the config, by their names, what its own instance owes.
 
     Not thread-safe: one event loop, or one `drain` at a time.
+
+    Args:
+        elsewhere: the names of endpoints whose messages others send.
+        among: only these endpoints, where they are named; else also those which have left the config, to drop.
     """
 
-    def __init__(self, settings: Deliveries, endpoints: Mapping[str, Endpoint], store: Store, instance: str) -> None:
+    def __init__(
+        self,
+        settings: Deliveries,
+        endpoints: Mapping[str, Endpoint],
+        store: Store,
+        instance: str,
+        *,
+        elsewhere: Collection[str] = (),
+        among: Collection[str] | None = None,
+    ) -> None:
         self._settings = settings
+        self._elsewhere = elsewhere
+        self._among = among
         self._endpoints = endpoints
         self._store = store
         self._instance = instance
@@ -72,17 +87,22 @@ class Dispatcher:
     async def _next_due(self) -> datetime | None:
         """When something can be sent; what is owed to an endpoint that rests, when its rest is over."""
         resting = (await self._breakers()).resting(now())
-        due = await asyncio.to_thread(self._store.outbox.next_due, self._instance)
+        next_due, elsewhere = self._store.outbox.next_due, list(self._elsewhere)
+        due = await asyncio.to_thread(next_due, self._instance, elsewhere, self._among)
         if due is None or not resting:
             return due
-        other = await asyncio.to_thread(self._store.outbox.next_due, self._instance, list(resting))
+        other = await asyncio.to_thread(next_due, self._instance, [*elsewhere, *resting], self._among)
         return min([*([other] if other else []), *resting.values()])
 
     async def _breakers(self) -> Breaker:
         if self._breaker is None:
             self._breaker = Breaker(self._settings.first_wait, self._settings.max_wait)
-            self._breaker.restore(await asyncio.to_thread(self._store.statistics.tried_in_vain, self._instance), now())
+            tried = await asyncio.to_thread(self._store.statistics.tried_in_vain, self._instance)
+            self._breaker.restore({name: count for name, count in tried.items() if self._serves(name)}, now())
         return self._breaker
+
+    def _serves(self, endpoint: str) -> bool:
+        return endpoint not in self._elsewhere and (self._among is None or endpoint in self._among)
 
     @contextmanager
     def beside(self) -> Iterator[None]:
@@ -138,8 +158,8 @@ class Dispatcher:
         breaker, claim = await self._breakers(), self._store.outbox.claim
         if not room:
             return []
-        without = [*busy, *breaker.open]
-        found = list(await asyncio.to_thread(claim, self._instance, room, _LEASE, without=without))
+        without = [*busy, *breaker.open, *self._elsewhere]
+        found = list(await asyncio.to_thread(claim, self._instance, room, _LEASE, without=without, among=self._among))
         for endpoint in breaker.probed(now(), under_way):
             found += await asyncio.to_thread(claim, self._instance, 1, _LEASE, only=endpoint)
         return found

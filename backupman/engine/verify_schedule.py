@@ -1,4 +1,4 @@
-"""Verifies in the background of the daemon, one thing after the other: what is due, and what was asked for.
+"""Lets be verified in the background of the daemon what is due, and what was asked for.
 
 A due time is run once, also by several daemons of one name on one store, and caught up once after a while without a
 daemon; the runs stand in the store beside those of the jobs.
@@ -6,15 +6,13 @@ daemon; the runs stand in the store beside those of the jobs.
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from queue import SimpleQueue
 from random import SystemRandom
-from threading import Lock, Thread
 
 from backupman.config import JobPlan
+from backupman.engine.proofs import Proofs, Work
 from backupman.engine.verifying import Verifier
-from backupman.errors import BackupmanError, BusyError, Interrupted
+from backupman.errors import BusyError
 from backupman.levels import Level
 from backupman.records import Backup, Run, RunState
 from backupman.store import Store
@@ -24,38 +22,26 @@ log = logging.getLogger(__name__)
 _LONGEST_GRACE = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class Work:
-    """Something to verify; `run` is the record of a due time."""
-
-    name: str
-    level: Level
-    backups: Callable[[], Iterator[Backup]]
-    verifier: Verifier
-    drives: Collection[str] | None = None
-    run: int | None = None
-
-
 def run_name(job: str) -> str:
     """What stands in place of a job in the record of a run that verifies it."""
     return f"verify: {job}"
 
 
 class VerifySchedule:
-    """One thread for all that is verified in the daemon. Thread-safe."""
+    """What is to be verified when. Thread-safe.
 
-    def __init__(self, store: Store, instance: str, clock: Callable[[], datetime]) -> None:
+    Args:
+        proofs: how it is done.
+    """
+
+    def __init__(self, store: Store, instance: str, proofs: Proofs, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._instance = instance
+        self._proofs = proofs
         self._clock = clock
-        self._queue: SimpleQueue[Work | None] = SimpleQueue()
-        self._waiting: set[str] = set()
-        self._guard = Lock()
-        self._current: Work | None = None
         self._plans: Sequence[JobPlan] = ()
         self._verifier: Verifier | None = None
         self._stopped = False
-        self._worker = Thread(target=self._work, name="verifying", daemon=True)
 
     def watch(self, plans: Sequence[JobPlan], verifier: Verifier) -> None:
         """Take these jobs from now on; what has begun goes on with the verifier that it began with."""
@@ -75,22 +61,18 @@ class VerifySchedule:
     def ask(self, backup: Backup, level: Level, drives: Collection[str] | None) -> None:
         """Verify a backup's copies as soon as it is its turn. Raises BusyError when that was asked for already."""
         assert self._verifier  # noqa: S101 - watched since the start
-        if not self._add(Work(_asked_name(backup), level, lambda: iter([backup]), self._verifier, drives)):
+        work = Work(asked_name(backup), level, lambda: iter([backup]), self._verifier, drives)
+        if self._stopped or not self._proofs.begin(work):
             raise BusyError(f"{backup.label}: backup {backup.id[:8]} waits to be verified already")
 
     def is_asked(self, backup: Backup) -> bool:
         """Whether somebody asked for this backup, and it is not done yet."""
-        return _asked_name(backup) in self._waiting
+        return self._proofs.waits(asked_name(backup))
 
     def stop(self, reason: str) -> None:
         """End what is under way, and begin nothing more; a due time that was not finished is caught up."""
         self._stopped = True
-        self._queue.put(None)
-        with self._guard:
-            if self._current:
-                self._current.verifier.stop(reason)
-        if self._worker.ident is not None:
-            self._worker.join(timeout=60)
+        self._proofs.stop(reason)
 
     def _begin_if_due(self, plan: JobPlan, verifier: Verifier) -> None:
         """Raises StoreError; what was not recorded then is looked at again."""
@@ -108,10 +90,10 @@ class VerifySchedule:
             reason = f"backupman was not there to begin it, and at {at:%Y-%m-%d %H:%M} UTC it was too late to catch up"
             if jobs.skip(instance, name, due, reason):
                 log.warning("job %s: what was to be verified at %s is skipped: %s", plan.label, due, reason)
-        elif name in self._waiting:
+        elif self._proofs.waits(name):
             jobs.skip(instance, name, due, "still being verified since before")
         elif run := jobs.open_run(instance, name, due, at):
-            self._add(self._due_work(plan, verifier, run))
+            self._proofs.begin(self._due_work(plan, verifier, run))
 
     def _go_on(self, plan: JobPlan, verifier: Verifier, last: Run, at: datetime) -> None:
         """Begin anew what a restart has interrupted."""
@@ -119,10 +101,10 @@ class VerifySchedule:
         if (
             interrupted
             and last.id
-            and run_name(plan.label) not in self._waiting
+            and not self._proofs.waits(run_name(plan.label))
             and self._store.jobs.open_again(last.id)
         ):
-            self._add(self._due_work(plan, verifier, last.id))
+            self._proofs.begin(self._due_work(plan, verifier, last.id))
 
     def _due_work(self, plan: JobPlan, verifier: Verifier, run: int) -> Work:
         def chosen() -> Iterator[Backup]:
@@ -131,53 +113,8 @@ class VerifySchedule:
         drives = [drive.label for drive in plan.drives]
         return Work(run_name(plan.label), plan.verify.level, chosen, verifier, drives, run)
 
-    def _add(self, work: Work) -> bool:
-        with self._guard:
-            if work.name in self._waiting or self._stopped:
-                return False
-            self._waiting.add(work.name)
-            if self._worker.ident is None:
-                self._worker.start()
-        self._queue.put(work)
-        return True
 
-    def _work(self) -> None:
-        while work := self._queue.get():
-            with self._guard:
-                self._current = None if self._stopped else work
-            try:
-                self._end(work, self._do(work) if self._current else "backupman was stopped")
-            finally:
-                with self._guard:
-                    self._current = None
-                    self._waiting.discard(work.name)
-
-    def _do(self, work: Work) -> str | None:
-        """Verify it; why it was not finished, if it was not."""
-        try:
-            checked = work.verifier.verify(work.backups(), work.drives, work.level)
-            errors = [each.error is not None for each in checked]
-        except Interrupted as error:
-            return error.sentence
-        except BackupmanError as error:
-            log.error("%s: %s", work.name, error.sentence)
-            return error.sentence
-        except Exception:  # the door of everything that the daemon does by itself
-            log.exception("%s: unexpected", work.name)
-        else:
-            log.info("%s: %d copies at level %s, %d not right", work.name, len(errors), work.level, sum(errors))
-        return None
-
-    def _end(self, work: Work, unfinished: str | None) -> None:
-        if work.run is None:
-            return
-        try:
-            self._store.jobs.end_run(work.run, self._clock(), unfinished)
-        except BackupmanError as error:
-            log.error("the end of a run could not be recorded: %s", error.sentence)
-
-
-def _asked_name(backup: Backup) -> str:
+def asked_name(backup: Backup) -> str:
     return f"{backup.label} {backup.id[:8]}"
 
 

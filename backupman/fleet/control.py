@@ -1,16 +1,21 @@
 """What `backupman serve` does with a fleet: hands out instead of working, hears the workers, and sees to the dead."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from backupman.app import App
+from backupman.app import App, sent_by_workers
 from backupman.engine.live import Live
 from backupman.fleet.channel import Listener, Speaker
 from backupman.fleet.handing import Handing
+from backupman.fleet.proofs import ProofsOfWorkers
 from backupman.fleet.queue import Queue
 from backupman.fleet.reaping import Reaper
 from backupman.fleet.runs import RunsOfWorkers
+from backupman.records import AssignmentKind
+
+_REAP_EVERY = timedelta(seconds=5)
+_DELIVER_EVERY = timedelta(seconds=2)
 
 
 class Control:
@@ -31,6 +36,7 @@ class Control:
         self._listener = Listener(self._queue.plain_conninfo, self._queue.channel, self._hear)
         self.handing = self.hand_of(app)
         self.runs = RunsOfWorkers(app.store, config.instance, lambda: self.handing)
+        self.proofs = ProofsOfWorkers(app.store, config.instance, lambda: self.handing, clock)
         self._reaper = Reaper(app.store, config.instance, self._queue, lambda: self.handing, clock)
 
     def start(self) -> None:
@@ -42,9 +48,23 @@ class Control:
         """What hands out by a config; to be set as `handing` once that config counts. Raises ConfigError."""
         return Handing(app, self._queue, self._speaker, self._clock)
 
-    def check(self, app: App) -> None:
-        """See to what dead workers left: for the daemon that leads."""
-        self._reaper.check(app)
+    def lanes(self) -> list[tuple[timedelta, str, Callable[[], None]]]:
+        """What the daemon that leads does again and again, and how often."""
+        return [
+            (_REAP_EVERY, "workers", lambda: self._reaper.check(self.handing.app)),
+            (_DELIVER_EVERY, "messages of workers", self._deliver),
+        ]
+
+    def _deliver(self) -> None:
+        """Hand out what is owed to endpoints that workers send to."""
+        app, assignments = self.handing.app, []
+        store, instance, served = app.store, app.config.instance, sent_by_workers(app.config)
+        begun = {each.queue for each in store.assignments.open(instance, kinds=[AssignmentKind.DELIVER])}
+        for queue in sorted({*served.values()} - begun):
+            due = store.outbox.next_due(instance, among=[name for name, its in served.items() if its == queue])
+            if due and due <= self._clock():
+                assignments.append(self.handing.new(AssignmentKind.DELIVER, queue, "", ""))
+        self.handing.hand_out(assignments)
 
     def close(self) -> None:
         """Hear and tell nothing more."""

@@ -34,7 +34,7 @@ class Handing:
     """Hands out backups, retries, restores and proofs; the same calls as the embedded executor's. Thread-safe."""
 
     def __init__(self, app: App, queue: Queue, speaker: Speaker, clock: Callable[[], datetime]) -> None:
-        self._app = app
+        self.app = app
         self._store = app.store
         self._instance = app.config.instance
         self._excerpts: Excerpts = excerpts(app.config_file, app.config, app.plans)
@@ -65,7 +65,7 @@ class Handing:
                 sentence = f"{backup.label}: its job {backup.job!r} or its source is not in the config any more"
                 errors.append(BackupmanError(sentence, permanent=True))
                 continue
-            assignment = self._new(AssignmentKind.RETRY, plan.queue_of(source), plan.label, source.label)
+            assignment = self.new(AssignmentKind.RETRY, plan.queue_of(source), plan.label, source.label)
             assignment.details = {"backup": backup.id}
             if backup.dump_status == Status.FINISHED and backup.home:
                 assignment.queue = queue_of_home(backup.home)
@@ -80,10 +80,10 @@ class Handing:
 
     def start_restore(self, order: RestoreOrder) -> "Handed":
         """Restore a backup, beside the server that it goes into."""
-        plans = self._app.plans
+        plans = self.app.plans
         plan = next((plan for plan in plans if plan.label == order.backup.job), plans[0])
         source = order.destination.source
-        assignment = self._new(AssignmentKind.RESTORE, plan.queue_of(source), plan.label, source.label)
+        assignment = self.new(AssignmentKind.RESTORE, plan.queue_of(source), plan.label, source.label)
         assignment.details = {
             "restore": {
                 "id": order.id,
@@ -100,25 +100,9 @@ class Handing:
         }
         return self._hand_out([assignment])
 
-    def verify(
-        self,
-        plan: JobPlan,
-        source: Source,
-        backups: Sequence[str],
-        level: str,
-        drives: Sequence[str] | None,
-        run: int | None,
-    ) -> Assignment:
-        """Let a worker look at copies of a source."""
-        assignment = self._new(AssignmentKind.VERIFY, plan.verify_queue_of(source), plan.label, source.label)
-        assignment.details = {"backups": list(backups), "level": level, "drives": drives}
-        assignment.run_id = run
-        self.hand_out([assignment])
-        return assignment
-
     def backup_of(self, plan: JobPlan, source: Source, order: Order) -> Assignment:
         """The assignment to back up one source of a job."""
-        assignment = self._new(AssignmentKind.BACKUP, plan.queue_of(source), plan.label, source.label)
+        assignment = self.new(AssignmentKind.BACKUP, plan.queue_of(source), plan.label, source.label)
         assignment.details = {"order": asdict(order) | {"tags": dict(order.tags)}}
         return assignment
 
@@ -153,7 +137,8 @@ class Handing:
             self._store, [assignment.id for assignment in assignments], Result(busy=list(busy), errors=list(errors))
         )
 
-    def _new(self, kind: AssignmentKind, queue: str, job: str, source: str) -> Assignment:
+    def new(self, kind: AssignmentKind, queue: str, job: str, source: str) -> Assignment:
+        """An assignment that is to be handed out."""
         at = self._clock()
         return Assignment(
             instance=self._instance,
@@ -168,8 +153,8 @@ class Handing:
     def _excerpt(self, assignment: Assignment) -> dict[str, Any]:
         if assignment.kind == AssignmentKind.DELIVER:
             return self._excerpts.of_notifiers(assignment.queue)
-        plan = next((plan for plan in self._app.plans if plan.label == assignment.job), None)
-        source = self._app.config.source(assignment.source)
+        plan = next((plan for plan in self.app.plans if plan.label == assignment.job), None)
+        source = self.app.config.source(assignment.source)
         if plan is None or source is None:
             raise ConfigError(f"{assignment.source} of job {assignment.job} is not in the config any more")
         return self._excerpts.of_source(plan, source)

@@ -60,9 +60,9 @@ class Reaper:
         if self._finished(assignment):
             self._store.assignments.end(assignment.id, at, holder=assignment.holder)
         elif self._may_begin_again(assignment, at) and self._begin_again(assignment, reason):
-            log.warning("%s of %s: %s; it is begun once more", assignment.kind, assignment.source, reason)
+            log.warning("%s: %s; it is begun once more", assignment.about, reason)
         elif self._store.assignments.end(assignment.id, at, holder=assignment.holder, error=reason):
-            log.error("%s of %s: %s", assignment.kind, assignment.source, reason)
+            log.error("%s: %s", assignment.about, reason)
 
     def _may_begin_again(self, assignment: Assignment, at: datetime) -> bool:
         in_time = assignment.begin_until is not None and at < assignment.begin_until

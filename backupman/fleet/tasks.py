@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 from sqlmodel import Session
 
-from backupman.app import App
+from backupman.app import App, endpoints
 from backupman.config.worker import LoadedWorker, plans_of, refused, with_excerpt
 from backupman.engine.calls import Call
+from backupman.engine.dispatcher import Dispatcher
 from backupman.engine.holding import Holding
 from backupman.engine.live import Live
 from backupman.engine.restoring import RestoreOrder
@@ -80,10 +81,10 @@ class Tasks:
         if taken is None:
             return
         with about(job=taken.job, source=taken.source):
-            log.info("%s of %s: taken from the queue %s", taken.kind, taken.source or taken.job, taken.queue)
+            log.info("%s: taken from the queue %s", taken.about, taken.queue)
             outcome = self._outcome(taken, excerpt)
             if outcome.error:
-                log.error("%s of %s: %s", taken.kind, taken.source or taken.job, outcome.error)
+                log.error("%s: %s", taken.about, outcome.error)
             self._conclude(taken, excerpt, outcome)
 
     def go_on(self) -> None:
@@ -167,9 +168,9 @@ class Tasks:
             with self._working(taken, excerpt) as app:
                 return _DEEDS[AssignmentKind(taken.kind)](self, app, taken)
         except BackupmanError as error:
-            return Outcome(error.sentence, again=not error.permanent)
+            return Outcome(error.sentence, again=isinstance(error, StoreError) or self._closed.is_set())
         except Exception as error:  # the door of everything that a worker does
-            log.exception("%s of %s: unexpected", taken.kind, taken.source)
+            log.exception("%s: unexpected", taken.about)
             return Outcome(f"unexpected {type(error).__name__}")
 
     def _conclude(self, taken: Assignment, excerpt: dict[str, Any], outcome: Outcome) -> None:
@@ -211,7 +212,9 @@ class Tasks:
         return Outcome()
 
     def _deliver(self, app: App, taken: Assignment) -> Outcome:
-        app.dispatcher.drain(_DELIVER_FOR)
+        config, told = app.config, endpoints(app.config)
+        dispatcher = Dispatcher(config.deliveries, told, self._store, config.instance, among=told)
+        dispatcher.drain(_DELIVER_FOR)
         return Outcome()
 
     def _watched(self, app: App, taken: Assignment, call: Call) -> Outcome:
@@ -224,7 +227,7 @@ class Tasks:
         if self._closed.is_set() and not result.good:
             return Outcome(_STOPPED, again=True)
         if result.errors and not (result.backups or result.restores):
-            return Outcome(result.errors[0].sentence, again=not result.errors[0].permanent)
+            return Outcome(result.errors[0].sentence, again=isinstance(result.errors[0], StoreError))
         if result.busy:
             return Outcome(f"{taken.source} is being backed up already", busy=True)
         return Outcome()

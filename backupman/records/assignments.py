@@ -74,6 +74,11 @@ class Assignment(SQLModel, table=True):
     started_at: datetime | None = Field(default=None, sa_type=Utc)
     ended_at: datetime | None = Field(default=None, sa_type=Utc)
 
+    @property
+    def about(self) -> str:
+        """For people: `backup of Shop`, `deliver`."""
+        return f"{self.kind} of {self.source}" if self.source else self.kind
+
 
 class Worker(SQLModel, table=True):
     """A worker, by the state folder that it works from; it lives as long as its claim is put off."""

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, or_, update
-from sqlalchemy.orm import aliased, lazyload
+from sqlalchemy import case, func, update
+from sqlalchemy.orm import lazyload
 from sqlmodel import Session, col, select
 
 from backupman.errors import NotFoundError
 from backupman.events import BackupExtended, EventKind
 from backupman.records import Backup, Delivery, DeliveryAttempt, DeliveryState, Event, now
+from backupman.store._claiming import free, is_head, of, take
 from backupman.store._ids import begins
 from backupman.store.alarms import notifications
 
@@ -85,20 +86,22 @@ class Outbox:
         at: datetime | None = None,
         *,
         without: Collection[str] = (),
+        among: Collection[str] | None = None,
         only: str | None = None,
     ) -> Sequence[Delivery]:
         """Up to `limit` due deliveries, the head of each (endpoint, lane), ours alone until the lease ends.
 
-        None of those `without`. Of the `only` one those tried least go first: what nobody takes holds up nothing else.
+        None of those `without`, and where they are named only of those `among`. Of the `only` one those
+        tried least go first: what nobody takes holds up nothing else.
         """
         time = at or now()
         with self._sessions() as session:
-            due = select(Delivery.id).where(_is_head(instance), col(Delivery.next_attempt_at) <= time, _free(time))
-            due = due.where(col(Delivery.endpoint).not_in(without))
+            due = select(Delivery.id).where(is_head(instance), col(Delivery.next_attempt_at) <= time, free(time))
+            due = due.where(of(without, among))
             if only is not None:
                 due = due.where(Delivery.endpoint == only).order_by(col(Delivery.attempts))
             ids = session.exec(due.order_by(col(Delivery.id)).limit(limit)).all()
-            taken = [delivery_id for delivery_id in ids if _take(session, delivery_id, time, lease)]
+            taken = [delivery_id for delivery_id in ids if take(session, delivery_id, time, lease)]
             return session.exec(select(Delivery).where(col(Delivery.id).in_(taken)).order_by(col(Delivery.id))).all()
 
     def record(self, delivery_id: int, attempt: Attempt) -> None:
@@ -144,12 +147,14 @@ class Outbox:
             later = select(Event.seq).where(Event.backup_id == start.backup_id, col(Event.kind).in_(ends))
             return session.exec(later.where(col(Event.seq) > start.seq).limit(1)).first() is not None
 
-    def next_due(self, instance: str, without: Collection[str] = ()) -> datetime | None:
+    def next_due(
+        self, instance: str, without: Collection[str] = (), among: Collection[str] | None = None
+    ) -> datetime | None:
         """When the next owed delivery can be claimed: it is due, first in its lane and not under way."""
         leased = col(Delivery.lease_until) > col(Delivery.next_attempt_at)
         free_at = case((leased, col(Delivery.lease_until)), else_=col(Delivery.next_attempt_at))
         with self._sessions() as session:
-            query = select(func.min(free_at)).where(_is_head(instance), col(Delivery.endpoint).not_in(without))
+            query = select(func.min(free_at)).where(is_head(instance), of(without, among))
             due: datetime | None = session.exec(query).one()
             return due
 
@@ -272,29 +277,3 @@ def _event(session: Session, name: str) -> Event:
         what = "several events begin with" if found else "there is no event"
         raise NotFoundError(f"{what} {name!r}; see `backupman events list`")
     return found[0]
-
-
-def _is_head(instance: str) -> Any:
-    """Owed by the instance, with nothing owed before it in its lane."""
-    earlier = aliased(Delivery)
-    before = exists().where(
-        col(earlier.instance) == Delivery.instance,
-        col(earlier.endpoint) == Delivery.endpoint,
-        col(earlier.lane) == Delivery.lane,
-        col(earlier.state) == DeliveryState.OWED,
-        col(earlier.id) < col(Delivery.id),
-    )
-    return and_(col(Delivery.instance) == instance, col(Delivery.state) == DeliveryState.OWED, ~before)
-
-
-def _take(session: Session, delivery_id: int | None, time: datetime, lease: timedelta) -> bool:
-    taken = session.connection().execute(
-        update(Delivery)
-        .where(col(Delivery.id) == delivery_id, col(Delivery.state) == DeliveryState.OWED, _free(time))
-        .values(lease_until=time + lease, attempts=col(Delivery.attempts) + 1)
-    )
-    return taken.rowcount == 1
-
-
-def _free(time: datetime) -> Any:
-    return or_(col(Delivery.lease_until).is_(None), col(Delivery.lease_until) < time)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from backupman.engine.locks import source_lock
+from backupman.engine.proofs import ProofsHere
 from backupman.engine.spools import Spools
 from backupman.engine.verify_schedule import VerifySchedule, run_name
 from backupman.engine.verifying import Verifier
@@ -41,7 +42,7 @@ def stored(world: World) -> Backup:
 @contextmanager
 def verifying(world: World) -> Iterator[VerifySchedule]:
     """What the daemon has, which a test wakes by hand."""
-    schedule = VerifySchedule(world.store, INSTANCE, world.clock)
+    schedule = VerifySchedule(world.store, INSTANCE, ProofsHere(world.store, world.clock), world.clock)
     schedule.watch(world.plans, Verifier(world.config, world.plans, world.store, Spools(world.config, world.store)))
     try:
         yield schedule
