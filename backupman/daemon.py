@@ -45,7 +45,7 @@ _TICK = 0.2
 _RECOVER_EVERY = timedelta(seconds=10)
 _CHECK_EVERY = timedelta(minutes=1)
 _DRILL_EVERY = timedelta(seconds=20)
-"""How soon it is noticed that an alarm drill is due or has failed, that copies are to be verified, that nobody works."""
+"""How soon it is noticed that an alarm drill is due or has failed, or that copies are to be verified."""
 _SWEEP_EVERY = timedelta(minutes=10)
 _PURGE_EVERY = timedelta(days=1)
 _BEAT_EVERY = timedelta(seconds=10)
