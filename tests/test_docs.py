@@ -39,7 +39,7 @@ def test_every_config_loads(block: Block, tmp_path: Path, monkeypatch: pytest.Mo
         return
     rest = {key: value for key, value in REST.items() if key not in sections}
     whole = block.text + (yaml.safe_dump(rest) if rest else "")
-    whole = re.sub(r"\$\{(file|credential):[^}]+\}", "stands-elsewhere", whole)
+    whole = re.sub(r"\$\{(file|credential):[^}]+\}", "${STANDS_ELSEWHERE}", whole)
     for variable in re.findall(r"\$\{(\w+)\}", whole):
         monkeypatch.setenv(variable, "from-the-environment")
     path = tmp_path / "config.yml"

@@ -15,6 +15,7 @@ from backupman.config.model import Config
 from backupman.config.plans import plans
 from backupman.naming import slug
 from backupman.notifiers import Notifier
+from backupman.queues import ANY
 from backupman.registry import nearest
 
 _SECTIONS = ("data_sources", "scratch_servers", "drives", "jobs")
@@ -83,7 +84,37 @@ def fleet_problems(config: Config) -> Iterator[Problem]:
 def warnings(config: Config) -> list[str]:
     """What is allowed, and probably not meant."""
     providers = [*config.data_sources, *config.drives, *config.all_notifiers()]
-    return [*(warning for provider in providers for warning in provider.warnings()), *_hidden_failures(config)]
+    own = [warning for provider in providers for warning in provider.warnings()]
+    queues = _idle_queues(config) if config.executor == "embedded" else _scattered(config)
+    return [*own, *_hidden_failures(config), *queues]
+
+
+def _idle_queues(config: Config) -> Iterator[str]:
+    """Queues that nothing waits in."""
+    named = [("verify", config.verify.queue)]
+    named += [(source.label, source.queue) for source in config.data_sources]
+    named += [(job.label, job.queue) for job in config.jobs]
+    named += [(f"verify of {job.label}", job.verify.queue) for job in config.jobs if job.verify]
+    named += [(block.named(), block.queue) for block in config.all_notifiers()]
+    if found := [name for name, queue in named if queue]:
+        yield f"{_some(found)}: queue means nothing without workers: they need executor: procrastinate"
+
+
+def _scattered(config: Config) -> Iterator[str]:
+    """Copies that lie on whatever host had the time to make them."""
+    for plan in plans(config):
+        sources = [source.label for source in plan.sources if plan.queue_of(source) == ANY]
+        for drive in plan.drives if sources else []:
+            if drive.provider == "local":
+                yield (
+                    f"{drive.label}: a local drive is another folder on each host, and any worker backs up "
+                    f"{_some(sources)}: give them the queue of one host, or mount the same folder on all"
+                )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first three names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _hidden_failures(config: Config) -> Iterator[str]:

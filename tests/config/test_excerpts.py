@@ -8,7 +8,7 @@ from tzlocal import get_localzone
 
 from backupman.config.worker import plans_of, with_excerpt
 from tests.config.conftest import DRIVES, SOURCES, WHOLE, Load
-from tests.config.fleet import excerpt_of, handed_out, worker_at
+from tests.config.fleet import CONTROL, excerpt_of, handed_out, worker_at
 
 SHOP = """
 data_sources:
@@ -180,3 +180,21 @@ drives: [{provider: local, label: disk, folder: x}]
 def test_a_queue_has_a_plain_name(loaded: Load, name: str) -> None:
     with pytest.raises(Exception, match=r"jobs\[0\].queue: should be a(nother)? name"):
         loaded(SOURCES + DRIVES + f"jobs: [{{label: a, queue: '{name}'}}]\n")
+
+
+def test_a_queue_without_workers_is_a_warning(loaded: Load) -> None:
+    text = SHOP.replace("queue: null, ", "")
+    [warning] = loaded(text).warnings
+    assert warning == (
+        "Shop, Blog, nightly and 3 more: queue means nothing without workers: they need executor: procrastinate"
+    )
+    assert loaded(WHOLE).warnings == []
+
+
+def test_copies_that_would_lie_on_any_host_are_a_warning(loaded: Load) -> None:
+    [warning] = loaded(CONTROL + WHOLE).warnings
+    assert warning == (
+        "disk: a local drive is another folder on each host, and any worker backs up shop: give them the queue of one "
+        "host, or mount the same folder on all"
+    )
+    assert loaded(CONTROL + WHOLE + "jobs: [{label: a, queue: db7}]\n").warnings == []
