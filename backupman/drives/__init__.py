@@ -2,6 +2,7 @@
 
 - `upload` makes an object visible only when it is whole; whatever fails, nothing partial stays behind.
 - `upload` reads `reader` to its end before it completes: a spool's reader knows its end only after the gate.
+  Where it is `Linkable`, a drive on the same disk may take the file itself instead.
 - A ref is opaque, is all that later calls need, and is valid in a fresh process.
 - `delete` is idempotent, and `check` leaves no litter.
 - The SDK's own retries are off. A temporary failure of one part is tried again by `self.retry` inside the drive; a
@@ -12,7 +13,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO, ClassVar
+from pathlib import Path
+from typing import BinaryIO, ClassVar, Protocol, runtime_checkable
 
 from pydantic import Field, PrivateAttr
 
@@ -89,6 +91,17 @@ def valid_name(label: str, name: str) -> str:
     if why := next((why for why, found in faults.items() if found), None):
         raise DriveError(f"{label}: {name[:100]!r} cannot be the name of an object: {why}", permanent=True)
     return name
+
+
+@runtime_checkable
+class Linkable(Protocol):
+    """A reader of one file of this machine, which may still grow."""
+
+    def link(self, name: Path) -> bool:
+        """Give the file this name too; False where that cannot or should not be, and it has to be read instead."""
+
+    def whole(self) -> tuple[int, str]:
+        """Wait until all of the file is on the disk: its size and sha256. Raises what reading would."""
 
 
 Opened = Callable[[str], None]

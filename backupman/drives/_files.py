@@ -6,6 +6,9 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _NO_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -28,8 +31,13 @@ class Reading(io.FileIO):
             return super().readall()
 
 
-def create(file: Path) -> tuple[int, tuple[Path, ...]]:
-    """A new file of mode 0600 that is open for writing, and the folders (outermost first, 0700) that had to be made."""
+def new(file: Path) -> int:
+    """A new file of mode 0600, open for writing."""
+    return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+
+
+def create(file: Path, make: Callable[[Path], T]) -> tuple[T, tuple[Path, ...]]:
+    """What `make` makes of a name that is free, and the folders (outermost first, 0700) that had to be made for it."""
     made: list[Path] = []
     for tries_left in reversed(range(_TRIES)):
         try:
@@ -37,12 +45,13 @@ def create(file: Path) -> tuple[int, tuple[Path, ...]]:
                 if not folder.is_dir():
                     folder.mkdir(mode=0o700)
                     made.append(folder)
-            return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), tuple(made)
-        except OSError as error:
+            return make(file), tuple(made)
+        except BaseException as error:
             withdraw(None, tuple(made))
             made.clear()
             # Other uploads make and remove the same folders at the same time.
-            if not tries_left or error.errno not in (errno.ENOENT, errno.EEXIST) or file.exists():
+            beside = isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.EEXIST)
+            if not tries_left or not beside or file.exists():
                 raise
     raise AssertionError("the last try returns or raises")
 

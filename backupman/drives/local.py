@@ -12,8 +12,8 @@ from typing import BinaryIO, cast
 
 from pydantic import Field
 
-from backupman.drives import PART, Drive, Opened, Stat, Stored, valid_name
-from backupman.drives._files import Reading, create, give_name, removed, room, withdraw
+from backupman.drives import PART, Drive, Linkable, Opened, Stat, Stored, valid_name
+from backupman.drives._files import Reading, create, give_name, new, removed, room, withdraw
 from backupman.errors import DriveError, ObjectNotFound
 from backupman.registry import Size
 
@@ -68,12 +68,9 @@ class Local(Drive):
             if final.exists():  # the link below is what holds; this only spares the bytes
                 raise self._taken(final)
             self._has_room()
-            fd, made = create(part)
+            fd, made = create(part, lambda file: _begin(file, reader))
         try:
-            try:
-                size, sha256 = self._fill(fd, reader)
-            finally:
-                os.close(fd)
+            size, sha256 = self._follow(cast(Linkable, reader)) if fd is None else self._fill(fd, reader)
             with self._explained():
                 self._publish(part, final, made)
         except BaseException:
@@ -118,7 +115,7 @@ class Local(Drive):
         with self._explained():
             self._mounted()
             self._has_room()
-            fd, made = create(probe)
+            fd, made = create(probe, new)
             try:
                 os.write(fd, b"backupman")
                 os.fsync(fd)
@@ -163,22 +160,32 @@ class Local(Drive):
         while folder != self._root and removed(folder):
             folder = folder.parent
 
-    def _fill(self, fd: int, reader: BinaryIO) -> tuple[int, str]:
-        """Everything that the reader gives, down to the disk; its size and sha256."""
-        size, digest = 0, hashlib.sha256()
-        while chunk := reader.read(_CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
-            view = memoryview(chunk)
-            with self._explained():
-                while view:
-                    view = view[os.write(fd, view) :]
-                if size // _LOOK_EVERY != (size - len(chunk)) // _LOOK_EVERY:
-                    self._has_room()
+    def _follow(self, reader: Linkable) -> tuple[int, str]:
+        """The size and sha256 of a file that others fill."""
+        whole = reader.whole()
         with self._explained():
-            os.fsync(fd)
-            if (written := os.fstat(fd).st_size) != size:
-                raise DriveError(f"{self.label}: {written} of {size} bytes stand on the disk of {self._root}")
+            self._has_room()
+        return whole
+
+    def _fill(self, fd: int, reader: BinaryIO) -> tuple[int, str]:
+        """Everything that the reader gives, down to the disk; its size and sha256. Closes the file."""
+        size, digest = 0, hashlib.sha256()
+        try:
+            while chunk := reader.read(_CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+                view = memoryview(chunk)
+                with self._explained():
+                    while view:
+                        view = view[os.write(fd, view) :]
+                    if size // _LOOK_EVERY != (size - len(chunk)) // _LOOK_EVERY:
+                        self._has_room()
+            with self._explained():
+                os.fsync(fd)
+                if (written := os.fstat(fd).st_size) != size:
+                    raise DriveError(f"{self.label}: {written} of {size} bytes stand on the disk of {self._root}")
+        finally:
+            os.close(fd)
         return size, digest.hexdigest()
 
     def _publish(self, part: Path, final: Path, made: "tuple[Path, ...]") -> None:
@@ -211,3 +218,8 @@ class Local(Drive):
 
 def _raise(error: OSError) -> None:
     raise error
+
+
+def _begin(part: Path, reader: BinaryIO) -> int | None:
+    """The unfinished file, open for writing; None where it is the very file that the reader reads."""
+    return None if isinstance(reader, Linkable) and reader.link(part) else new(part)

@@ -18,6 +18,7 @@ from backupman.errors import BackupmanError, PipelineError
 from backupman.pipeline._sink import CHUNK
 
 _CHECK_SPACE_EVERY = 32 * 2**20
+_TELL_EVERY = 0.25
 
 
 def check_room(folder: Path, keep_free: int) -> None:
@@ -111,12 +112,12 @@ class Spool:
         """Give the file its name: the dump is good, and uploads may complete."""
         try:
             os.fsync(self._fd)
-            self.part.rename(self.path)
+            with self._changed:
+                self.part.rename(self.path)
+                self.committed = True
+                self._changed.notify_all()
         except OSError as error:
             raise self._no_room(error) from error
-        with self._changed:
-            self.committed = True
-            self._changed.notify_all()
 
     def fail(self, error: BackupmanError) -> None:
         """End every reader with an error; before the commit the file is removed too, after it the dump stays."""
@@ -171,14 +172,27 @@ class Spool:
             )
         return PipelineError(f"the spool {self.part} cannot be written: {error.strerror}")
 
-    def _wait(self, end: int | None) -> None:
-        """Wait until there are `end` bytes, or for the commit."""
+    def _link(self, name: Path) -> bool:
         with self._changed:
-            self._changed.wait_for(
-                lambda: self.error or self.committed or (end is not None and self.size >= end),
+            if self.error:
+                raise self.error
+            try:
+                if os.fstat(self._fd).st_nlink > 1:  # two copies that are one file would be damaged together
+                    return False
+                os.link(self.path if self.committed else self.part, name)
+            except OSError:  # another disk, or one without links; what else is wrong shows when it is written to
+                return False
+            return True
+
+    def _wait(self, end: int | None, seconds: float | None = None) -> bool:
+        """Wait until there are `end` bytes, or for the commit; whether it came to that within so many seconds."""
+        with self._changed:
+            found = self._changed.wait_for(
+                lambda: self.error or self.committed or (end is not None and self.size >= end), seconds
             )
             if self.error:
                 raise self.error
+            return bool(found)
 
     def _read(self, size: int, position: int) -> bytes:
         """`size` bytes from `position`, fewer only at the end; waits until they are there."""
@@ -223,6 +237,19 @@ class SpoolReader(io.RawIOBase):
     def wait_for_the_end(self) -> None:
         """Wait for the commit; raises the dump's error."""
         self._spool._wait(None)
+
+    def link(self, name: Path) -> bool:
+        """Give the spool's file another name, for one drive and where nobody keeps a pace; whether that was done."""
+        return self._pace is None and self._spool._link(name)
+
+    def whole(self) -> tuple[int, str]:
+        """Wait for the commit: the size of the file and its sha256. Raises the dump's error."""
+        ended = False
+        while not ended:
+            ended = self._spool._wait(None, _TELL_EVERY)
+            if self._progress:
+                self._progress(self.size)
+        return self.size, self._spool.sha256
 
     def readable(self) -> bool:
         return True
