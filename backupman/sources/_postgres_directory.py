@@ -1,10 +1,12 @@
 """A folder of files as a tar stream that removes what it passes on, so that there is never a second copy; and back."""
 
+import fcntl
 import io
+import os
 import re
 import shutil
 import tarfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,11 +22,23 @@ _MEMBER = re.compile(r"dump/[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 """What `pg_dump --format=directory` writes: toc.dat, blobs.toc, 3456.dat, ..."""
 
 
-class Packed(io.RawIOBase):
-    """The stream. Its members stand in a folder of the same name, the table of contents first."""
+_ROWS = re.compile(r"\d+\.dat")
+"""Of those the rows of a table, which are written once, from beginning to end."""
 
-    def __init__(self, label: str, folder: Path) -> None:
+_LOOK_EVERY = 0.1
+"""Seconds."""
+
+
+class Packed(io.RawIOBase):
+    """The stream of a folder that is still being written: a table's rows go out as soon as they are whole.
+
+    Its members stand in a folder of the same name, the table of contents behind those rows. `ended` waits so many
+    seconds for whoever writes, and says whether all is there; what it raises ends the stream.
+    """
+
+    def __init__(self, label: str, folder: Path, ended: Callable[[float], bool]) -> None:
         self._label = label
+        self._ended = ended
         self._pieces = self._packed(folder)
         self._piece = memoryview(b"")
 
@@ -51,12 +65,37 @@ class Packed(io.RawIOBase):
 
     def _packed(self, folder: Path) -> Generator[bytes, None, None]:
         try:
+            while not self._ended(_LOOK_EVERY):
+                for path in folder.glob("*.dat"):
+                    if _ROWS.fullmatch(path.name) and _closed(path):
+                        yield from _taken(path)
             for path in sorted(folder.iterdir(), key=lambda path: (path.name != "toc.dat", path.name)):
-                yield from _member(path, f"{folder.name}/{path.name}")
-                path.unlink()
+                yield from _taken(path)
         except OSError as error:
             raise DumpError(f"{self._label}: {error.filename} cannot be packed: {error.strerror}") from error
         yield TAR_END
+
+
+def _closed(path: Path) -> bool:
+    """Whether nobody has the file open for writing any more: only then the system gives a lease for reading it.
+
+    Where a disk knows no leases all files are packed in the end. See fcntl(2), F_SETLEASE.
+    """
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def _taken(path: Path) -> Iterator[bytes]:
+    """A file as a member, and then it is gone."""
+    yield from _member(path, f"{path.parent.name}/{path.name}")
+    path.unlink()
 
 
 def _member(path: Path, name: str) -> Iterator[bytes]:

@@ -146,6 +146,15 @@ class Tool:
             why = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
             raise DumpError(f"{self.label}: {self.name} {why}: {self.stderr() or 'it said nothing'}")
 
+    def ended(self, within: float) -> bool:
+        """Whether it ends within so many seconds. Raises DumpError as `wait` does."""
+        try:
+            self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            return False
+        self.wait()
+        return True
+
     def terminate(self) -> None:
         """Ask the tool to end, and wait for nothing: another thread may still be reading."""
         if self._process.poll() is None:

@@ -173,12 +173,19 @@ class Postgres(PostgresBack):
 
     @contextmanager
     def _packed(self, argv: list[str], login: Login, place: Path) -> Iterator[Dump]:
-        """The folder that the tool has written, as a stream."""
+        """The folder that the tool writes, as a stream."""
         with running(self.label, argv, env=login.env, pass_fds=login.pass_fds) as tool:
-            tool.stdout.read()
-        facts = list_toc(self.label, self._program("pg_restore"), place)
-        with Packed(self.label, place) as stream:
-            yield Dump(cast(BinaryIO, stream), self._warnings(tool), facts)
+
+            def ended(within: float) -> bool:
+                if not tool.ended(within):
+                    return False
+                dump.facts |= list_toc(self.label, self._program("pg_restore"), place)
+                dump.warnings += self._warnings(tool)
+                return True
+
+            with Packed(self.label, place, ended) as stream:
+                dump = Dump(cast(BinaryIO, stream))
+                yield dump
 
     def _census(self, login: Login) -> AbstractContextManager[Census]:
         shares = not any(option.startswith(("--se", "--sn")) for option in self.options)  # --serializable, --snapshot

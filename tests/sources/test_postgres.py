@@ -128,13 +128,12 @@ class TestDirectory(PostgresContract):
 
     def test_what_is_packed_is_removed(self, source: Source, database: str, folder: Path) -> None:
         with source.dump(database, folder) as dump:
-            before = sum(file.stat().st_size for file in (folder / "dump").iterdir())
             data = b"".join(iter(lambda: dump.stream.read(100_000), b""))
             assert list((folder / "dump").iterdir()) == []
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            members = tar.getmembers()
-        assert members[0].name == "dump/toc.dat"
-        assert sum(member.size for member in members) == before
+            names = tar.getnames()
+        assert names.count("dump/toc.dat") == 1
+        assert len(names) == len(set(names)) > 1
         assert source.suffix_of("awkward") == ".tar"
 
 
