@@ -66,7 +66,7 @@ def looked_at(config: Path) -> dict[str, float]:
     def never(*_about: object) -> None:
         raise AssertionError("no job is due")
 
-    scheduler = Scheduler(app.store, app.config.instance, app.config.state_folder, never, never, now)  # type: ignore[arg-type]  # nothing is started
+    scheduler = Scheduler(app.store, app.config.instance, never, never, now)  # type: ignore[arg-type]  # nothing is started
     begun = time.perf_counter()
     scheduler.reschedule(app.plans)
     taken = time.perf_counter() - begun
