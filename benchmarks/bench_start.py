@@ -60,7 +60,7 @@ def heavy(words: list[str]) -> list[str]:
     """Which of the heavy modules a command has imported by its end."""
     code = (
         "import sys, contextlib\n"
-        "from backupman.cli import main\n"
+        "from backupman.__main__ import main\n"
         f"sys.argv = ['backupman', *{words!r}]\n"
         "with contextlib.suppress(SystemExit): main()\n"
         f"print(*[name for name in {HEAVY!r} if name in sys.modules], sep='\\n', file=sys.stderr)"

@@ -21,7 +21,7 @@ HEAVY = {"sqlmodel", "sqlalchemy", "alembic", "boto3", "botocore", "rich", "http
 LOADED = """
 import sys
 try:
-    from backupman.cli import main
+    from backupman.__main__ import main
     main()
 finally:
     print(*sys.modules, file=sys.stderr)
@@ -40,10 +40,19 @@ EVERY = list(commands(typer.main.get_command(program())))
 
 @pytest.mark.parametrize("words", [("version",), ("--help",), ("run", "--help"), ("key", "new", "--kind", "api")])
 def test_what_needs_no_records_starts_light(words: tuple[str, ...]) -> None:
+    assert loaded_by(*words) & HEAVY == set()
+
+
+def test_the_version_needs_no_library_at_all() -> None:
+    assert loaded_by("version") & {*HEAVY, "typer", "pydantic"} == set()
+
+
+def loaded_by(*words: str) -> set[str]:
+    """The packages that a command has imported by its end."""
     done = subprocess.run([sys.executable, "-c", LOADED, *words], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stderr.split()}
     assert "backupman" in loaded
-    assert loaded & HEAVY == set()
+    return loaded
 
 
 def test_version(world: World) -> None:
