@@ -45,9 +45,9 @@ lock: setup
 bench: setup
 	@scripts/test-servers
 	@scripts/bench-peers
-	@for program in benchmarks/bench_*.py; do \
-		if [ -f "$$program" ]; then echo "$$program"; $(BIN)/python "$$program" $(ARGS) || exit 1; fi; \
-	done
+	@failed=; for program in benchmarks/bench_*.py; do \
+		echo "$$program"; $(BIN)/python "$$program" $(ARGS) || failed="$$failed $$program"; \
+	done; [ -z "$$failed" ] || { echo "These could not measure:$$failed" >&2; exit 1; }
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist demo
