@@ -48,13 +48,13 @@ class Outcome:
         match message:
             case Phase():
                 self.begun = {file.label for file in self._backup.drive_files if file.status == Status.PENDING}
-                backups.change(backup_id, phase=message.phase)
+                backups.progress(backup_id, phase=message.phase)
             case SessionOpened():
-                backups.change_drive_file(backup_id, message.label, session=message.session)
+                backups.progress(backup_id, message.label, session=message.session)
             case Dumped():
                 self.on_dumped()
                 self._warnings += message.warnings
-                backups.change(
+                backups.progress(
                     backup_id,
                     dump_status=Status.FINISHED,
                     dump_path=self._backup.spool_path,
@@ -80,7 +80,7 @@ class Outcome:
 
     def _enter_upload(self, message: Uploaded | UploadFailed, status: Status, **fields: object) -> None:
         self.ended.add(message.label)
-        self._store.backups.change_drive_file(
+        self._store.backups.progress(
             self._backup.id,
             message.label,
             status=status,

@@ -27,8 +27,13 @@ class PatientConnector(PsycopgConnector):
     """
 
     async def execute_query_async(self, query: LiteralString, **arguments: Any) -> None:
-        """As Procrastinate's own."""
-        await _patiently(lambda: super(PatientConnector, self).execute_query_async(query, **arguments))
+        """As Procrastinate's own; what it says of a task that was taken from us is no fault."""
+        try:
+            await _patiently(lambda: super(PatientConnector, self).execute_query_async(query, **arguments))
+        except ConnectorException as error:
+            if not isinstance(error.__cause__, psycopg.errors.RaiseException):
+                raise
+            log.warning("another host has seen to a task of ours: %s", error.__cause__.diag.message_primary)
 
     async def execute_query_one_async(self, query: LiteralString, **arguments: Any) -> dict[str, Any]:
         """As Procrastinate's own."""

@@ -69,6 +69,18 @@ class Backups:
                 if drive_file.label == label:
                     _set(drive_file, fields)
 
+    def progress(self, backup_id: str, label: str | None = None, **fields: Any) -> None:
+        """Set fields of a backup that is under way, or of its file on the drive of that label.
+
+        One that somebody has settled meanwhile stays as it is: whoever was frozen may wake up and go on telling.
+        """
+        with self._sessions() as session:
+            backup = _existing(session, backup_id, alone=True)
+            if backup.status != Status.PENDING:
+                return
+            for record in [backup] if label is None else [file for file in backup.drive_files if file.label == label]:
+                _set(record, fields)
+
     def settle(
         self, backup_id: str, change: Callable[[Backup], None], announce: Callable[[Backup], Sequence[Announcement]]
     ) -> Backup:

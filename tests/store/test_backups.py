@@ -90,6 +90,18 @@ def test_a_change_is_kept_with_its_time(store: Store) -> None:
     assert found.drive_files[1].updated_at and found.drive_files[0].updated_at is None
 
 
+def test_what_is_told_of_a_settled_backup_changes_it_no_more(store: Store) -> None:
+    begun = store.backups.begin(a_backup("disk"), [])
+    store.backups.progress(begun.id, phase="uploading")
+    store.backups.progress(begun.id, "disk", session="upload-1")
+    assert store.backups.get(begun.id).phase == "uploading"
+    settled = store.backups.settle(begun.id, lambda backup: setattr(backup, "dump_status", Status.FAILED), lambda _: [])
+    store.backups.progress(begun.id, dump_status=Status.FINISHED, size=7)
+    store.backups.progress(begun.id, "disk", status=Status.FINISHED, ref="a")
+    assert store.backups.get(begun.id) == settled
+    assert settled.drive_files[0].session == "upload-1"
+
+
 def test_a_change_of_what_is_not_there_is_refused(store: Store) -> None:
     with pytest.raises(NotFoundError):
         store.backups.change("nope", phase="x")
