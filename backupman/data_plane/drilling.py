@@ -1,6 +1,5 @@
 """In the child: a copy restored into a throwaway database, which is asked what its owner expects, and removed."""
 
-import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,7 +56,7 @@ def _restore(task: VerifyTask, server: Source, database: str, folder: Path) -> l
     place = folder / "restore"
     place.mkdir(mode=0o700)
     with opened(task.held, task) as dump:
-        stream = cast(BinaryIO, io.BufferedReader(dump, CHUNK))
+        stream = cast(BinaryIO, dump)
         warnings = server.restore(stream, task.origin, Target(database), place)
         try:
             while stream.read(CHUNK):  # only the end of the stream says that it was good

@@ -1,11 +1,10 @@
 """In the child: a stored dump brought back into a database, from the first copy that is good."""
 
-import io
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from pydantic import BaseModel
 
@@ -14,7 +13,7 @@ from backupman.data_plane.protocol import Copy, FillTask, Phase, Restored, Resto
 from backupman.data_plane.restoring import Checked, opened, tell_bad
 from backupman.data_plane.throttle import Throttle
 from backupman.errors import DriveError, PipelineError, RestoreError
-from backupman.pipeline._sink import CHUNK
+from backupman.pipeline._sink import CHUNK, Pieces
 from backupman.sources import GLOBALS, Source
 
 Tell = Callable[[BaseModel], None]
@@ -70,7 +69,7 @@ class _Filling:
         task = self._task
         with opened(self._copy, task) as dump, _workspace(task.folder) as folder:
             watched = _Watched(dump, self._copy.drive.label, self._tell)
-            stream = cast(BinaryIO, io.BufferedReader(watched, CHUNK))
+            stream = cast(BinaryIO, watched)
             self.begun = True
             warnings = self._source.restore(stream, task.origin, task.target, folder)
             self._read_the_rest(stream)
@@ -98,7 +97,7 @@ def _workspace(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class _Watched(io.RawIOBase):
+class _Watched(Pieces):
     """A dump, of which is told how far it is read."""
 
     def __init__(self, dump: Checked, label: str, tell: Tell) -> None:
@@ -108,12 +107,9 @@ class _Watched(io.RawIOBase):
         self._throttle = Throttle()
         self.size = 0
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        count = self._dump.readinto(buffer)
-        self.size += count
-        if self._throttle.due() or not count:
+    def _next(self) -> bytes:
+        chunk = self._dump.read(CHUNK)
+        self.size += len(chunk)
+        if self._throttle.due() or not chunk:
             self._tell(Restoring(label=self._label, read=self._dump.taken, written=self.size))
-        return count
+        return chunk

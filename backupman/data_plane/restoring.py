@@ -1,22 +1,21 @@
 """In the child: the dump in an object, from the first copy that is good, checked from end to end on its way."""
 
 import errno
-import hashlib
-import io
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from pydantic import BaseModel
 
+from backupman.data_plane.ahead import Ahead
 from backupman.data_plane.protocol import Copy, CopyFailed, Packed, RestoreTask, Restoring
 from backupman.data_plane.throttle import Throttle
 from backupman.data_plane.uploading import drive_of
 from backupman.errors import DriveError, PipelineError, RestoreError
 from backupman.pipeline import unpacked
-from backupman.pipeline._sink import CHUNK
+from backupman.pipeline._sink import CHUNK, Pieces
 
 Tell = Callable[[BaseModel], None]
 
@@ -70,16 +69,18 @@ def opened(copy: Copy, packed: Packed) -> Iterator["Checked"]:
         DriveError: the drive does not give it.
         PipelineError: it is damaged, or not for these identities.
     """
-    with drive_of(copy.drive, packed.retry).open(copy.ref) as raw:
-        stored = _Hashed(raw)
-        with unpacked(cast(BinaryIO, stored), packed.ending, packed.identities) as dump:
-            yield Checked(dump, stored, packed.sha256)
+    drive = drive_of(copy.drive, packed.retry)
+    with (
+        Ahead(lambda: drive.open(copy.ref)) as stored,
+        unpacked(cast(BinaryIO, stored), packed.ending, packed.identities) as dump,
+    ):
+        yield Checked(dump, stored, packed.sha256)
 
 
-class Checked(io.RawIOBase):
+class Checked(Pieces):
     """A dump whose end is given out only when all stored bytes have the hash that was recorded."""
 
-    def __init__(self, dump: BinaryIO, stored: "_Hashed", sha256: str) -> None:
+    def __init__(self, dump: BinaryIO, stored: Ahead, sha256: str) -> None:
         self._dump = dump
         self._stored = stored
         self._sha256 = sha256
@@ -89,47 +90,17 @@ class Checked(io.RawIOBase):
         """Stored bytes so far."""
         return self._stored.size
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        chunk = self.read(len(buffer))
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes. Raises PipelineError at the end of a dump that is not what was stored."""
-        chunk = self._dump.read(size)
+    def _next(self) -> bytes:
+        """Raises PipelineError at the end of a dump that is not what was stored."""
+        chunk = self._dump.read(CHUNK)
         if not chunk:
-            self._stored.must_be(self._sha256)
+            self._must_be_what_was_stored()
         return chunk
 
-
-class _Hashed(io.RawIOBase):
-    """The stored bytes, hashed as they are read."""
-
-    def __init__(self, source: BinaryIO) -> None:
-        self._source = source
-        self._digest = hashlib.sha256()
-        self.size = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        data = self._source.read(-1 if size is None else size)
-        self._digest.update(data)
-        self.size += len(data)
-        return data
-
-    def must_be(self, sha256: str) -> None:
-        """Raise PipelineError unless this is the hash of all bytes; those that nobody has read are read now.
-
-        Of an imported backup it may be unknown (empty).
-        """
-        while self.read(CHUNK):
-            pass
-        if sha256 and self._digest.hexdigest() != sha256:
+    def _must_be_what_was_stored(self) -> None:
+        """Of an imported backup the hash may be unknown (empty)."""
+        found = self._stored.sha256()
+        if self._sha256 and found != self._sha256:
             raise PipelineError("the object is damaged: its sha256 is not the one that was recorded", permanent=True)
 
 

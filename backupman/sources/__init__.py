@@ -178,7 +178,8 @@ class Source(Provider, ABC):
     def inspect(self, dump: BinaryIO, origin: Origin, folder: Path) -> None:
         """Read a stored dump to its end and look at its structure: its end, its table of contents, its integrity.
 
-        `folder` is the source's own for that time. An error that reading `dump` raises is passed on as it is.
+        A read of `dump` may give less than was asked for; an error that it raises is passed on as it is. `folder` is
+        the source's own for that time.
 
         Raises:
             DumpError: it is not whole.
@@ -213,8 +214,9 @@ class Source(Provider, ABC):
         """Fill a database with a dump, which is read once to its end; the warnings of it.
 
         Without `overwrite` the target must not exist; it is made, and after any failure or interruption it is gone
-        again. An error that reading `dump` raises ends the restore and is passed on as it is: whoever gives the stream
-        says with it that the dump is not good. `folder` is the source's own for that time.
+        again. A read of `dump` may give less than was asked for. An error that it raises ends the restore and is passed
+        on as it is: whoever gives the stream says with it that the dump is not good. `folder` is the source's own for
+        that time.
 
         Raises:
             RestoreError: the target exists, the server or its client refuses; the sentence holds the first error with

@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import pyrage
 import pytest
@@ -207,7 +207,7 @@ def test_an_error_of_the_source_stays_what_it_was(encryption: Encryption, identi
 
     source = Broken(encrypted(encryption, bytes(1_000_000))[:500_000])
     with pytest.raises(DriveError, match="the drive is gone"):
-        Pipeline(encryption=encryption).decode(cast(BinaryIO, source), [str(identity)]).read()
+        encryption.decode(source, [str(identity)]).read()
     assert workers() == []
 
 
