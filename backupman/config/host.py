@@ -82,10 +82,13 @@ class HostConfig(Settings):
         self._hidden = tuple(sorted(secrets, key=len, reverse=True))
         return self
 
+    def secrets(self) -> set[str]:
+        """All texts that nobody is to see."""
+        return {*self._hidden, *secrets_in(self)}
+
     def redact(self, text: str) -> str:
         """The text without any of this config's secrets."""
-        secrets = {*self._hidden, *secrets_in(self)}
-        redacted: str = _without(sorted(secrets, key=len, reverse=True), text)
+        redacted: str = _without(sorted(self.secrets(), key=len, reverse=True), text)
         return redacted
 
     def masked(self) -> dict[str, Any]:

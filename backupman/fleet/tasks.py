@@ -25,6 +25,7 @@ from backupman.fleet.queue import Queue
 from backupman.logs import about, hide_secrets
 from backupman.records import Assignment, AssignmentKind, Backup, Restore
 from backupman.store import Store
+from backupman.text import without
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,8 @@ class Tasks:
         self._clock = clock
         self._guard = Lock()
         self._apps: dict[str, App] = {}
+        self._secrets: set[str] = set()
+        hide_secrets(self._redact)
         self._closed = Event()
         self._stopped = Event()
         holding.on_lost.append(self.stop)
@@ -132,6 +135,10 @@ class Tasks:
             app.executor.stop(reason)
             app.verifier.stop(reason)
 
+    def _redact(self, text: str) -> str:
+        """The text without the secrets of anything that was done here."""
+        return without(sorted(self._secrets, key=len, reverse=True), text)
+
     def _under_way(self) -> list[App]:
         with self._guard:
             return list(self._apps.values())
@@ -142,7 +149,7 @@ class Tasks:
         config = with_excerpt(self._loaded, excerpt)
         if reason := refused(self._loaded.config, config):
             raise ConfigError(reason, permanent=True)
-        hide_secrets(config.redact)
+        self._secrets |= config.secrets()
         app = App.of(
             config,
             plans_of(config, excerpt),
@@ -188,6 +195,7 @@ class Tasks:
         )
 
     def _back_up(self, app: App, taken: Assignment) -> Outcome:
+        app.spools.expire()
         order = Order(**taken.details["order"])
         return self._watched(app, taken, app.executor.start(app.plans, None, order, wait=taken.run_id is not None))
 
@@ -205,6 +213,7 @@ class Tasks:
         return self._watched(app, taken, app.executor.start_restore(order))
 
     def _verify(self, app: App, taken: Assignment) -> Outcome:
+        app.verifier.folders.sweep()  # of drills that died with an earlier process
         backups = (self._store.backups.get(backup_id) for backup_id in taken.details["backups"])
         checked = list(app.verifier.verify(backups, taken.details["drives"], taken.details["level"]))
         wrong = sum(each.error is not None for each in checked)

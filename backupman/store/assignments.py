@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import exists, func, update
+from sqlalchemy import and_, exists, func, or_, update
 from sqlmodel import Session, col, select
 
 from backupman.records import Assignment, AssignmentKind, AssignmentState, Run, RunState
@@ -86,7 +86,7 @@ class Assignments:
                 run.state, run.reason = RunState.INTERRUPTED, "interrupted by a crash"
 
     def take(self, assignment_id: str, *, home: str, holder: str, host: str, at: datetime) -> Assignment | None:
-        """Take it; None when it has ended or another worker has it."""
+        """Take it, once more where the answer was lost; None when it has ended or another worker has it."""
         values = {
             "state": AssignmentState.RUNNING,
             "attempts": col(Assignment.attempts) + 1,
@@ -97,7 +97,8 @@ class Assignments:
             "error": None,
             "busy": False,
         }
-        mine = col(Assignment.id) == assignment_id, col(Assignment.state) == AssignmentState.WAITING
+        ours = and_(col(Assignment.state) == AssignmentState.RUNNING, col(Assignment.holder) == holder)
+        mine = col(Assignment.id) == assignment_id, or_(col(Assignment.state) == AssignmentState.WAITING, ours)
         with self._sessions() as session:
             if session.connection().execute(update(Assignment).where(*mine).values(values)).rowcount != 1:
                 return None
