@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import _sample
-from _measure import cannot_measure, ratio, spread, tell, title, told_ratio, version_of, workplace
+from _measure import cannot_measure, children_seconds, ratio, spread, tell, title, told_ratio, version_of, workplace
 from _servers import postgres
 from _sink import Sink, sink
 from _ways import ZSTD, Ours, Shell, in_turn
@@ -44,6 +44,8 @@ class Spooled:
     """Seconds with the start of the child."""
     alone: list[float] = field(default_factory=list)
     """Seconds of the upload itself."""
+    processor: list[float] = field(default_factory=list)
+    """Of the child; the server's is not among it."""
 
     def __post_init__(self) -> None:
         self._sha256 = hashlib.sha256(self.spool.read_bytes()).hexdigest()
@@ -60,9 +62,10 @@ class Spooled:
             retry=NO_RETRY,
         )
         said: list[Message] = []
-        started = time.perf_counter()
+        started, used = time.perf_counter(), children_seconds()
         DataPlane().run(task, said.append)
         self.whole.append(time.perf_counter() - started)
+        self.processor.append(children_seconds() - used)
         uploaded = [message for message in said if isinstance(message, Uploaded)]
         if not uploaded:
             cannot_measure(f"the upload failed: {said[-1]}")
@@ -70,7 +73,7 @@ class Spooled:
 
     def forget(self) -> None:
         """Begin to count anew."""
-        self.whole, self.alone = [], []
+        self.whole, self.alone, self.processor = [], [], []
 
 
 def main() -> None:
@@ -92,7 +95,7 @@ def main() -> None:
 
 
 def beside_aws(folder: Path, files: list[Path], turns: int) -> None:
-    """The same file, as quickly as the server takes it."""
+    """The sample as it stands in the spool, as quickly as the server takes it."""
     spool = packed(folder, files)
     with sink() as server:
         ours, theirs = Spooled(spool, server.drive()), Shell(copy_to(server, spool), folder / "none")
@@ -102,6 +105,7 @@ def beside_aws(folder: Path, files: list[Path], turns: int) -> None:
     tell("  aws s3 cp", spread(theirs.taken.whole))
     told_ratio("S3 from the spool / aws s3 cp", ratio(ours.whole, theirs.taken.whole), 0.6)
     told_ratio("S3 from the spool, the upload alone / aws s3 cp", ratio(ours.alone, theirs.taken.whole), 0.6)
+    tell("S3 from the spool: processor time / aws s3 cp", f"{ratio(ours.processor, theirs.taken.processor):.2f}")
 
 
 def onto_two(folder: Path, files: list[Path], turns: int) -> None:
