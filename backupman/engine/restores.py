@@ -12,7 +12,7 @@ from backupman.config import Config
 from backupman.data_plane import DataPlane
 from backupman.data_plane.protocol import Copy, DriveTask, Message, Packed, RestoreTask
 from backupman.drives import PART
-from backupman.drives._files import create, give_name, withdraw
+from backupman.drives._files import create, give_name, new, withdraw
 from backupman.errors import ConfigError, NotFoundError, RestoreError
 from backupman.pipeline.compression import SUFFIXES as METHODS
 from backupman.records import Backup, Status
@@ -130,7 +130,7 @@ def _output(backup: Backup, output: Path | None) -> Iterator[int]:
         raise ConfigError(f"{output} is there already, and nothing is overwritten: name another file, or move it away")
     made: tuple[Path, ...] = ()
     try:
-        fd, made = create(part)
+        fd, made = create(part, new)
     except FileExistsError as error:
         raise ConfigError(f"{part} is there: another restore is under way, or has died; remove it then") from error
     except OSError as error:
