@@ -68,7 +68,7 @@ def _workers(shown: "WorkersShown") -> "Table":
 def _queues(shown: "WorkersShown") -> "Table":
     from backupman.cli.output import local, mark, one_line, table
 
-    made = table("QUEUE", "WAITING", "OLDEST OF", "TAKEN FROM BY")
+    made = table("QUEUE", "WAITING", "OLDEST OF", "TAKEN BY")
     made.columns[1].justify = "right"
     for each in shown.queues:
         hosts = ", ".join(one_line(host, 100) for host in each.workers)

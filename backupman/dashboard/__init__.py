@@ -17,6 +17,7 @@ from backupman.dashboard import (
     settings,
     signing_in,
     storage,
+    workers,
 )
 from backupman.dashboard.series import KnownSeries
 from backupman.dashboard.sessions import Sessions
@@ -38,6 +39,7 @@ def add_dashboard(api: FastAPI) -> FastAPI:
         live,
         plans,
         storage,
+        workers,
         outbox,
         notifications,
         notifiers,

@@ -19,6 +19,7 @@ from backupman.api.keys import daemon_of
 from backupman.dashboard.figures import outcome
 from backupman.dashboard.sessions import Visit
 from backupman.dashboard.words import age, ahead, fact, plain
+from backupman.engine.workers import has_fleet
 from backupman.records import now
 from backupman.text import one_line, size, span
 
@@ -33,18 +34,20 @@ _HEADERS = {
 }
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 _FOR_GOOD = "public, max-age=31536000, immutable"
+_WORKERS = ("Workers", "/workers")
 _NAV = [
     ("Overview", "/", "read"),
     ("History", "/backups", "read"),
     ("Jobs", "/jobs", "read"),
     ("Storage", "/storage", "read"),
+    (*_WORKERS, "read"),
     ("Deliveries", "/deliveries", "read"),
     ("Events", "/events", "read"),
     ("Notifications", "/notifications", "read"),
     ("Notifiers", "/notifiers", "read"),
     ("Config", "/config", "admin"),
 ]
-"""The pages of the menu, each with the scope that shows it."""
+"""The pages of the menu, each with the scope that shows it; that of the workers only where there are some."""
 _TONES = {403: "You may not do this", 404: "There is no such page", 409: "Not now", 429: "Too often"}
 
 
@@ -59,7 +62,7 @@ def render(request: Request, template: str, visit: Visit | None, status: int = 2
         instance=daemon.app.config.instance,
         version=__version__,
         page_path=request.url.path.removeprefix(request.scope.get("root_path", "")),
-        nav=_NAV,
+        nav=[each for each in _NAV if each[:2] != _WORKERS or has_fleet(daemon.app.config)],
         done=_DONE.get(request.query_params.get("done", "")),
         url=lambda path, **query: address(request, path, **query),
         asset=lambda name: f"{address(request, '/static/' + name)}?v={_assets()[name][2]}",

@@ -17,6 +17,7 @@ from backupman.store.backups import BackupFilter
 from backupman.store.ingest import Noted, Recipient, Reported
 from backupman.store.jobs import Changes
 from backupman.store.outbox import Announcement, Attempt
+from tests.engine._fleet import Fleet
 
 KEYS = {scope.value: f"bm_{scope.value}-only" for scope in Scope}
 KEYS |= {"root": "bm_every-scope", "operator": "bm_operator"}
@@ -220,6 +221,22 @@ def hostile(store: Store) -> None:
     store.proofs.keep_manifest(
         failed.id, Manifest(provider="sqlite", facts={}, tables=[TableRows(name=HOSTILE, rows=1)])
     )
+
+
+def crew(fleet: Fleet) -> None:
+    """Workers that are busy, idle, lost and stopped, and a queue that nobody takes from."""
+    at = now()
+    store, busy = fleet.store, fleet.worker("db-eu-1", "eu-west", "orders", takes_any=True)
+    for source, minutes in (("orders", 41), ("analytics", 3)):
+        taken = fleet.work("eu-west", source, at=at - timedelta(minutes=minutes), by=busy)
+        store.assignments.began(taken.id, [new_id()])
+    sending = fleet.worker("db-eu-2.internal.example.com", "eu-west", takes_any=True)
+    fleet.work("any", "", by=sending, kind="deliver", job="")
+    fleet.worker("db-eu-3", "eu-west")
+    fleet.worker("db-us-1", "us-east", lives=False, heard_at=at - timedelta(minutes=7))
+    fleet.worker("db-old", takes_any=True, lives=False, heard_at=at - timedelta(days=2), stopped_at=at)
+    for queue, source, minutes in (("us-east", "shop", 12), ("us-east", "blog", 11), ("eu-west", "wiki", 2)):
+        fleet.work(queue, source, at=at - timedelta(minutes=minutes))
 
 
 def deliveries(store: Store) -> None:

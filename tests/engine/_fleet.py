@@ -1,17 +1,19 @@
 """A fleet that is only on record: workers that live or do not, and work that waits for them, put there by the store."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import URL
 
 from backupman.records import Assignment, AssignmentKind, Worker, new_id, now
 from backupman.store import Store
 from backupman.store.claims import Holder
 from backupman.store.workers import worker_claim
-from tests.store.conftest import server_address
+from tests.servers.postgres import Postgres
 
 _LONG = timedelta(hours=6)
 
@@ -82,16 +84,25 @@ def _holder(worker: Worker) -> Holder:
     return Holder(worker.instance, worker.holder, worker.home, worker.host)
 
 
-@pytest.fixture(scope="session")
-def shared_records(request: pytest.FixtureRequest) -> Iterator[tuple[str, Store]]:
-    """Records on PostgreSQL for all tests of a process: each has an installation of its own in them."""
-    address = server_address(request, "postgres", request.getfixturevalue("postgres").create_database())
+@contextmanager
+def recorded(server: Postgres, instance: str = "") -> Iterator[Fleet]:
+    """A fleet without workers and without work, in a database of its own."""
+    database = server.create_database()
+    url = URL.create("postgresql+psycopg", server.user, server.password, server.host, server.port, database)
+    address = url.render_as_string(hide_password=False)
     store = Store.open(address)
-    yield address, store
+    yield Fleet(address, store, instance)
     store.close()
 
 
+@pytest.fixture(scope="session")
+def shared_records(postgres: Postgres) -> Iterator[Fleet]:
+    """The records of the fleets of all tests of a process: each is an installation of its own in them."""
+    with recorded(postgres) as known:
+        yield known
+
+
 @pytest.fixture
-def fleet(shared_records: tuple[str, Store]) -> Fleet:
+def fleet(shared_records: Fleet) -> Fleet:
     """A fleet without workers and without work."""
-    return Fleet(*shared_records, f"host-{new_id()[:8]}")
+    return replace(shared_records, instance=f"host-{new_id()[:8]}")

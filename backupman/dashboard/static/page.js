@@ -122,6 +122,7 @@
       const next = page.querySelector(`[data-fresh="${part.dataset.fresh}"]`);
       if (next) exchange(part, next);
     }
+    if (!list) return times();
     const running = all("[data-live-list] [data-id]", page);
     const ids = (cards) => new Set(cards.map((card) => card.dataset.id));
     const [here, there] = [ids(all("[data-id]", list)), ids(running)];
@@ -142,6 +143,8 @@
     } catch { // the daemon is away, or the reader has left: the stream connects anew by itself
     } finally { busy = false; }
   };
+  const every = document.querySelector("[data-every]")?.dataset.every; // of what no stream tells
+  if (every) setInterval(() => { if (!document.hidden) fresh(); }, every * 1000);
   if (document.body.dataset.live && list) {
     const stream = new EventSource(document.body.dataset.live);
     const about = (act) => (event) => {
