@@ -217,7 +217,7 @@ class Tasks:
         backups = (self._store.backups.get(backup_id) for backup_id in taken.details["backups"])
         checked = list(app.verifier.verify(backups, taken.details["drives"], taken.details["level"]))
         wrong = sum(each.error is not None for each in checked)
-        log.info("%s: %d copies verified, %d not right", taken.source, len(checked), wrong)
+        log.info("%s: copies verified: %d, not right: %d", taken.source, len(checked), wrong)
         return Outcome()
 
     def _deliver(self, app: App, taken: Assignment) -> Outcome:
