@@ -130,7 +130,8 @@ def _fits(rule: Mapping[str, str], source: Source) -> bool:
 def _texts(value: object) -> list[str]:
     """What patterns are held against: nothing for what is absent, a secret, or no plain value."""
     if isinstance(value, list):
-        return [text for item in value for text in _texts(item) or [""]]
+        found = [_texts(item) for item in value]
+        return [text for texts in found for text in texts] if all(found) else []
     if isinstance(value, bool):
         return [str(value).lower()]
     return [str(value)] if isinstance(value, str | int | Path) else []

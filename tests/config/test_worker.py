@@ -32,6 +32,13 @@ def test_a_worker_takes_what_a_host_says_of_itself(tmp_path: Path) -> None:
     assert worker_at(tmp_path).config.worker.take_any
 
 
+def test_no_secret_of_a_workers_file_shows(tmp_path: Path) -> None:
+    (tmp_path / "name").write_text("S3cret\n", encoding="utf-8")
+    config = worker_at(tmp_path, f"state_folder: '/srv/${{file:{tmp_path}/name}}'\n").config
+    assert config.state_folder == Path("/srv/S3cret")
+    assert (config.masked()["state_folder"], config.redact("in S3cret")) == ("/srv/***", "in ***")
+
+
 def test_the_control_hosts_whole_file_does_and_its_other_secrets_need_not_be_there(write: Write) -> None:
     text = f"""{CONTROL}
 data_sources: [{{provider: postgres, label: a, host: h, user: u, db_name: d, password: "${{NOT_HERE}}"}}]
@@ -157,13 +164,14 @@ def test_a_worker_may_be_told_of_by_the_endpoints_of_the_control_host(loaded: Lo
         ("allow: [{socket: '*'}]", set()),
         ("allow: [{role_passwords: true}]", {"Shop"}),
         ("allow: [{manifest: '*'}]", set()),
+        ("allow: [{assertions: '*'}]", set()),
         ("allow: [{nonsense: '*'}]", set()),
     ],
 )
 def test_a_source_is_taken_when_every_key_of_one_rule_fits(
     loaded: Load, tmp_path: Path, allow: str, taken: set[str]
 ) -> None:
-    shop = SHOP.replace("label", "tables: [public.a, public.b], label")
+    shop = SHOP.replace("label", "tables: [public.a, public.b], assertions: [{sql: SELECT 1, expect: '= 1'}], label")
     text = sources(shop, "{provider: sqlite, label: Notes, db_path: /srv/n/notes.db}", RUN)
     refusals = {label: _refused(loaded, tmp_path, text, label, allow) for label in ("Shop", "Notes", "Redis")}
     assert {label for label, reason in refusals.items() if reason is None} == taken
