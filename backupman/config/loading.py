@@ -73,6 +73,7 @@ class _Loading:
     def __init__(self, document: Document) -> None:
         self._document = document
         self._problems = document.problems
+        self._classes: dict[tuple[str, str], Any] = {}
 
     def config(self, model: type[C]) -> C | None:
         """The config, or None and its mistakes listed."""
@@ -123,11 +124,14 @@ class _Loading:
         return blocks
 
     def _class(self, family: str, contract: type[T], name: str, location: Location) -> type[T] | None:
-        try:
-            return registry.provider_class(family, contract, name)
-        except ConfigError as error:
-            self._problem(location, error.sentence)
-            return None
+        if (family, name) not in self._classes:
+            try:
+                self._classes[family, name] = registry.provider_class(family, contract, name)
+            except ConfigError as error:
+                self._problem(location, error.sentence)
+                return None
+        found: type[T] = self._classes[family, name]
+        return found
 
     def _validated(self, cls: type[M], item: Any, location: Location) -> M | None:
         """The model, or None and its mistakes listed, except where one of the same place is listed already."""

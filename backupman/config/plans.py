@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta, tzinfo
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from backupman.config.model import Config, Hooks, Job
 from backupman.config.verifying import JobVerify
@@ -15,6 +15,8 @@ from backupman.queues import ANY
 from backupman.retention import Retention
 from backupman.schedule import Schedule, zone_of
 from backupman.sources import Source
+
+L = TypeVar("L", Source, Drive)
 
 DEFAULT_JOB = "default"
 """The label of the one job that holds everything when the config has no `jobs`."""
@@ -89,10 +91,11 @@ def plans(config: Config) -> list[JobPlan]:
     """All jobs of a config; one that holds everything when it names none."""
     backup_job = config.http.backup_job
     everything = Job(label=DEFAULT_JOB, cron=backup_job.cron if backup_job.enabled else None)
-    return [_plan(config, job) for job in config.jobs or [everything]]
+    sources, drives = _Labelled(config.data_sources), _Labelled(config.drives)
+    return [_plan(config, job, sources, drives) for job in config.jobs or [everything]]
 
 
-def _plan(config: Config, job: Job) -> JobPlan:
+def _plan(config: Config, job: Job, sources: "_Labelled[Source]", drives: "_Labelled[Drive]") -> JobPlan:
     zone = zone_of(job.timezone)
     verify: JobVerify = job.verify or config.verify
     for name in ("identity_file", "queue"):
@@ -105,8 +108,8 @@ def _plan(config: Config, job: Job) -> JobPlan:
         jitter=job.jitter,
         misfire_grace=job.misfire_grace,
         max_age=job.max_age,
-        sources=[source for source in config.data_sources if _chosen(source.label, job.data_sources)],
-        drives=[drive for drive in config.drives if _chosen(drive.label, job.drives)],
+        sources=sources.chosen(job.data_sources),
+        drives=drives.chosen(job.drives),
         endpoints=_endpoints(config, job.notifiers),
         pipeline=Pipeline(
             compression=job.compression or config.pipeline.compression,
@@ -122,8 +125,19 @@ def _plan(config: Config, job: Job) -> JobPlan:
     )
 
 
-def _chosen(label: str, labels: Sequence[str] | None) -> bool:
-    return labels is None or label in labels
+class _Labelled(Generic[L]):
+    """Blocks that are found by their labels, however many there are."""
+
+    def __init__(self, blocks: Sequence[L]) -> None:
+        self._blocks: Sequence[L] = blocks
+        self._numbers = {block.label: number for number, block in enumerate(blocks)}
+
+    def chosen(self, labels: Sequence[str] | None) -> list[L]:
+        """Those of these labels, or all, in the order of the file."""
+        if labels is None:
+            return list(self._blocks)
+        numbers = {self._numbers[label] for label in labels if label in self._numbers}
+        return [self._blocks[number] for number in sorted(numbers)]
 
 
 def _endpoints(config: Config, wanted: Sequence[str] | None) -> list[Endpoint]:

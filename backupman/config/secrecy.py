@@ -33,7 +33,9 @@ def literal_secrets(config: Config) -> Iterator[Problem]:
             secrets = everything = set(secrets_in(config)) if everything is None else everything
         own = dict(_secret_texts(value, raw, location))
         others = {place: text for place, text in _texts(raw, location) if place not in own}
-        telling = {secret for secret in secrets if len(secret) >= _TELLING and not _PUBLIC.fullmatch(secret)}
+        together = "\n".join(others.values())
+        telling = {secret for secret in secrets if len(secret) >= _TELLING and secret in together}
+        telling -= {secret for secret in telling if _PUBLIC.fullmatch(secret)}
         telling -= {text for place, text in others.items() if isinstance(place[-1], str)}  # a name, perhaps of the user
         found = [place for place, text in own.items() if not only_refers(text) and not _PUBLIC.fullmatch(text)]
         found += [place for place, text in others.items() if any(secret in text for secret in telling)]
