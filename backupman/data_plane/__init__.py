@@ -90,6 +90,11 @@ class DataPlane:
         """Whether `cancel` was called."""
         return self._reason is not None
 
+    @property
+    def reason(self) -> BackupmanError | None:
+        """What `cancel` was called with."""
+        return self._reason
+
     def cancel(self, reason: BackupmanError) -> None:
         """End the child and its tools: it has 20 s to abort its uploads. `run` then raises the reason."""
         with self._lock:

@@ -106,7 +106,7 @@ class Runner:
                 outcome.on_dumped = met
                 data_plane.run(task, outcome.take, keep_fds=(lock,))
         except BackupmanError as error:
-            outcome.failed(error)
+            outcome.failed(data_plane.reason or error)  # a hook that was ended says less
         return self._conclude(plan, backup, outcome)
 
     def refuse(self, plan: JobPlan, source: Source, order: Order, error: BackupmanError) -> Backup:
