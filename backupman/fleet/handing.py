@@ -44,12 +44,13 @@ class Handing:
 
     def start(self, plans: Sequence[JobPlan], sources: Sequence[str] | None, order: Order, *, wait: bool) -> "Handed":
         """Back up the sources of the plans; with `wait` also those that are being backed up."""
-        assignments, busy = [], []
+        opened = () if wait else self._store.assignments.open(self._instance, kinds=DUMPING)
+        taken, assignments, busy = {each.source for each in opened}, [], []
         for plan in plans:
             for source in plan.sources:
                 if sources is not None and source.label not in sources:
                     continue
-                if not wait and self._store.assignments.open(self._instance, source=source.label, kinds=DUMPING):
+                if source.label in taken:
                     busy.append(source.label)
                 else:
                     assignments.append(self.backup_of(plan, source, order))
@@ -189,5 +190,5 @@ class Handed:
         busy = [each.source for each in found if each.busy]
         return Result(busy=[*self._known.busy, *busy], errors=[*self._known.errors, *errors])
 
-    def _assignments(self) -> list[Assignment]:
-        return [each for each in map(self._store.assignments.get, self._ids) if each]
+    def _assignments(self) -> Sequence[Assignment]:
+        return self._store.assignments.among(self._ids)

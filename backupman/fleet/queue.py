@@ -19,6 +19,7 @@ from sqlmodel import Session
 
 from backupman.errors import StoreError
 from backupman.records import Assignment, AssignmentKind, AssignmentState
+from backupman.store.assignments import Place
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +44,11 @@ class Task:
     assignment: str
     fetched: bool
 
-    def fits(self, assignment: Assignment | None) -> bool:
+    def fits(self, place: Place | None) -> bool:
         """Whether it is the task of an assignment that has not ended, and both are at the same point."""
-        if assignment is None or assignment.task_id != self.number:
+        if place is None or place.task_id != self.number:
             return False
-        return self.fetched == (assignment.state == AssignmentState.RUNNING)
+        return self.fetched == (place.state == AssignmentState.RUNNING)
 
 
 class Queue:

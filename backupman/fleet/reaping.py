@@ -96,26 +96,26 @@ class Reaper:
         That comes of a call whose answer was lost while PostgreSQL was restarted.
         """
         tasks = self._store.assignments.within(self._queue.tasks)
-        opened = {each.id: each for each in self._store.assignments.open(self._instance)}
+        opened = {each.id: each for each in self._store.assignments.places(self._instance)}
         odd = {task.number for task in tasks if not task.fits(opened.get(task.assignment))}
         self._suspected = {number: self._suspected.get(number, self._clock()) for number in odd}
         sure = {number for number, since in self._suspected.items() if self._clock() - since > _SURELY}
         if sure:
             self._store.assignments.within(lambda session: self._queue.drop(session, sorted(sure)))
         present = {task.assignment for task in tasks if task.number not in sure}
-        for assignment in opened.values():
-            lost = assignment.state == AssignmentState.WAITING and assignment.id not in present
-            if lost and self._clock() - assignment.created_at > _SURELY:
-                self._put_back(assignment)
+        for place in opened.values():
+            lost = place.state == AssignmentState.WAITING and place.id not in present
+            if lost and self._clock() - place.created_at > _SURELY:
+                self._put_back(place.id)
 
-    def _put_back(self, assignment: Assignment) -> None:
+    def _put_back(self, assignment_id: str) -> None:
         def defer(session: Session, again: Assignment) -> None:
             self._handing().put(session, [again])
 
         try:
-            self._store.assignments.put_back(assignment.id, defer)
+            self._store.assignments.put_back(assignment_id, defer)
         except ConfigError as error:
-            self._store.assignments.end(assignment.id, self._clock(), holder=None, error=error.sentence)
+            self._store.assignments.end(assignment_id, self._clock(), holder=None, error=error.sentence)
 
     def _report(self, app: App) -> None:
         """Record backups that could not even be begun as failed ones, so that somebody is told."""

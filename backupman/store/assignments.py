@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import and_, exists, func, or_, update
 from sqlmodel import Session, col, select
@@ -20,6 +20,15 @@ DUMPING = (AssignmentKind.BACKUP, AssignmentKind.RETRY)
 """What keeps a source from being dumped by others."""
 
 _OPEN = col(Assignment.state) != AssignmentState.ENDED
+
+
+class Place(NamedTuple):
+    """Where an assignment stands that has not ended; all that a look at thousands of them every few seconds needs."""
+
+    id: str
+    task_id: int | None
+    state: str
+    created_at: datetime
 
 
 class Assignments:
@@ -43,6 +52,12 @@ class Assignments:
         with self._sessions() as session:
             return session.get(Assignment, assignment_id)
 
+    def among(self, ids: Collection[str]) -> Sequence[Assignment]:
+        """Several of them, the oldest first."""
+        query = select(Assignment).where(col(Assignment.id).in_(ids))
+        with self._sessions() as session:
+            return session.exec(query.order_by(col(Assignment.created_at), col(Assignment.id))).all()
+
     def open(
         self,
         instance: str,
@@ -58,6 +73,12 @@ class Assignments:
             query = query.where(Assignment.source == source)
         with self._sessions() as session:
             return session.exec(query.order_by(col(Assignment.created_at), col(Assignment.id))).all()
+
+    def places(self, instance: str) -> Sequence[Place]:
+        """Where everything stands that has not ended."""
+        query = select(Assignment.id, Assignment.task_id, Assignment.state, Assignment.created_at)
+        with self._sessions() as session:
+            return [Place(*row) for row in session.exec(query.where(Assignment.instance == instance, _OPEN))]
 
     def running(self, instance: str) -> Sequence[Assignment]:
         """What workers have under way, the oldest first."""
