@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from backupman import __version__
 from backupman.config import Config, JobPlan
 from backupman.engine.alarm_drills import Outcome
 from backupman.engine.findings import Finding, advice, good, problem
 from backupman.engine.reaching import reached
+from backupman.engine.workers import WorkerState, command_for, fleet, has_fleet, state_of
 from backupman.events import EventKind
 from backupman.store import Store
 from backupman.store.statistics import Series, Shown
@@ -21,7 +23,7 @@ _TOLD: dict[str, str] = {
     EventKind.SIZE_ANOMALY: "had a backup of an unusual size",
 }
 
-
+_NAMED = 5
 _OLD = timedelta(days=30)
 """A proof that is older does not say much of the backups of today."""
 
@@ -62,6 +64,61 @@ def of_jobs(config: Config, jobs: Sequence[JobPlan], store: Store, at: datetime)
         whose = "/".join(filter(None, (incident.source, incident.database)))
         said = f"{_TOLD[incident.kind]} since {incident.due_at:%Y-%m-%d %H:%M} UTC"
         yield problem("jobs", whose, f"it {said}: see `backupman list`")
+
+
+def of_workers(config: Config, jobs: Sequence[JobPlan], store: Store) -> Iterator[Finding]:
+    """Where work is handed to workers: whether somebody takes from every queue that it would wait in."""
+    if not has_fleet(config):
+        return
+    found = fleet(store, config.instance)
+    takers = {queue.name: [worker.host for worker in queue.workers] for queue in found.queues}
+    for queue, what in _handed_out(config, jobs).items():
+        if takers.get(queue):
+            hosts = sorted(set(takers[queue]))
+            yield good("workers", queue, f"{_few(hosts)} take{'s' if len(hosts) == 1 else ''} from this queue")
+        else:
+            yield problem(
+                "workers",
+                queue,
+                f"no living worker takes from this queue, so nobody does what waits in it for {_few(what)}: start one "
+                f"with `{command_for(queue)}`",
+            )
+    for known in found.workers:
+        worker = known.worker
+        if state_of(known) == WorkerState.LOST:
+            yield advice(
+                "workers",
+                worker.host,
+                f"nothing is heard of it since {worker.heard_at:%Y-%m-%d %H:%M} UTC, and nobody has stopped it: look "
+                "at its host",
+            )
+        elif known.lives and worker.version != __version__:
+            yield advice(
+                "workers",
+                worker.host,
+                f"it runs Backupman {worker.version}, and this host {__version__}: upgrade both to the same, as one "
+                "may not know what the other asks of it",
+            )
+
+
+def _handed_out(config: Config, jobs: Sequence[JobPlan]) -> dict[str, list[str]]:
+    """What would wait in which queue."""
+    found: dict[str, dict[str, None]] = {}
+    for job in jobs:
+        for source in job.sources:
+            found.setdefault(job.queue_of(source), {})[source.label] = None
+            if job.verify_schedule:
+                found.setdefault(job.verify_queue_of(source), {})[source.label] = None
+    for block in config.all_notifiers():
+        if block.enabled and block.queue:
+            found.setdefault(block.queue, {})[f"messages of {block.named()}"] = None
+    return {queue: list(what) for queue, what in found.items()}
+
+
+def _few(names: Sequence[str]) -> str:
+    """`a, b and 40 more`."""
+    more = len(names) - _NAMED
+    return listed([*names[:_NAMED], f"{more} more"] if more > 0 else list(names))
 
 
 def of_alarms(config: Config, jobs: Sequence[JobPlan], store: Store, at: datetime) -> Iterator[Finding]:

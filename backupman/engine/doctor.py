@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from backupman.config import Config, JobPlan, Loaded, plans
-from backupman.engine.counsel import of_alarms, of_jobs, of_keeping, of_proofs
+from backupman.engine.counsel import of_alarms, of_jobs, of_keeping, of_proofs, of_workers
 from backupman.engine.disks import deaf_scheduler
 from backupman.engine.findings import AREAS, Finding, advice, good, problem
 from backupman.engine.side_by_side import Seen, look_at, look_at_all
@@ -37,6 +37,7 @@ def examine(loaded: Loaded, timeout: timedelta, clock: Callable[[], datetime] = 
             found += _disk(config, jobs, store)
             found += _clock(store, at)
             found += of_jobs(config, jobs, store, at)
+            found += of_workers(config, jobs, store)
             found += of_alarms(config, jobs, store, at)
             found += of_proofs(store, jobs, at)
     except StoreError as error:

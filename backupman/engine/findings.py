@@ -7,7 +7,7 @@ from pydantic import Field
 
 from backupman.events import View
 
-AREAS = ("config", "records", "sources", "drives", "disk", "clock", "jobs", "alarms", "keeping", "proofs")
+AREAS = ("config", "records", "sources", "drives", "disk", "clock", "jobs", "workers", "alarms", "keeping", "proofs")
 """What is looked at, in the order in which it is told."""
 
 

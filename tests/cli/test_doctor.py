@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 import yaml
 
+from backupman import __version__
 from backupman.config import Config
-from backupman.daemon import own
 from backupman.engine import doctor as engine
+from backupman.engine.locks import owned
 from backupman.store import Store
 from tests.cli.conftest import Inside
 from tests.e2e.world import World
+from tests.engine._fleet import Fleet, fleet, shared_records
+
+__all__ = ["fleet", "shared_records"]
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +51,7 @@ def findings(inside: Inside, severity: str) -> list[tuple[str, str, str]]:
 def test_where_all_is_well_it_says_so(cared_for: World, inside: Inside) -> None:
     assert inside("run").code == 0
     assert inside("verify", "latest", "--level", "restore").code == 0
-    lock = own(cared_for.folder / "state")
+    lock = owned(cared_for.folder / "state", "daemon.lock", "another backupman serves")
     try:
         ended = inside("doctor")
         assert ended.code == 0, ended.out
@@ -143,6 +147,30 @@ def test_a_clock_that_went_back_and_one_that_nobody_sets(
     with_store.backups.change(backup["Id"], created_at=datetime.now(UTC) + timedelta(hours=5))
     with_store.close()
     assert "which is still to come" in {each[0]: each[2] for each in findings(inside, "problem")}["clock"]
+
+
+def test_a_queue_that_no_worker_takes_from(cared_for: World, inside: Inside, fleet: Fleet) -> None:
+    app = cared_for.config["data_sources"][0]
+    more = [app | {"label": f"App {number}", "queue": "db7"} for number in range(7)]
+    cared_for.config |= fleet.sections | {"data_sources": [app, *more]}
+    cared_for.config["jobs"][0]["verify"] = {"cron": "@weekly", "queue": "proofs"}
+    mail = {"smtp_host": "127.0.0.1", "destinations": [{"email": "ops@example.com"}], "queue": "dmz"}
+    cared_for.config["notifiers"]["mail"] = mail
+    write(cared_for)
+    fleet.worker("db-8", "db8", "proofs", lives=False)
+    fleet.worker("db-9", takes_any=True)
+    said = {each[1]: each[2] for each in findings(inside, "problem") if each[0] == "workers"}
+    assert said == {
+        "db7": "no living worker takes from this queue, so nobody does what waits in it for App 0, App 1, App 2, "
+        "App 3, App 4 and 2 more: start one with `backupman worker --queue db7`",
+        "proofs": said["proofs"],
+        "dmz": "no living worker takes from this queue, so nobody does what waits in it for messages of mail: start "
+        "one with `backupman worker --queue dmz`",
+    }
+    advised = {each[1]: each[2] for each in findings(inside, "advice") if each[0] == "workers"}
+    assert "nobody has stopped it: look at its host" in advised["db-8"]
+    assert advised["db-9"].startswith(f"it runs Backupman 1.2.3, and this host {__version__}: upgrade both")
+    assert ("workers", "any", "db-9 takes from this queue") in findings(inside, "good")
 
 
 def config_of(world: World) -> Config:
