@@ -16,6 +16,7 @@ from backupman.data_plane.uploading import drive_of
 from backupman.errors import DriveError, PipelineError, RestoreError
 from backupman.pipeline import unpacked
 from backupman.pipeline._sink import CHUNK, Pieces
+from backupman.writing import write_all
 
 Tell = Callable[[BaseModel], None]
 
@@ -116,10 +117,8 @@ class _Out:
 
     def write(self, data: bytes) -> None:
         """Write all of it."""
-        view = memoryview(data)
         try:
-            while view:
-                view = view[os.write(self._fd, view) :]
+            write_all(self._fd, data)
         except OSError as error:
             raise self._refusal(error) from error
         self.written += len(data)

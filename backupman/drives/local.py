@@ -16,9 +16,10 @@ from backupman.drives import PART, Drive, Linkable, Opened, Stat, Stored, valid_
 from backupman.drives._files import Reading, create, give_name, new, removed, room, withdraw
 from backupman.errors import DriveError, ObjectNotFound
 from backupman.registry import Size
+from backupman.writing import write_all
 
-_CHUNK = 2**20
-_LOOK_EVERY = 16 * _CHUNK
+_CHUNK = 2**18
+_LOOK_EVERY = 2**24
 """After so many bytes the room on the disk is looked at again."""
 
 _MEANINGS = {
@@ -174,10 +175,8 @@ class Local(Drive):
             while chunk := reader.read(_CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
-                view = memoryview(chunk)
                 with self._explained():
-                    while view:
-                        view = view[os.write(fd, view) :]
+                    write_all(fd, chunk)
                     if size // _LOOK_EVERY != (size - len(chunk)) // _LOOK_EVERY:
                         self._has_room()
             with self._explained():

@@ -16,6 +16,7 @@ from threading import Condition
 
 from backupman.errors import BackupmanError, PipelineError
 from backupman.pipeline._sink import CHUNK
+from backupman.writing import write_all
 
 _CHECK_SPACE_EVERY = 32 * 2**20
 _TELL_EVERY = 0.25
@@ -95,10 +96,8 @@ class Spool:
             raise PipelineError(f"the dump is larger than spool.max_size ({self._max_size} bytes)", permanent=True)
         if self.size + len(data) - self._checked_at >= _CHECK_SPACE_EVERY:
             self._check_space()
-        view = memoryview(data)
         try:
-            while view:
-                view = view[os.write(self._fd, view) :]
+            write_all(self._fd, data)
         except OSError as error:
             raise self._no_room(error) from error
         assert self._digest is not None  # noqa: S101 - only a kept spool has none, and nobody writes to it

@@ -17,10 +17,9 @@ from urllib.parse import quote
 
 from backupman.errors import RestoreError
 from backupman.sources._sqlite_content import Check, fault_in
+from backupman.writing import write_all
 
 _CHUNK = 2**18
-_WRITTEN_AT_ONCE = 2**17
-"""For larger pieces the system finds larger folios of memory, which took it two to three times as long (measured)."""
 _CHUNKS_AHEAD = 16
 """So many that neither side waits for each turn of the other, which takes its time on a busy machine."""
 
@@ -86,7 +85,7 @@ class Restored:
         with ThreadPoolExecutor(1, "writing") as beside:
             writing = deque[Future[None]]()
             while chunk := dump.read(_CHUNK):
-                writing.append(beside.submit(_write, fd, chunk))
+                writing.append(beside.submit(write_all, fd, chunk))
                 if len(writing) == _CHUNKS_AHEAD:
                     with self._explained():
                         writing.popleft().result()
@@ -219,12 +218,6 @@ class Restored:
 
     def _refusal(self, why: str) -> RestoreError:
         return RestoreError(f"{self.label}: {why}", permanent=True)
-
-
-def _write(fd: int, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[os.write(fd, view[:_WRITTEN_AT_ONCE]) :]
 
 
 def removed(place: Path) -> None:
