@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=1000, help="of the sample data")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--rate", type=int, default=50, help="requests a second")
+    parser.add_argument("--page", type=int, default=10, help="backups on a page of the lists that are asked for")
     asked, _ = parser.parse_known_args()
     title(f"A daemon's backup of {asked.megabytes} MB of rows, zstd, while its API is asked; {asked.turns} turns")
     print(f"  {version_of('pg_dump', '--version')}\n")
@@ -42,12 +43,12 @@ def main() -> None:
         config = write_config(folder, data_sources=[{**source, "db_name": "postgres"}], pipeline=ZSTD)
         fill(config, _BACKUPS)
         with serving(config) as daemon:
-            measure(daemon, folder / "drive", asked.turns, asked.rate)
+            measure(daemon, folder / "drive", asked.turns, Asking(daemon, asked.rate, asked.page))
 
 
-def measure(daemon: Served, drive: Path, turns: int, rate: int) -> None:
+def measure(daemon: Served, drive: Path, turns: int, asking: "Asking") -> None:
     """The ratio, and whether as many requests as were wanted were answered."""
-    asking = Asking(daemon, rate)
+    rate = asking.rate
     left: list[float] = []
     busy: list[float] = []
     for turn in range(turns + 1):  # the first only fills the page cache
@@ -82,7 +83,7 @@ def backed_up(daemon: Served) -> float:
 class Asking:
     """Several who ask a daemon in turn, so many times a second, however long an answer takes."""
 
-    def __init__(self, daemon: Served, rate: float) -> None:
+    def __init__(self, daemon: Served, rate: int, page: int) -> None:
         (newest,) = json.loads(daemon.get("/api/backups?limit=1&kind=all"))["Results"]
         self._paths = [
             "/api/backups",
@@ -114,7 +115,7 @@ class Asking:
             self.used += processor_seconds(self._daemon.pid) - used
 
     def _ask(self, over: threading.Event, number: int) -> None:
-        daemon, every = self._daemon.another(), _ASKERS / self._rate
+        daemon, every = self._daemon.another(), _ASKERS / self.rate
         due = time.monotonic() + every * number / _ASKERS
         while not over.wait(max(0.0, due - time.monotonic())):
             self.taken.append(daemon.seconds(self._paths[number % len(self._paths)]))
