@@ -1,8 +1,8 @@
 """A backup by a daemon whose API answers fifty requests a second meanwhile, beside one that is left in peace.
 
-A real `backupman serve` has ten thousand backups on record, and is asked over HTTP for lists of them, for single ones,
-the metrics and a ping, by several askers. Its backup of a PostgreSQL database onto a local drive is begun over HTTP
-too. Both kinds are taken in turn, and the ratio is the median of those of the turns.
+A real `backupman serve` has ten thousand backups on record. Several programs ask it over HTTP for what is polled: the
+newest backups, those that failed, a single one, the jobs, the health, the metrics. Its backup of a PostgreSQL database
+onto a local drive is begun over HTTP too. Both kinds are taken in turn, and the ratio is the median of the turns' own.
 """
 
 import argparse
@@ -85,14 +85,9 @@ class Asking:
 
     def __init__(self, daemon: Served, rate: int, page: int) -> None:
         (newest,) = json.loads(daemon.get("/api/backups?limit=1&kind=all"))["Results"]
-        self._paths = [
-            "/api/backups",
-            f"/api/backups/{newest['Id']}",
-            "/api/backups?status=failed",
-            "/metrics",
-            "/ping",
-        ]
-        self._daemon, self._rate = daemon, rate
+        lists = [f"/api/backups?limit={page}", f"/api/backups?status=failed&limit={page}"]
+        self._paths = [*lists, f"/api/backups/{newest['Id']}", "/api/jobs", "/health", "/metrics"]
+        self._daemon, self.rate = daemon, rate
         self.seconds, self.used = 0.0, 0.0
         self.taken: list[float] = []
         """Seconds of each answer."""
