@@ -20,7 +20,7 @@ from backupman.engine.health import Checkup, Health
 from backupman.engine.history import purge
 from backupman.engine.holding import LEAD
 from backupman.engine.live import Live
-from backupman.engine.locks import owned
+from backupman.engine.locks import daemon_lock
 from backupman.engine.proofs import ProofsHere
 from backupman.engine.queues import QueueWatch
 from backupman.engine.reconcile_schedule import ReconcileSchedule
@@ -76,8 +76,8 @@ class Daemon:
         self._checkup = Checkup()
         self.live = Live(lambda: self.scheduler.soon(_DEADLINES))
         self.app = replace(App.from_config(config_file, self.live), own_holding=None)
-        self._lock = owned(self.app.config.state_folder, "daemon.lock", "another backupman serves")
         config, store = self.app.config, self.app.store
+        self._lock = daemon_lock(config.state_folder)
         self._store = store  # of the first config, which everything below goes on with
         self.deadlines = Deadlines(store, config.instance, clock)
         self.alarm_drills = AlarmDrills(store, config.instance, clock)

@@ -34,12 +34,12 @@ def migrate(
     """
     from backupman.cli.output import console
     from backupman.config.database import database_at
-    from backupman.engine.locks import owned
+    from backupman.engine.locks import daemon_lock
     from backupman.store import Store
 
     address = database_at("--to", to)
     with call.records() as (config, store):
-        lock = owned(config.state_folder, "daemon.lock", "a daemon serves")  # no daemon writes meanwhile
+        lock = daemon_lock(config.state_folder)  # no daemon writes meanwhile
         try:
             if store.shared and (living := store.claims.living()):
                 raise BusyError(f"{living[0].instance} on {living[0].host} uses the records still; stop it first")

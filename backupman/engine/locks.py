@@ -47,23 +47,32 @@ def reconcile_lock(state_folder: Path) -> Iterator[None]:
         yield
 
 
-def owned(state_folder: Path, name: str, other: str) -> int:
-    """The descriptor of a held lock that one process of a state folder has for as long as it lives.
+def daemon_lock(state_folder: Path) -> int:
+    """The descriptor of the held lock that the one daemon of a state folder has for as long as it lives.
 
     Raises:
-        BusyError: another process has it; `other` begins the sentence.
+        BusyError: another one has it.
         ConfigError: the folder cannot be used.
     """
+    return _owned(state_folder, "daemon", f"another backupman serves from {state_folder} already; stop it first")
+
+
+def worker_lock(state_folder: Path) -> int:
+    """The same for the one worker of a state folder."""
+    return _owned(state_folder, "worker", f"another worker works from {state_folder} already; stop it first")
+
+
+def _owned(state_folder: Path, name: str, busy: str) -> int:
     try:
         state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(state_folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(state_folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ConfigError(f"the state folder {state_folder} cannot be used: {error.strerror}") from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(fd)
-        raise BusyError(f"{other} from {state_folder} already; stop it first") from error
+        raise BusyError(busy) from error
     return fd
 
 

@@ -17,7 +17,7 @@ from backupman import __version__
 from backupman.config.worker import load_worker
 from backupman.engine.holding import Holding
 from backupman.engine.live import Live
-from backupman.engine.locks import owned
+from backupman.engine.locks import worker_lock
 from backupman.errors import BackupmanError, BusyError, ConfigError
 from backupman.fleet.channel import Listener, Speaker
 from backupman.fleet.patience import PatientConnector
@@ -66,7 +66,7 @@ class Worker:
         hide_secrets(config.redact)
         address = config.database.address(config.state_folder)
         self._clock = clock
-        self._lock = owned(config.state_folder, "worker.lock", "another worker works")
+        self._lock = worker_lock(config.state_folder)
         self._store = Store.open(address)
         self._holding = Holding(self._store, config.instance, config.state_folder, config.database.takeover_after)
         self._queue = Queue(address, config.instance)

@@ -13,7 +13,7 @@ import yaml
 from backupman import __version__
 from backupman.config import Config
 from backupman.engine import doctor as engine
-from backupman.engine.locks import owned
+from backupman.engine.locks import daemon_lock
 from backupman.store import Store
 from tests.cli.conftest import Inside
 from tests.e2e.world import World
@@ -51,7 +51,7 @@ def findings(inside: Inside, severity: str) -> list[tuple[str, str, str]]:
 def test_where_all_is_well_it_says_so(cared_for: World, inside: Inside) -> None:
     assert inside("run").code == 0
     assert inside("verify", "latest", "--level", "restore").code == 0
-    lock = owned(cared_for.folder / "state", "daemon.lock", "another backupman serves")
+    lock = daemon_lock(cared_for.folder / "state")
     try:
         ended = inside("doctor")
         assert ended.code == 0, ended.out

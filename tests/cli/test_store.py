@@ -9,7 +9,7 @@ import pytest
 import yaml
 from sqlalchemy import make_url
 
-from backupman.engine.locks import owned
+from backupman.engine.locks import daemon_lock
 from backupman.store import Store
 from backupman.store.claims import Holder
 from tests.cli.conftest import Inside
@@ -60,7 +60,7 @@ def test_a_password_that_was_typed_is_not_printed(backup: str, inside: Inside, r
 
 
 def test_a_daemon_that_runs_is_not_robbed_of_its_records(backup: str, inside: Inside, tmp_path: Path) -> None:
-    lock = owned(tmp_path / "state", "daemon.lock", "a daemon serves")
+    lock = daemon_lock(tmp_path / "state")
     ended = inside("store", "migrate", "--to", f"sqlite:///{tmp_path}/new.db")
     os.close(lock)
     assert (ended.code, "stop it first" in ended.err) == (3, True)
