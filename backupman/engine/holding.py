@@ -55,6 +55,8 @@ class Holding:
         self._state_folder = state_folder
         self._lease = lease
         self._held: set[str] = set()
+        self._left: set[str] = set()
+        """What we have let go of while the records could not be reached: it is ours there, until they can."""
         self._guard = Lock()
         self._starting = Lock()
         self._closed = Event()
@@ -96,17 +98,19 @@ class Holding:
                 if not self._held:
                     self._good_until = began + self._half
                 self._held.add(name)
+                self._left.discard(name)
         if other is None:
             self._start()
         return other
 
     def release(self, name: str) -> None:
-        """Let go of it; where the records cannot be reached it ends by itself."""
+        """Let go of it; where the records cannot be reached, as soon as they can, or it ends by itself."""
         with self._guard:
             self._held.discard(name)
             try:
                 self._claims.release(self.holder, name)
             except StoreError as error:
+                self._left.add(name)
                 log.warning("%s", error.sentence)
 
     @contextmanager
@@ -159,10 +163,13 @@ class Holding:
         """Also for children that were started since: these know their time from `good_until`."""
         while not self._closed.wait(self._lease.total_seconds() / 8):
             with self._guard:
-                if not self._held:
+                if not self._held and not self._left:
                     continue
                 began, count = since_boot(), len(self._held)
                 try:
+                    for name in list(self._left):
+                        self._claims.release(self.holder, name)
+                        self._left.discard(name)
                     kept = self._claims.renew(self.holder, self._lease)
                 except StoreError as error:
                     log.warning("what is under way here cannot be claimed on: %s", error.sentence)

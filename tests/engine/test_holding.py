@@ -69,6 +69,23 @@ def test_it_is_put_off_again_and_again(shared: Store, tmp_path: Path) -> None:
     assert shared.claims.all("shop") == []
 
 
+def test_what_could_not_be_let_go_of_is_let_go_of_later(shared: Store, tmp_path: Path) -> None:
+    holding = Holding(shared, "shop", tmp_path, timedelta(seconds=30))
+    for name in ("lead", "source App"):
+        assert holding.take(name) is None
+    with shared._engine.begin() as connection:
+        connection.execute(text("ALTER TABLE backupman_claims RENAME TO away"))
+    holding.release("source App")
+    with shared._engine.begin() as connection:
+        connection.execute(text("ALTER TABLE away RENAME TO backupman_claims"))
+    first = holding.until or 0
+    wait_for(lambda: [claim.name for claim in shared.claims.all("shop")] == ["lead"])
+    wait_for(lambda: (holding.until or 0) > first)
+    assert not holding.lost
+    holding.close()
+    assert shared.claims.all("shop") == []
+
+
 def test_whoever_lost_it_to_another_is_told_once(shared: Store, tmp_path: Path) -> None:
     holding = Holding(shared, "shop", tmp_path, timedelta(seconds=30))
     told: list[str] = []
