@@ -73,19 +73,19 @@ def _queues(shown: "WorkersShown") -> "Table":
     for each in shown.queues:
         hosts = ", ".join(one_line(host, 100) for host in each.workers)
         nobody = mark("failed", text="nobody") if each.unattended_since else "nobody"
-        made.add_row(each.queue, f"{each.waiting:,}", local(each.oldest), hosts or nobody)
+        made.add_row(one_line(each.label, 200), f"{each.waiting:,}", local(each.oldest), hosts or nobody)
     return made
 
 
 def _warn(found: "Fleet", *, quiet: bool) -> None:
     """Say of each queue that nobody takes from it, and what to do."""
     from backupman.cli.output import console, local, print_marked
-    from backupman.engine.workers import command_for, waits
+    from backupman.engine.workers import waits
 
     out = console(stderr=quiet)
     for place, queue in enumerate(found.unattended):
         if place == 0 and not quiet:
             out.print()
-        told = f"{queue.name}: {waits(queue)}, and no living worker takes from this queue since "
-        told += f"{local(queue.unattended_since)}: start one with `{command_for(queue.name)}`"
+        told = f"{queue.label}: {waits(queue)}, and no living worker takes from this queue since "
+        told += f"{local(queue.unattended_since)}: {queue.remedy}"
         print_marked("failed", told, out)

@@ -9,7 +9,7 @@ from backupman.api.keys import Served
 from backupman.dashboard.doors import PageRoute, Reader
 from backupman.dashboard.pages import render
 from backupman.dashboard.standing import Sentence
-from backupman.engine.workers import NO_FLEET, Fleet, WorkerState, command_for, fleet, has_fleet, state_of, waits
+from backupman.engine.workers import NO_FLEET, Fleet, WorkerState, fleet, has_fleet, state_of
 from backupman.text import listed
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -41,8 +41,6 @@ def workers(
         more=len(waiting[_SHOWN:]),
         page=page,
         pages=-(-len(known) // _SHOWN),
-        command_for=command_for,
-        waits=waits,
     )
 
 
@@ -53,7 +51,7 @@ def sentence(found: Fleet) -> Sentence:
     under_way = sum(len(known.doing) for known in found.workers)
     waiting = sum(queue.waiting for queue in found.queues)
     if unattended:
-        names = [queue.name for queue in unattended]
+        names = [queue.label for queue in unattended]
         where = f"the queue {names[0]}" if len(names) == 1 else f"{len(names)} queues"
         return Sentence("bad", f"Work waits in {where}, and no worker takes it", _few(names) if len(names) > 1 else "")
     if not states:

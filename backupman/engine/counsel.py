@@ -10,7 +10,7 @@ from backupman.config import Config, JobPlan
 from backupman.engine.alarm_drills import Outcome
 from backupman.engine.findings import Finding, advice, good, problem
 from backupman.engine.reaching import reached
-from backupman.engine.workers import WorkerState, command_for, fleet, has_fleet, state_of
+from backupman.engine.workers import WorkerState, fleet, has_fleet, state_of
 from backupman.events import EventKind
 from backupman.store import Store
 from backupman.store.statistics import Series, Shown
@@ -71,28 +71,28 @@ def of_workers(config: Config, jobs: Sequence[JobPlan], store: Store) -> Iterato
     if not has_fleet(config):
         return
     found = fleet(store, config.instance)
-    takers = {queue.name: [worker.host for worker in queue.workers] for queue in found.queues}
-    for queue, what in _handed_out(config, jobs).items():
-        if takers.get(queue):
-            hosts = sorted(set(takers[queue]))
-            yield good("workers", queue, f"{_few(hosts)} take{'s' if len(hosts) == 1 else ''} from this queue")
+    for name, what in _handed_out(config, jobs).items():
+        queue = found.queue(name)
+        if queue.workers:
+            hosts = sorted({worker.host for worker in queue.workers})
+            yield good("workers", name, f"{_few(hosts)} take{'s' if len(hosts) == 1 else ''} from this queue")
         else:
             yield problem(
                 "workers",
-                queue,
-                f"no living worker takes from this queue, so nobody does what waits in it for {_few(what)}: start one "
-                f"with `{command_for(queue)}`",
+                name,
+                "no living worker takes from this queue, so nobody does what waits in it for "
+                f"{_few(what)}: {queue.remedy}",
             )
-    for known in found.workers:
-        worker = known.worker
-        if state_of(known) == WorkerState.LOST:
+    for each in found.workers:
+        worker = each.worker
+        if state_of(each) == WorkerState.LOST:
             yield advice(
                 "workers",
                 worker.host,
                 f"nothing is heard of it since {worker.heard_at:%Y-%m-%d %H:%M} UTC, and nobody has stopped it: look "
                 "at its host",
             )
-        elif known.lives and worker.version != __version__:
+        elif each.lives and worker.version != __version__:
             yield advice(
                 "workers",
                 worker.host,

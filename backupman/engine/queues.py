@@ -6,13 +6,13 @@ with its event: a restart forgets nothing and repeats nothing.
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from pydantic import Field
 
 from backupman.config import Config, JobPlan, wanting
-from backupman.engine.workers import Fleet, Queue, command_for, fleet, has_fleet, waits
+from backupman.engine.workers import Fleet, Queue, fleet, has_fleet, waits
 from backupman.events import EventKind, Time, View
 from backupman.records import Event, Incident
 from backupman.store import Store
@@ -20,12 +20,15 @@ from backupman.store.jobs import Alarm, Changes
 
 log = logging.getLogger(__name__)
 
+_REMEMBERED = timedelta(days=7)
+"""How long a worker stays on record of which nothing is heard: where hosts come and go there would be ever more."""
+
 
 class QueueReport(View):
     """The payload of `queue_unattended` and `queue_recovered`."""
 
-    label: str = Field(description="The queue's name.")
-    queue: str = Field(description="The same.")
+    label: str = Field(description="The queue's name for people: `@db-7` is what only the worker on db-7 can do.")
+    queue: str = Field(description="The queue's name.")
     instance: str
     incident: str = Field(description="`queue_unattended`; of a recovery, that this is over.")
     waiting: int = Field(description="How many assignments wait in it now.")
@@ -66,6 +69,7 @@ class QueueWatch:
                 if incident.kind == EventKind.QUEUE_UNATTENDED
             }
             if has_fleet(config):
+                self._store.workers.forget(self._instance, at - _REMEMBERED)
                 changes = _review(config, fleet(self._store, self._instance), known, at)
             else:
                 changes = Changes(closed=list(known.values()))  # there are no queues any more
@@ -91,11 +95,9 @@ def _review(config: Config, found: Fleet, known: dict[str, Incident], at: dateti
         elif incident.reminded_at > at or at - incident.reminded_at >= config.deadlines.remind_every:
             changes.reminded.append(incident)
             changes.alarms.append(_told(config, queue, incident, EventKind.QUEUE_UNATTENDED, reminder=True))
-    queues = {queue.name: queue for queue in found.queues}
     for name, incident in known.items():
         changes.closed.append(incident)
-        over = queues.get(name) or Queue(name, 0, None, (), None)
-        changes.alarms.append(_told(config, over, incident, EventKind.QUEUE_RECOVERED))
+        changes.alarms.append(_told(config, found.queue(name), incident, EventKind.QUEUE_RECOVERED))
     return changes
 
 
@@ -117,7 +119,7 @@ def report_on(
 ) -> QueueReport:
     """The payload of an event about a queue that nobody took from since then; `told` is when that was first told."""
     return QueueReport(
-        label=queue.name,
+        label=queue.label,
         queue=queue.name,
         instance=instance,
         incident=EventKind.QUEUE_UNATTENDED,
@@ -145,16 +147,16 @@ def _unattended(queue: Queue, since: datetime) -> str:
     last = queue.last
     before = f"; the last that did, on {last.host}, was heard of at {_minute(last.heard_at)}" if last else ""
     return (
-        f"{waits(queue)} in the queue {queue.name}, and no living worker takes from it since {_minute(since)}"
-        f"{before}: start one with `{command_for(queue.name)}`"
+        f"{waits(queue)} in the queue {queue.label}, and no living worker takes from it since {_minute(since)}"
+        f"{before}: {queue.remedy}"
     )
 
 
 def _recovered(queue: Queue) -> str:
     if queue.workers:
         hosts = ", ".join(sorted({worker.host for worker in queue.workers}))
-        return f"a worker takes from the queue {queue.name} again, on {hosts}"
-    return f"nothing waits in the queue {queue.name} any more"
+        return f"a worker takes from the queue {queue.label} again, on {hosts}"
+    return f"nothing waits in the queue {queue.label} any more"
 
 
 def _minute(time: datetime) -> str:

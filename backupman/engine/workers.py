@@ -9,7 +9,7 @@ from pydantic import Field
 
 from backupman.config import Config
 from backupman.events import Time, View
-from backupman.queues import ANY
+from backupman.queues import ANY, queue_of_home
 from backupman.records import Assignment, AssignmentKind, Worker
 from backupman.store import Store
 from backupman.store.workers import KnownWorker
@@ -68,6 +68,9 @@ class QueueShown(View):
     """A queue, and who takes from it."""
 
     queue: str = Field(description="Its name.")
+    label: str = Field(
+        description="The same for people: `@db-7` is what only the worker on db-7 can do, as its spool is there."
+    )
     waiting: int = Field(description="How many assignments wait there.")
     oldest: Time | None = Field(description="When the oldest of them was handed out.")
     workers: list[str] = Field(description="The hosts of the living workers that take from it.")
@@ -85,13 +88,36 @@ class WorkersShown(View):
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue: how much waits there and since when, the living workers that take from it, and the last one that did."""
+    """A queue: how much waits there and since when, the living workers that take from it, and the last one that did.
+
+    `owner` is the one worker that may take from it, where it is one's own: for what goes on from its spool.
+    """
 
     name: str
     waiting: int
     oldest: datetime | None
     workers: Sequence[Worker]
     last: Worker | None
+    owner: Worker | None = None
+
+    @property
+    def label(self) -> str:
+        """Its name for people."""
+        return f"@{self.owner.host}" if self.owner else self.name
+
+    @property
+    def command(self) -> str | None:
+        """What starts a worker that takes from it; None where that has to be a certain one."""
+        if self.owner or self.name.startswith("@"):
+            return None
+        return "backupman worker" if self.name == ANY else f"backupman worker --queue {self.name}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do where no living worker takes from it."""
+        if self.command:
+            return f"start one with `{self.command}`"
+        return f"only the worker {f'on {self.owner.host}' if self.owner else 'that has its spool'} can: start it again"
 
     @property
     def unattended_since(self) -> datetime | None:
@@ -121,6 +147,10 @@ class Fleet:
         """The queues in which work waits that nobody takes."""
         return [queue for queue in self.queues if queue.unattended_since]
 
+    def queue(self, name: str) -> Queue:
+        """The queue of that name, also one in which nothing waits and that no worker on record takes from."""
+        return next((queue for queue in self.queues if queue.name == name), None) or _queue(name, self.workers, {})
+
     def shown(self) -> WorkersShown:
         """As a document."""
         return WorkersShown(
@@ -128,6 +158,7 @@ class Fleet:
             queues=[
                 QueueShown(
                     queue=queue.name,
+                    label=queue.label,
                     waiting=queue.waiting,
                     oldest=queue.oldest,
                     workers=[worker.host for worker in queue.workers],
@@ -152,7 +183,7 @@ def fleet(store: Store, instance: str) -> Fleet:
 
 
 def taken_by(worker: Worker) -> list[str]:
-    """All queues that a worker takes from."""
+    """All queues that a worker takes from, but for its own."""
     return [*worker.queues, *([ANY] if worker.takes_any else [])]
 
 
@@ -168,13 +199,10 @@ def waits(queue: Queue) -> str:
     return f"{queue.waiting:,} assignment{' waits' if queue.waiting == 1 else 's wait'}"
 
 
-def command_for(queue: str) -> str:
-    """What starts a worker that takes from the queue."""
-    return "backupman worker" if queue == ANY else f"backupman worker --queue {queue}"
-
-
 def _queue(name: str, known: Sequence[KnownWorker], waiting: Mapping[str, tuple[int, datetime]]) -> Queue:
-    takers = [each for each in known if name in taken_by(each.worker)]
+    own = name.startswith("@")
+    owner = next((each.worker for each in known if own and queue_of_home(each.worker.home) == name), None)
+    takers = [each for each in known if name in taken_by(each.worker) or each.worker is owner]
     count, oldest = waiting.get(name, (0, None))
     return Queue(
         name=name,
@@ -182,6 +210,7 @@ def _queue(name: str, known: Sequence[KnownWorker], waiting: Mapping[str, tuple[
         oldest=oldest,
         workers=[each.worker for each in takers if each.lives],
         last=max((each.worker for each in takers if not each.lives), key=_gone_at, default=None),
+        owner=owner,
     )
 
 

@@ -49,9 +49,9 @@ def test_workers_and_queues_are_shown_to_readers(led: Api, fleet: Fleet) -> None
     assert (messages["What"], messages["Job"], messages["Source"], messages["Records"]) == ("messages", None, None, [])
     since = f"{at:%Y-%m-%dT%H:%M:%SZ}"
     assert found["Queues"] == [
-        {"Queue": "any", "Waiting": 0, "Oldest": None, "Workers": ["db-7"], "UnattendedSince": None},
-        {"Queue": "db7", "Waiting": 0, "Oldest": None, "Workers": ["db-7"], "UnattendedSince": None},
-        {"Queue": "db8", "Waiting": 1, "Oldest": since, "Workers": [], "UnattendedSince": since},
+        {"Queue": "any", "Label": "any", "Waiting": 0, "Oldest": None, "Workers": ["db-7"], "UnattendedSince": None},
+        {"Queue": "db7", "Label": "db7", "Waiting": 0, "Oldest": None, "Workers": ["db-7"], "UnattendedSince": None},
+        {"Queue": "db8", "Label": "db8", "Waiting": 1, "Oldest": since, "Workers": [], "UnattendedSince": since},
     ]
 
 

@@ -38,7 +38,9 @@ def test_a_fleet_without_workers_and_without_work_is_all_right(known: Fleet, ins
     assert ended.out.splitlines()[-1].split() == ["any", "0", "nobody"]
     assert inside("workers", "--json").json == {
         "Workers": [],
-        "Queues": [{"Queue": "any", "Waiting": 0, "Oldest": None, "Workers": [], "UnattendedSince": None}],
+        "Queues": [
+            {"Queue": "any", "Label": "any", "Waiting": 0, "Oldest": None, "Workers": [], "UnattendedSince": None}
+        ],
     }
 
 

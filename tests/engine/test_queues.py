@@ -8,7 +8,8 @@ import yaml
 
 from backupman.config import load, plans
 from backupman.engine.queues import QueueWatch
-from backupman.records import Incident
+from backupman.queues import queue_of_home
+from backupman.records import AssignmentKind, Incident
 from backupman.store.jobs import Changes
 from tests.engine._fleet import Fleet, fleet, shared_records
 from tests.engine._virtual import Clock, World, at, settings
@@ -145,6 +146,29 @@ def test_a_worker_that_is_gone_is_named_and_is_missed_from_when_it_was_heard_of(
     watching.fleet.worker("db-7", "db7", heard_at=watching.clock())
     assert [(kind, payload["Queue"]) for kind, payload in watching.check(minutes=1)] == [("queue_recovered", "db7")]
     assert [incident.source for incident in watching.open()] == ["any"]
+
+
+def test_what_only_one_worker_can_do_waits_for_that_one(watching: Watching) -> None:
+    worker = watching.fleet.worker("db-7", "db7", heard_at=at(BEGAN))
+    watching.fleet.lose(worker)
+    waiting = watching.fleet.work(queue_of_home(worker.home), at=at(BEGAN), kind=AssignmentKind.RETRY)
+    [(_, payload)] = watching.check(minutes=2)
+    assert (payload["Label"], payload["Queue"]) == ("@db-7", queue_of_home(worker.home))
+    assert payload["Reason"].endswith("09:00 UTC: only the worker on db-7 can: start it again")
+    assert watching.check(minutes=2) == []
+    watching.fleet.store.assignments.end(waiting.id, watching.clock(), holder=None)
+    [(_, payload)] = watching.check(minutes=2)
+    assert payload["Reason"] == "nothing waits in the queue @db-7 any more"
+    again = watching.fleet.worker("db-7", "db7", heard_at=watching.clock())
+    watching.fleet.work(queue_of_home(again.home), at=at(BEGAN))
+    assert watching.check(minutes=2) == []
+
+
+def test_workers_of_which_nothing_was_heard_for_a_week_are_forgotten(watching: Watching) -> None:
+    watching.fleet.lose(watching.fleet.worker("db-7", heard_at=at(BEGAN)))
+    for days, known in ((6, 1), (2, 0)):
+        watching.check(days=days)
+        assert len(watching.fleet.store.workers.all(watching.fleet.instance)) == known
 
 
 def test_the_queues_of_others_are_theirs(watching: Watching) -> None:
