@@ -8,10 +8,10 @@ from sqlmodel import Session
 
 from backupman.app import App
 from backupman.engine.runner import Order
-from backupman.errors import BackupmanError, ConfigError, NotFoundError
+from backupman.errors import BackupmanError, ConfigError
 from backupman.fleet.handing import Handing
 from backupman.fleet.queue import Queue
-from backupman.records import Assignment, AssignmentKind, AssignmentState, Status
+from backupman.records import Assignment, AssignmentKind, AssignmentState
 from backupman.store import Store
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Reaper:
 
     def _see_to(self, assignment: Assignment) -> None:
         at, reason = self._clock(), f"the worker on {assignment.host} died"
-        if self._finished(assignment):
+        if self._store.backups.all_finished(assignment.records):  # it was through but for its own end
             self._store.assignments.end(assignment.id, at, holder=assignment.holder)
         elif self._may_begin_again(assignment, at) and self._begin_again(assignment, reason):
             log.warning("%s: %s; it is begun once more", assignment.about, reason)
@@ -78,16 +78,6 @@ class Reaper:
             return self._store.assignments.wait_again(assignment.id, assignment.holder, reason, defer)
         except ConfigError as error:  # it has left the config
             log.info("%s", error.sentence)
-            return False
-
-    def _finished(self, assignment: Assignment) -> bool:
-        """Whether it was through but for its own end."""
-        return bool(assignment.records) and all(map(self._is_finished, assignment.records))
-
-    def _is_finished(self, record_id: str) -> bool:
-        try:
-            return self._store.backups.get(record_id).status == Status.FINISHED
-        except NotFoundError:  # a restore, which is not begun again, or pruned meanwhile
             return False
 
     def _match(self) -> None:

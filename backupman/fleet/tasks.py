@@ -233,6 +233,8 @@ class Tasks:
         result = call.result()
         if ids:
             self._settle(app, taken)
+            if self._surely(lambda: self._store.backups.all_finished(ids)):
+                return Outcome()  # perhaps from the spool, after a bad moment of the store
         if self._closed.is_set() and not result.good:
             return Outcome(_STOPPED, again=True)
         if result.errors and not (result.backups or result.restores):

@@ -145,6 +145,12 @@ class Backups:
         with self._sessions() as session:
             return session.get(DriveFile, drive_file_id)
 
+    def all_finished(self, ids: Sequence[str]) -> bool:
+        """Whether there are any, and each is a backup on record that is finished."""
+        with self._sessions() as session:
+            query = select(Backup.id).where(col(Backup.id).in_(ids), Backup.status == Status.FINISHED)
+            return bool(ids) and set(session.exec(query)) == set(ids)
+
     def untidied(self, instance: str) -> Sequence[Backup]:
         """An instance's settled backups whose spool may still be there although nothing needs it."""
         with self._sessions() as session:
