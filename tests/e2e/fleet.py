@@ -12,7 +12,8 @@ from typing import Any
 from psycopg import Connection, sql
 from sqlmodel import select
 
-from backupman.records import Assignment, AssignmentState, Backup
+from backupman.errors import StoreError
+from backupman.records import Assignment, AssignmentState, Backup, Status
 from backupman.store import Store
 from tests.e2e.forking import Forked
 from tests.e2e.test_crashes import free_port
@@ -22,7 +23,6 @@ from tests.servers.receiver import Receiver
 
 INSTANCE = "fleet"
 YEARLY = "0 0 1 1 *"
-LEASE = "15s"
 
 Rows = Connection[tuple[Any, ...]]
 
@@ -35,6 +35,7 @@ class Fleet:
     receiver: Receiver
     address: str
     secrets: dict[str, str] = field(default_factory=dict)
+    lease: str = "15s"
     running: list[Forked] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -137,6 +138,13 @@ class Fleet:
         found = self.store.backups.list(limit=1000)
         return [each for each in reversed(found) if source in (None, each.source)]
 
+    def finished(self) -> list[Backup]:
+        """The backups that are finished; none while the records cannot be read."""
+        try:
+            return [backup for backup in self.backups() if backup.status == Status.FINISHED]
+        except StoreError:
+            return []
+
     def ended(self) -> list[Assignment]:
         """All assignments that have ended."""
         query = select(Assignment).where(Assignment.state == AssignmentState.ENDED)
@@ -169,7 +177,7 @@ class Fleet:
         world.config = {
             "instance": INSTANCE,
             "state_folder": str(world.folder / "state"),
-            "database": {"url": address or self.address, "takeover_after": LEASE},
+            "database": {"url": address or self.address, "takeover_after": self.lease},
             "spool": {"min_free": "1MiB"},
         }
         return world
