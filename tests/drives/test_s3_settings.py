@@ -6,6 +6,7 @@ import ssl
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -13,6 +14,7 @@ import pytest
 import trustme
 from pydantic import ValidationError
 
+from backupman.drives._s3_parts import Body
 from backupman.drives.s3 import S3
 from backupman.errors import DriveError
 from tests.contracts.objects import NAME, Reader, content, put
@@ -197,3 +199,11 @@ def test_cloudflare_gets_equal_parts(s3: Server) -> None:
     places = {"https://abc.r2.cloudflarestorage.com": True, "https://s3.example.com": False, None: False}
     assert {place: s3_drive(s3, "b", endpoint=place)._wants_equal_parts for place in places} == places
     assert s3_drive(s3, "b", equal_parts=True)._wants_equal_parts
+
+
+def test_a_part_goes_out_in_large_pieces_and_whole() -> None:
+    data = os.urandom(600_000)
+    pieces = list(iter(partial(Body(data).read, 16_384), b""))
+    assert b"".join(pieces) == data
+    assert len(pieces) == 3
+    assert Body(data).read() == data
