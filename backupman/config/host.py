@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -80,6 +81,7 @@ class HostConfig(Settings):
     def hiding(self, secrets: Iterable[str]) -> Self:
         """This config, which shows none of these texts wherever they stand: what its file took from elsewhere."""
         self._hidden = tuple(sorted(secrets, key=len, reverse=True))
+        vars(self).pop("_longest_first", None)
         return self
 
     def secrets(self) -> set[str]:
@@ -88,8 +90,13 @@ class HostConfig(Settings):
 
     def redact(self, text: str) -> str:
         """The text without any of this config's secrets."""
-        redacted: str = _without(sorted(self.secrets(), key=len, reverse=True), text)
+        redacted: str = _without(self._longest_first, text)
         return redacted
+
+    @cached_property
+    def _longest_first(self) -> tuple[str, ...]:
+        """Its secrets; kept, because they are asked for with each line of the log."""
+        return tuple(sorted(self.secrets(), key=len, reverse=True))
 
     def masked(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values under the config's own keys, with every secret masked."""

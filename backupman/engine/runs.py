@@ -63,6 +63,7 @@ class RunsHere:
         self._unbegun = unbegun
         self._clock = clock
         self._calls: dict[tuple[str, str], Call] = {}
+        self._probing = Lock()
 
     def end_dead(self) -> None:
         """See Runs."""
@@ -93,7 +94,7 @@ class RunsHere:
     def _locked(self, source: str) -> bool:
         """Whether somebody holds the source: what a dead process left unsettled keeps nobody from working."""
         try:
-            with source_lock(self._state_folder, source, wait=False):
+            with self._probing, source_lock(self._state_folder, source, wait=False):  # or two probes find each other
                 return False
         except BusyError:
             return True

@@ -8,6 +8,7 @@ from itertools import islice, takewhile
 from random import uniform
 from threading import Lock
 
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
@@ -29,6 +30,9 @@ _TRY_AGAIN = timedelta(seconds=30)
 _SOON = timedelta(seconds=1)
 _JOB = "job "
 """What the ids of jobs of the config begin with in APScheduler; the others are ours."""
+_JOBS = "jobs"
+"""The threads that look at jobs: thousands due at once keep nothing else from its turn, the heartbeat least of all."""
+_LOOKING = 4
 
 
 class Scheduler:
@@ -59,8 +63,8 @@ class Scheduler:
         self._clock = clock
         self._plans: dict[str, JobPlan] = {}
         self._anchors: dict[str, datetime] = {}
-        self._lock = Lock()
-        self._ticker = BackgroundScheduler(timezone=UTC)
+        self._locks: dict[str, Lock] = {}
+        self._ticker = BackgroundScheduler(timezone=UTC, executors={_JOBS: ThreadPoolExecutor(_LOOKING)})
 
     def start(self, plans: Sequence[JobPlan]) -> None:
         """Catch up with what was missed, go on with what a crash interrupted, and wake up for what comes."""
@@ -87,6 +91,7 @@ class Scheduler:
                 trigger,
                 [label, _LATE],
                 id=_JOB + label,
+                executor=_JOBS,
                 coalesce=True,
                 misfire_grace_time=None,
                 max_instances=3,
@@ -178,11 +183,18 @@ class Scheduler:
         when = datetime.now(UTC) + _TRY_AGAIN
         again = f"{_JOB}{label} again"
         self._ticker.add_job(
-            self._wake, "date", [label], run_date=when, id=again, replace_existing=True, misfire_grace_time=None
+            self._wake,
+            "date",
+            [label],
+            run_date=when,
+            id=again,
+            executor=_JOBS,
+            replace_existing=True,
+            misfire_grace_time=None,
         )
 
     def _begin(self, plan: JobPlan, due: datetime, at: datetime) -> None:
-        with self._lock:
+        with self._locks.setdefault(plan.label, Lock()):  # it may be woken several times at once
             busy = [source.label for source in plan.sources if self._runs.busy(plan, source.label)]
             free = [source.label for source in plan.sources if source.label not in busy]
             reason = f"still being backed up since before: {', '.join(busy)}" if busy else None
@@ -196,7 +208,7 @@ class Scheduler:
         """Begin the sources of a run that it had not come to when it was interrupted."""
         if run.started_at is None or at - run.due_at > longest_grace(plan, run.due_at, anchor):
             return
-        with self._lock:
+        with self._locks.setdefault(plan.label, Lock()):
             left = [
                 source.label
                 for source in plan.sources
