@@ -136,8 +136,8 @@ class Bed:
         return [each for each in self.open() if each.source in labels]
 
     def open(self) -> Sequence[Assignment]:
-        """What has not ended."""
-        return self.store.assignments.open(self.instance)
+        """What has not ended, the oldest first."""
+        return sorted(self.store.assignments.open(self.instance), key=lambda each: (each.created_at, each.source))
 
     def get(self, assignment: Assignment) -> Assignment:
         """An assignment as it stands now."""
