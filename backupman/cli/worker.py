@@ -1,7 +1,9 @@
 """`worker`: takes the work of a fleet from its queues, in the foreground, until a signal ends it."""
 
 import logging
+import os
 import signal
+import time
 from datetime import timedelta
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -25,6 +27,8 @@ _TICK = 1.0
 _LAST_TICK = 0.1
 _END_WITHIN = timedelta(minutes=1)
 """Behind `shutdown_grace`: for backups to abort their uploads, be recorded and reported."""
+_LOST_WITHIN = 15.0
+"""Seconds for the same where it has ended by itself: a call to a PostgreSQL that is silent may never come back."""
 
 _Signals = SimpleQueue[int]
 
@@ -130,11 +134,16 @@ def _stop(worker: "Worker", signals: _Signals) -> None:
     """Stop in good order; another signal to stop ends what is still under way at once."""
     from backupman.engine.systemd import notify
 
-    grace = worker.config.shutdown_grace
+    alive = worker.lives()
+    grace = worker.config.shutdown_grace if alive else timedelta(0)
     notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={(grace + _END_WITHIN) // timedelta(microseconds=1)}")
-    stopping = Thread(target=worker.stop, args=(grace,), name="stopping")
+    stopping = Thread(target=worker.stop, args=(grace,), name="stopping", daemon=True)
     stopping.start()
+    deadline = time.monotonic() + _LOST_WITHIN
     while stopping.is_alive():
+        if not alive and time.monotonic() > deadline:
+            log.critical("stopping: what still waits for PostgreSQL is left behind")
+            os._exit(ExitCode.FAILED)
         if _signal(signals, _LAST_TICK):
             log.info("stopping: what is still under way is ended now")
             worker.hurry()
