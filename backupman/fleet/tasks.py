@@ -235,9 +235,10 @@ class Tasks:
             self._settle(app, taken)
             if self._surely(lambda: self._store.backups.all_finished(ids)):
                 return Outcome()  # perhaps from the spool, after a bad moment of the store
-        if self._closed.is_set() and not result.good:
+        made = result.backups or result.restores
+        if self._closed.is_set() and not (made and result.good):  # of what was not even begun there is no word
             return Outcome(_STOPPED, again=True)
-        if result.errors and not (result.backups or result.restores):
+        if result.errors and not made:
             return Outcome(result.errors[0].sentence, again=isinstance(result.errors[0], StoreError))
         if result.busy:
             return Outcome(f"{taken.source} is being backed up already", busy=True)
