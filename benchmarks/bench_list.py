@@ -82,7 +82,7 @@ def at(folder: Path, backups: int, turns: int) -> float:
 
 def far_end(daemon: Served) -> str:
     """A cursor among the oldest: that of a source which has had no backup for long fits any list."""
-    return str(json.loads(daemon.get(path(**FILTERS[RETIRED])))["Cursor"])
+    return str(json.loads(daemon.get(path(**FILTERS[RETIRED], limit="1")))["Cursor"])
 
 
 def figures(daemon: Served, turns: int, **wanted: str) -> list[float]:
