@@ -79,10 +79,7 @@ def test_who_works_on_what_and_what_waits(known: Fleet, inside: Inside) -> None:
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
 
 
-def test_work_that_nobody_takes_ends_with_1_and_says_what_to_do(
-    known: Fleet, inside: Inside, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TZ", "UTC")
+def test_work_that_nobody_takes_ends_with_1_and_says_what_to_do(known: Fleet, inside: Inside) -> None:
     at = now() - timedelta(hours=2)
     known.worker("db-8", "db8", lives=False, heard_at=at - timedelta(hours=1))
     known.work("db8", "shop", at=at)
