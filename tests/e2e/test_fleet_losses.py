@@ -50,6 +50,7 @@ def test_what_lost_workers_had_under_way_fails_once_and_is_done_by_another(fleet
         cut = fleet.worker("cut", "cut", address=fleet.address.replace(f":{postgres.port}/", f":{way.port}/"))
         fleet.ask(*SOURCES)
         wait_for(lambda: under_way(fleet), 240)
+        wait_for(lambda: fleet.dumps("Frozen") and fleet.dumps("Cut"), 240)
         tools = [fleet.dumps(label)[0] for label in ("Frozen", "Cut")]
 
         killed.kill()
