@@ -95,12 +95,17 @@ class Tasks:
 
         Whether an assignment is done again says the control host, once its records are settled.
         """
-        for dead in self._store.assignments.running(self._loaded.config.instance):
-            if dead.home != self._holding.holder.home or dead.holder == self._holding.holder.id or dead.task_id is None:
+        mine, assignments = self._holding.holder, self._store.assignments
+        for dead in self._surely(lambda: assignments.running(self._loaded.config.instance)):
+            if dead.home != mine.home or dead.holder == mine.id or dead.task_id is None:
                 continue
-            if excerpt := self._store.assignments.within(partial(self._queue.excerpt_of, task_id=dead.task_id)):
-                with self._working(dead, excerpt) as app:
-                    self._settle(app, dead)
+            read = partial(assignments.within, partial(self._queue.excerpt_of, task_id=dead.task_id))
+            try:
+                if excerpt := self._surely(read):
+                    with self._working(dead, excerpt) as app:
+                        self._settle(app, dead)
+            except BackupmanError as error:
+                log.error("%s, which an earlier worker had under way: %s", dead.about, error.sentence)
 
     def busy(self) -> bool:
         """Whether anything is under way."""

@@ -81,6 +81,7 @@ class Worker:
         self._hurried = Event()
         self._ended = Event()
         self._thread = Thread(target=self._work, name="working")
+        self._going_on = Thread(target=self._tasks.go_on, name="going on", daemon=True)  # uploads may take hours
         self._looking = Thread(target=self._look, name="looking", daemon=True)
         self._takes = [*self._queues, *([ANY] if config.worker.take_any else [])]
         if not self._takes:
@@ -111,7 +112,7 @@ class Worker:
                 heard_at=at,
             )
         )
-        for part in (self._speaker, self._telling, self._listener, self._looking, self._thread):
+        for part in (self._speaker, self._telling, self._listener, self._looking, self._going_on, self._thread):
             part.start()
 
     def lives(self) -> bool:
@@ -150,7 +151,6 @@ class Worker:
 
     def _work(self) -> None:
         try:
-            self._tasks.go_on()
             asyncio.run(self._take())
         except Exception:
             log.exception("the worker takes nothing more")
