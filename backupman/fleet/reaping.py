@@ -57,7 +57,10 @@ class Reaper:
 
     def _see_to(self, assignment: Assignment) -> None:
         at, reason = self._clock(), f"the worker on {assignment.host} died"
-        if self._store.backups.all_finished(assignment.records):  # it was through but for its own end
+        begun = (
+            assignment.started_at if assignment.kind == AssignmentKind.BACKUP else None
+        )  # what failed before is over
+        if self._store.backups.all_finished(assignment.records, begun):  # it was through but for its own end
             self._store.assignments.end(assignment.id, at, holder=assignment.holder)
         elif self._may_begin_again(assignment, at) and self._begin_again(assignment, reason):
             log.warning("%s: %s; it is begun once more", assignment.about, reason)

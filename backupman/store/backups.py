@@ -145,11 +145,13 @@ class Backups:
         with self._sessions() as session:
             return session.get(DriveFile, drive_file_id)
 
-    def all_finished(self, ids: Sequence[str]) -> bool:
-        """Whether there are any, and each is a backup on record that is finished."""
+    def all_finished(self, ids: Sequence[str], since: datetime | None = None) -> bool:
+        """Whether these are finished backups, all of them; with `since`, those that were begun then or later."""
         with self._sessions() as session:
-            query = select(Backup.id).where(col(Backup.id).in_(ids), Backup.status == Status.FINISHED)
-            return bool(ids) and set(session.exec(query)) == set(ids)
+            found = session.exec(select(Backup).where(col(Backup.id).in_(ids))).all()
+        wanted = [backup for backup in found if since is None or backup.created_at >= since]
+        known = since is not None or len(found) == len(set(ids))
+        return bool(wanted) and known and all(backup.status == Status.FINISHED for backup in wanted)
 
     def untidied(self, instance: str) -> Sequence[Backup]:
         """An instance's settled backups whose spool may still be there although nothing needs it."""

@@ -19,8 +19,9 @@ def taken(bed: Bed, worker: Worker, label: str = "App") -> Assignment:
 def recorded(bed: Bed, assignment: Assignment, status: Status) -> Backup:
     """The record of a backup that was begun for it, and how that stands."""
     backup = a_backup(
-        "Disk", id=new_id(), instance=bed.instance, job="nightly", source=assignment.source, home=assignment.home
-    )
+        "Disk", id=new_id(), instance=bed.instance, job="nightly", source=assignment.source, home=assignment.home,
+        created_at=bed.clock(),
+    )  # fmt: skip
     if status != Status.PENDING:
         finish(backup)
         backup.status = status
@@ -100,6 +101,17 @@ def test_what_has_failed_is_begun_once_more_while_it_is_not_too_late(bed: Bed) -
     bed.reaper.check(bed.app)
     assert state(bed, assignment) == ("ended", 2, "the worker on db-7 died")
     assert [run.state for run in bed.store.jobs.runs(bed.instance, "nightly", 9)] == [RunState.DONE]
+
+
+def test_what_the_second_worker_has_finished_is_not_made_a_third_time(bed: Bed) -> None:
+    assignment = taken(bed, bed.worker(lives=False))
+    recorded(bed, assignment, Status.FAILED)
+    bed.reaper.check(bed.app)
+    bed.clock.forward(minutes=1)
+    bed.take(bed.get(assignment), bed.worker(lives=False))
+    recorded(bed, bed.get(assignment), Status.FINISHED)
+    bed.reaper.check(bed.app)
+    assert state(bed, assignment) == ("ended", 2, None)
 
 
 def test_it_is_begun_three_times_at_most_and_then_somebody_is_told_once(bed: Bed) -> None:
