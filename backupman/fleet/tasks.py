@@ -1,7 +1,7 @@
 """What a worker does with an assignment: takes it, works by its excerpt of the config, and says what came of it."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -103,7 +103,7 @@ class Tasks:
             try:
                 if excerpt := self._surely(read):
                     with self._working(dead, excerpt) as app:
-                        self._settle(app, dead)
+                        self._settle(app, dead, dead.records)
             except BackupmanError as error:
                 log.error("%s, which an earlier worker had under way: %s", dead.about, error.sentence)
 
@@ -237,7 +237,7 @@ class Tasks:
         self._surely(lambda: self._store.assignments.began(taken.id, ids))
         result = call.result()
         if ids:
-            self._settle(app, taken)
+            self._settle(app, taken, ids)
             if self._surely(lambda: self._store.backups.all_finished(ids)):
                 return Outcome()  # perhaps from the spool, after a bad moment of the store
         made = result.backups or result.restores
@@ -249,12 +249,12 @@ class Tasks:
             return Outcome(f"{taken.source} is being backed up already", busy=True)
         return Outcome()
 
-    def _settle(self, app: App, taken: Assignment) -> None:
+    def _settle(self, app: App, taken: Assignment, ids: Sequence[str]) -> None:
         """Let no record stay pending: the store may have had a bad moment just when it was to be settled."""
 
         def ours(record: Backup | Restore) -> bool:
             if isinstance(record, Restore):
-                return record.id in taken.records
+                return record.id in ids
             return (record.job, record.source) == (taken.job, taken.source)
 
         resumable = self._surely(lambda: app.recovery.settle(which=ours))

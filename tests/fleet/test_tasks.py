@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from backupman.engine.holding import Holding
+from backupman.engine.restoring import RestoreOrder
+from backupman.engine.targets import Destination
 from backupman.errors import StoreError
 from backupman.fleet.tasks import Tasks
 from backupman.records import Assignment, Status
@@ -154,6 +156,29 @@ def test_what_is_finished_is_never_done_again_although_the_records_had_a_bad_mom
     assert failed
     [backup] = bed.backups()
     assert (backup.status, done.state, done.records) == (Status.FINISHED, "ended", [backup.id])
+
+
+def test_a_restore_does_not_stay_pending_when_the_records_had_a_bad_moment(
+    bed: Bed, holding: Holding, do: Callable[..., Assignment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(bed.asked("App")[0])
+    [backup] = bed.backups()
+    source = bed.app.config.source("App")
+    assert source
+    bed.handing.start_restore(RestoreOrder(backup=backup, destination=Destination(source, "back", False)))
+    tasks, settle = bed.tasks_of(holding), bed.store.restores.settle
+    failed: list[Any] = []
+
+    def settle_later(*given: Any) -> Any:
+        if not failed:
+            failed.append(given)
+            raise StoreError("the store cannot be used")
+        return settle(*given)
+
+    monkeypatch.setattr(bed.store.restores, "settle", settle_later)
+    done = do(bed.open()[0], tasks)
+    assert failed
+    assert (done.state, bed.store.restores.pending(bed.instance)) == ("ended", [])
 
 
 def test_all_of_some_backups_are_finished(bed: Bed, do: Callable[..., Assignment]) -> None:
