@@ -16,28 +16,6 @@ class Sink(Protocol):
         """Take all of `data`; the number of its bytes."""
 
 
-class Watched(io.RawIOBase):
-    """A source as a library reads it, with what the library does not tell: whether it was empty, and its own error."""
-
-    def __init__(self, source: BinaryIO) -> None:
-        self._source = source
-        self.empty = True
-        self.error: Exception | None = None
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]  # Buffer has no name in Python 3.11
-        try:
-            data = self._source.read(len(buffer))
-        except Exception as error:
-            self.error = error
-            raise
-        buffer[: len(data)] = data
-        self.empty = self.empty and not data
-        return len(data)
-
-
 class Pieces(io.RawIOBase):
     """A stream that hands its pieces on as they come; a read may give fewer bytes than were asked for.
 
@@ -69,6 +47,24 @@ class Pieces(io.RawIOBase):
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+
+class Watched(Pieces):
+    """A source as a library reads it, with what the library does not tell: whether it was empty, and its own error."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self.empty = True
+        self.error: Exception | None = None
+
+    def _next(self) -> bytes:
+        try:
+            data = self._source.read(CHUNK)
+        except Exception as error:
+            self.error = error
+            raise
+        self.empty = self.empty and not data
+        return data
 
 
 class _Generated(Pieces):
