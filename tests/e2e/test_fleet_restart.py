@@ -86,4 +86,3 @@ def test_all_that_is_due_is_done_once_although_postgresql_is_restarted(fleet: Fl
         (message, document["Payload"]["Id"]) for message, document in told if document["Event"] == "backup_report"
     }
     assert sorted(backup for _, backup in reports) == sorted(backups), "a report may come twice, but never two of them"
-    assert not fleet.litter()
