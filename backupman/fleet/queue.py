@@ -100,6 +100,11 @@ class Queue:
             )
             return [Task(*row) for row in found]
 
+    def analyze(self, session: Session) -> None:
+        """Let PostgreSQL count what waits: until it has, each fetch compares every task with all others."""
+        with _search_path(session) as connection:
+            connection.execute("ANALYZE procrastinate_jobs")
+
     def excerpt_of(self, session: Session, task_id: int) -> dict[str, Any] | None:
         """What the config says of a task."""
         with _search_path(session) as connection:

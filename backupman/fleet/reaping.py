@@ -22,6 +22,8 @@ _AGAIN = (AssignmentKind.BACKUP, AssignmentKind.RETRY, AssignmentKind.VERIFY)
 _SURELY = timedelta(minutes=1)
 """After how long a task and its assignment that do not fit each other are no two steps of one deed."""
 _DAY = timedelta(days=1)
+_FEW = 200
+"""Of so many tasks PostgreSQL finds the next one soon, whatever it knows of them."""
 
 
 class Reaper:
@@ -36,6 +38,7 @@ class Reaper:
         self._handing = handing
         self._clock = clock
         self._suspected: dict[int, datetime] = {}
+        self._counted = _FEW
 
     def check(self, app: App) -> None:
         """Look at everything that is under way, and at everything that waits."""
@@ -89,6 +92,7 @@ class Reaper:
         That comes of a call whose answer was lost while PostgreSQL was restarted.
         """
         tasks = self._store.assignments.within(self._queue.tasks)
+        self._count(len(tasks))
         opened = {each.id: each for each in self._store.assignments.places(self._instance)}
         odd = {task.number for task in tasks if not task.fits(opened.get(task.assignment))}
         self._suspected = {number: self._suspected.get(number, self._clock()) for number in odd}
@@ -100,6 +104,13 @@ class Reaper:
             lost = place.state == AssignmentState.WAITING and place.id not in present
             if lost and self._clock() - place.created_at > _SURELY:
                 self._put_back(place.id)
+
+    def _count(self, tasks: int) -> None:
+        """Have the queue analyzed when it has doubled: PostgreSQL's own turn may be a minute away."""
+        if tasks > 2 * self._counted:
+            self._store.assignments.within(self._queue.analyze)
+            self._counted = tasks
+        self._counted = max(_FEW, min(self._counted, tasks))
 
     def _put_back(self, assignment_id: str) -> None:
         def defer(session: Session, again: Assignment) -> None:
