@@ -92,7 +92,7 @@ class Uploads:
 
     def may_complete(self, sidecar: dict[str, Any]) -> None:
         """The dump is good: this is what stands beside the object."""
-        self._sidecar = json.dumps(sidecar, indent=2, ensure_ascii=False).encode()
+        self._sidecar = _text_of(sidecar)
         self._accepted.set()
 
     def wait(self) -> None:
@@ -245,12 +245,30 @@ def _there_already(drive: Drive, about: DriveTask, task: UploadTask, spool: Spoo
         stat = drive.stat(ref)
         if stat.size == spool.size and stat.checksums.get("sha256", task.sha256) == task.sha256:
             remove_unfinished(drive, task.object_name)
-            tell(Uploaded(label=drive.label, ref=ref, size=stat.size, checksums=dict(stat.checksums)))
+            uploaded = Uploaded(label=drive.label, ref=ref, size=stat.size, checksums=dict(stat.checksums))
+            tell(_completed(drive, task, uploaded))
             return True
         drive.delete(ref)
     except BackupmanError as error:  # the upload itself will show whether the drive can be used
         tell(Retrying(label=drive.label, error=error.sentence))
     return False
+
+
+def _completed(drive: Drive, task: UploadTask, uploaded: Uploaded) -> Uploaded:
+    """What is told of an object that is there, with what belongs beside it: its upload may have died in between."""
+    name = sidecar_name(task.object_name)
+    try:
+        drive.abort(name, None)
+        ref = drive.find(name) or drive.upload(io.BytesIO(_text_of(task.sidecar)), name, {}).ref
+        if task.restore_txt:
+            put_restore_txt(drive, task.object_name, task.restore_txt)
+    except BackupmanError as error:  # the object itself is whole: a warning, not a failure
+        return uploaded.model_copy(update={"sidecar_error": error.sentence})
+    return uploaded.model_copy(update={"sidecar_ref": ref})
+
+
+def _text_of(sidecar: dict[str, Any]) -> bytes:
+    return json.dumps(sidecar, indent=2, ensure_ascii=False).encode()
 
 
 def _unexpected(drive: Drive, error: Exception) -> str:

@@ -1,5 +1,8 @@
 """The uploads of a spool: their pace, their order, how many there are at once, and that one drive stops no other."""
 
+import hashlib
+import io
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -10,9 +13,10 @@ from pydantic import BaseModel, PrivateAttr
 
 from backupman.config import Config
 from backupman.config.plans import plans
-from backupman.data_plane.protocol import Uploaded, UploadFailed
-from backupman.data_plane.uploading import Uploads
+from backupman.data_plane.protocol import DriveTask, Uploaded, UploadFailed, UploadTask
+from backupman.data_plane.uploading import Uploads, upload_kept
 from backupman.drives import Opened, Stored
+from backupman.drives.local import Local
 from backupman.errors import DriveError, DumpError
 from backupman.pipeline.spool import Spool
 from backupman.retry import NO_RETRY
@@ -187,3 +191,28 @@ def loaded(config: dict[str, Any]) -> Config:
     path = Path(config["state_folder"]) / "config.yml"
     path.write_text(yaml.safe_dump(config))
     return load(path).config
+
+
+def test_what_belongs_beside_an_object_that_is_there_already_is_put_there_too(tmp_path: Path) -> None:
+    """The process died after the object and before its sidecar."""
+    kept, name, sidecar = tmp_path / "kept", "shop/backup.sql.zst", tmp_path / "drive" / "shop" / "backup.sql.zst.json"
+    kept.write_bytes(b"dump")
+    disk = Local(provider="local", label="disk", folder=tmp_path / "drive")
+    disk.upload(io.BytesIO(b"dump"), name, {})
+    sidecar.with_name(sidecar.name + ".part").write_text("{")
+    task = UploadTask(
+        spool=kept,
+        object_name=name,
+        sidecar={"Id": "1"},
+        sha256=hashlib.sha256(b"dump").hexdigest(),
+        drives=[DriveTask(label="disk", settings=disk.revealed())],
+        parallel=None,
+        retry=NO_RETRY,
+    )
+    told: list[BaseModel] = []
+    upload_kept(task, told.append, lambda label, session: None)
+    [uploaded] = [message for message in told if isinstance(message, Uploaded)]
+    assert (uploaded.ref, uploaded.sidecar_ref, uploaded.sidecar_error) == (name, f"{name}.json", None)
+    assert json.loads(sidecar.read_text()) == {"Id": "1"}
+    assert sorted(disk.list()) == [name, f"{name}.json"]
+    assert not list((tmp_path / "drive").rglob("*.part"))
