@@ -28,6 +28,7 @@ _ENOUGH = 10
 _LEASE = timedelta(minutes=10)
 _LONGEST_SEND = 300.0
 _SHORTEST_SEND = 0.2
+_RECORD_WITHIN = 120.0
 _BESIDE_SEND = 10.0
 """Seconds that one attempt may take beside other work, whose end has to wait for it."""
 _POLL = 0.5
@@ -175,7 +176,23 @@ class Dispatcher:
         elif error and state == DeliveryState.OWED and not error.permanent:
             breaker.failed(delivery.endpoint, at)
         assert delivery.id is not None  # noqa: S101 - it comes from the database
-        await asyncio.to_thread(self._store.outbox.record, delivery.id, attempt)
+        await self._record(delivery.id, attempt)
+
+    async def _record(self, delivery_id: int, attempt: Attempt) -> None:
+        """Also where the store has a bad moment: unrecorded, what was sent would wait for the end of its lease.
+
+        Raises:
+            StoreError: it lasts too long.
+        """
+        deadline = time.monotonic() + _RECORD_WITHIN
+        while True:
+            try:
+                return await asyncio.to_thread(self._store.outbox.record, delivery_id, attempt)
+            except StoreError as error:
+                if time.monotonic() > deadline:
+                    raise
+                log.warning("what came of a delivery is not recorded yet: %s", error.sentence)
+            await asyncio.sleep(_POLL)
 
     def _log(self, delivery: Delivery, attempt: Attempt) -> None:
         event, name = delivery.event, delivery.endpoint

@@ -2,10 +2,13 @@
 
 import logging
 import time
+from collections import deque
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlmodel import select
 
 from backupman.config.model import Deliveries
@@ -13,6 +16,7 @@ from backupman.errors import NotifyError
 from backupman.records import Delivery, now
 from backupman.store import Store
 from backupman.testing import RecordingNotifier
+from tests.e2e.world import wait_for
 from tests.engine._owing import drain, only, owe
 
 
@@ -171,3 +175,28 @@ def test_no_secret_of_a_message_is_logged(store: Store, caplog: pytest.LogCaptur
     assert drain(store, ops) == 0
     assert caplog.records
     assert "S3cret" not in caplog.text
+
+
+def test_what_was_sent_is_recorded_once_the_store_is_back(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    def rename(table: str, name: str) -> None:
+        with store._session() as session:
+            session.connection().execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
+
+    class Away(deque[str | Exception | float]):
+        def popleft(self) -> str:
+            """What is answered while the message is sent."""
+            rename("backupman_delivery_attempts", "away")
+            return "200 OK"
+
+    def come_back() -> None:
+        wait_for(lambda: "not recorded yet" in caplog.text)
+        rename("away", "backupman_delivery_attempts")
+
+    owe(store, "ops")
+    ops = RecordingNotifier(name="ops")
+    ops._answers = Away(["200 OK"])
+    back = Thread(target=come_back)
+    back.start()
+    assert drain(store, ops) == 0
+    back.join()
+    assert (only(store).state, only(store).attempts, len(ops.sent)) == ("delivered", 1, 1)
