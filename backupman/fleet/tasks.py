@@ -11,19 +11,16 @@ from typing import Any, TypeVar
 
 from sqlmodel import Session
 
-from backupman.app import App, endpoints
+from backupman.app import App
 from backupman.config.worker import LoadedWorker, plans_of, refused, with_excerpt
 from backupman.engine.calls import Call
-from backupman.engine.dispatcher import Dispatcher
 from backupman.engine.holding import Holding
 from backupman.engine.live import Live
-from backupman.engine.restoring import RestoreOrder
-from backupman.engine.runner import Order
-from backupman.engine.targets import Destination
 from backupman.errors import BackupmanError, ConfigError, StoreError
+from backupman.fleet.deeds import CALLS, DEEDS
 from backupman.fleet.queue import Queue
 from backupman.logs import about, hide_secrets
-from backupman.records import Assignment, AssignmentKind, Backup, Restore
+from backupman.records import Assignment, Backup, Restore
 from backupman.store import Store
 from backupman.text import without
 
@@ -35,7 +32,6 @@ AGAIN_AFTER = timedelta(seconds=30)
 """After how long something that could not be begun is taken again, by whatever worker."""
 _STOPPED = "the worker was stopped"
 _PAUSE = 1.0
-_DELIVER_FOR = timedelta(seconds=20)
 
 
 @dataclass(frozen=True)
@@ -67,6 +63,7 @@ class Tasks:
         self._clock = clock
         self._guard = Lock()
         self._apps: dict[str, App] = {}
+        self._doing: set[str] = set()
         self._secrets: set[str] = set()
         hide_secrets(self._redact)
         self._closed = Event()
@@ -75,6 +72,15 @@ class Tasks:
 
     def do(self, assignment_id: str, excerpt: dict[str, Any]) -> None:
         """Take an assignment, do it, and say what came of it; nothing where another worker has it, or it has ended."""
+        with self._guard:
+            self._doing.add(assignment_id)
+        try:
+            self._do(assignment_id, excerpt)
+        finally:
+            with self._guard:
+                self._doing.discard(assignment_id)
+
+    def _do(self, assignment_id: str, excerpt: dict[str, Any]) -> None:
         holder = self._holding.holder
         taken = self._surely(
             lambda: self._store.assignments.take(
@@ -120,6 +126,18 @@ class Tasks:
             assignment = self._store.assignments.get(assignment_id)
             for record_id, reason in (assignment.cancelled if assignment else {}).items():
                 app.executor.cancel(record_id, reason)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Put back what stands on record as ours and is not: its end was lost with PostgreSQL's last moments."""
+        mine, assignments = self._holding.holder, self._store.assignments
+        for each in assignments.running(mine.instance):
+            with self._guard:
+                stray = each.holder == mine.id and each.id not in self._doing
+            if stray and self._store.backups.all_finished(each.records):
+                assignments.end(each.id, self._clock(), holder=mine.id)
+            elif stray and assignments.wait_again(each.id, mine.id, "its end was lost", lambda session, again: None):
+                log.warning("%s: nobody is at work on it although it was taken; it is begun once more", each.about)
 
     def cancel(self, record_id: str, reason: str) -> None:
         """End a record's work, if it is under way here."""
@@ -178,7 +196,10 @@ class Tasks:
     def _outcome(self, taken: Assignment, excerpt: dict[str, Any]) -> Outcome:
         try:
             with self._working(taken, excerpt) as app:
-                return _DEEDS[AssignmentKind(taken.kind)](self, app, taken)
+                if call := CALLS.get(taken.kind):
+                    return self._watched(app, taken, call(app, taken))
+                DEEDS[taken.kind](app, taken)
+                return Outcome()
         except BackupmanError as error:
             return Outcome(error.sentence, again=isinstance(error, StoreError) or self._closed.is_set())
         except Exception as error:  # the door of everything that a worker does
@@ -198,38 +219,6 @@ class Tasks:
         self._surely(
             lambda: assignments.end(taken.id, self._clock(), holder=holder, error=outcome.error, busy=outcome.busy)
         )
-
-    def _back_up(self, app: App, taken: Assignment) -> Outcome:
-        app.spools.expire()
-        order = Order(**taken.details["order"])
-        return self._watched(app, taken, app.executor.start(app.plans, None, order, wait=taken.run_id is not None))
-
-    def _retry(self, app: App, taken: Assignment) -> Outcome:
-        backup = self._store.backups.get(taken.details["backup"])
-        return self._watched(app, taken, app.executor.start_retry(app.plans, [backup], wait=True))
-
-    def _restore(self, app: App, taken: Assignment) -> Outcome:
-        given = dict(taken.details["restore"])
-        source = app.config.source(given.pop("source"))
-        assert source  # noqa: S101 - the excerpt was made for it
-        destination = Destination(source, given.pop("database"), given.pop("replaces"))
-        backup = self._store.backups.get(given.pop("backup"))
-        order = RestoreOrder(backup=backup, destination=destination, **given)
-        return self._watched(app, taken, app.executor.start_restore(order))
-
-    def _verify(self, app: App, taken: Assignment) -> Outcome:
-        app.verifier.folders.sweep()  # of drills that died with an earlier process
-        backups = (self._store.backups.get(backup_id) for backup_id in taken.details["backups"])
-        checked = list(app.verifier.verify(backups, taken.details["drives"], taken.details["level"]))
-        wrong = sum(each.error is not None for each in checked)
-        log.info("%s: copies verified: %d, not right: %d", taken.source, len(checked), wrong)
-        return Outcome()
-
-    def _deliver(self, app: App, taken: Assignment) -> Outcome:
-        config, told = app.config, endpoints(app.config)
-        dispatcher = Dispatcher(config.deliveries, told, self._store, config.instance, among=told)
-        dispatcher.drain(_DELIVER_FOR)
-        return Outcome()
 
     def _watched(self, app: App, taken: Assignment, call: Call) -> Outcome:
         """Wait for a call's end, with its records noted from their beginning."""
@@ -271,12 +260,3 @@ class Tasks:
                     raise
                 log.warning("%s", error.sentence)
             self._stopped.wait(_PAUSE)
-
-
-_DEEDS: dict[AssignmentKind, Callable[[Tasks, App, Assignment], Outcome]] = {
-    AssignmentKind.BACKUP: Tasks._back_up,
-    AssignmentKind.RETRY: Tasks._retry,
-    AssignmentKind.RESTORE: Tasks._restore,
-    AssignmentKind.VERIFY: Tasks._verify,
-    AssignmentKind.DELIVER: Tasks._deliver,
-}

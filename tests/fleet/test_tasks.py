@@ -188,3 +188,12 @@ def test_all_of_some_backups_are_finished(bed: Bed, do: Callable[..., Assignment
     assert bed.store.backups.all_finished(ids)
     assert not bed.store.backups.all_finished([*ids, "a restore"])
     assert not bed.store.backups.all_finished([])
+
+
+def test_what_was_taken_and_is_not_under_way_is_put_back(bed: Bed, holding: Holding) -> None:
+    """As after a PostgreSQL that has forgotten the last moments before it went down."""
+    [assignment] = bed.asked("App")
+    mine = holding.holder
+    bed.store.assignments.take(assignment.id, home=mine.home, holder=mine.id, host=mine.host, at=bed.clock())
+    bed.tasks_of(holding).look()
+    assert (bed.get(assignment).state, bed.get(assignment).error) == ("waiting", "its end was lost")
