@@ -1,6 +1,5 @@
 """The service: recovers, schedules, delivers and watches; on SIGHUP it takes a new config and keeps what is running."""
 
-import asyncio
 import logging
 import os
 import time
@@ -16,6 +15,7 @@ from backupman.config import JobPlan
 from backupman.engine.alarm_drills import LANE, AlarmDrills
 from backupman.engine.calls import Call
 from backupman.engine.deadlines import Deadlines
+from backupman.engine.dispatcher import deliver
 from backupman.engine.health import Checkup, Health
 from backupman.engine.history import purge
 from backupman.engine.holding import LEAD
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_IDLE_POLL = 1.0
 _ASK_EVERY = 2.0
 """Seconds after which a daemon that stands by looks again whether it is to lead."""
 _TICK = 0.2
@@ -89,7 +88,9 @@ class Daemon:
         self.verifying.watch(self.app.plans, self.app.verifier)
         runs = self._control.runs if self._control else self._runs_here()
         self.scheduler = Scheduler(store, config.instance, runs, self.deadlines.missed, clock)
-        self._dispatcher = Thread(target=self._dispatch, name="dispatcher", daemon=True)
+        self._dispatcher = Thread(
+            target=deliver, args=(lambda: self.app.dispatcher, self._stopping), name="dispatcher", daemon=True
+        )
         self._holding = self.app.holding
         """What we claim, under every config that comes."""
         self._leads = False
@@ -188,12 +189,17 @@ class Daemon:
     def _beat(self) -> None:
         self._silence = 0.0
 
+    @property
+    def lost(self) -> bool:
+        """Whether another host may have taken over."""
+        return self._holding is not None and self._holding.lost
+
     def lives(self) -> bool:
         """Whether it still schedules and delivers, as it should from `start` on; to be asked every second or so."""
         at = time.monotonic()
         self._silence += min(at - self._asked_at, _LONGEST_GAP)  # we do not ask, either, while the machine is paused
         self._asked_at = at
-        if self._holding and self._holding.lost:
+        if self.lost:
             return False
         if self._stand_by.is_alive():
             self._silence = 0.0
@@ -283,16 +289,3 @@ class Daemon:
             app.close()
         self._store.close()
         os.close(self._lock)
-
-    def _dispatch(self) -> None:
-        asyncio.run(self._deliver())
-
-    async def _deliver(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                sent = await self.app.dispatcher.deliver_due()
-            except BackupmanError as error:  # the store has a bad moment: nothing is lost, the rows are still there
-                log.error("deliveries wait: %s", error.sentence)
-                sent = 0
-            if not sent:
-                await asyncio.sleep(_IDLE_POLL)

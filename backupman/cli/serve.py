@@ -3,16 +3,13 @@
 import logging
 import signal
 from collections.abc import Callable
-from datetime import timedelta
-from queue import Empty, SimpleQueue
-from threading import Thread
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backupman import __version__
 from backupman.cli.call import Call
+from backupman.cli.lasting import Signals, next_signal, noted, stop
 from backupman.errors import BackupmanError, ExitCode
 from backupman.logs import Format, Level, log_for_service
 
@@ -22,13 +19,6 @@ if TYPE_CHECKING:
     from backupman.daemon import Daemon
 
 log = logging.getLogger(__name__)
-
-_TICK = 1.0
-_LAST_TICK = 0.1
-_END_WITHIN = timedelta(minutes=1)
-"""Behind `shutdown_grace`: for backups to abort their uploads, be recorded and reported."""
-
-_Signals = SimpleQueue[int]
 
 
 def serve(
@@ -85,13 +75,7 @@ def _serve(call: Call, host: str | None, port: int | None, set_up_log: "Callable
     from backupman.dashboard import add_dashboard
     from backupman.engine.systemd import notify
 
-    signals: _Signals = SimpleQueue()
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        signals.put(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, note)
+    signals = noted(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     daemon = Daemon(call.config_file())
     set_up_log(daemon.app.config.log)
     http = daemon.app.config.http
@@ -119,16 +103,16 @@ def _serve(call: Call, host: str | None, port: int | None, set_up_log: "Callable
         tell()
         good = _wait(daemon, server, signals, reload)
     finally:
-        _stop(daemon, signals)
+        stop(daemon, daemon.app.config.shutdown_grace, signals, (signal.SIGTERM, signal.SIGINT))
         server.stop()
     if not good:
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _wait(daemon: "Daemon", server: "Server", signals: _Signals, reload: Callable[[], None]) -> bool:
+def _wait(daemon: "Daemon", server: "Server", signals: Signals, reload: Callable[[], None]) -> bool:
     """Handle signals until one of them ends the service, which is good, or until it does not work any more."""
     while daemon.lives() and server.alive:
-        number = _signal(signals)
+        number = next_signal(signals)
         if number == signal.SIGHUP:
             reload()
         elif number:
@@ -136,28 +120,3 @@ def _wait(daemon: "Daemon", server: "Server", signals: _Signals, reload: Callabl
             return True
     log.critical("stopping: a part of the daemon has ended by itself; what is under way goes on at the next start")
     return False
-
-
-def _stop(daemon: "Daemon", signals: _Signals) -> None:
-    """Stop in good order; another signal to stop ends what is still running at once."""
-    from backupman.engine.systemd import notify
-
-    grace = daemon.app.config.shutdown_grace
-    notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={(grace + _END_WITHIN) // timedelta(microseconds=1)}")
-    stopping = Thread(target=daemon.stop, args=(grace,), name="stopping")
-    stopping.start()
-    while stopping.is_alive():
-        if _signal(signals, _LAST_TICK) in (signal.SIGTERM, signal.SIGINT):
-            log.info("stopping: what is still running is ended now")
-            daemon.hurry()
-
-
-def _signal(signals: _Signals, within: float = _TICK) -> int | None:
-    """The next signal, or nothing after a moment; meanwhile systemd's watchdog is told that we live."""
-    from backupman.engine.systemd import notify, watchdog_seconds
-
-    notify("WATCHDOG=1")
-    try:
-        return signals.get(timeout=min(watchdog_seconds() or within, within))
-    except Empty:
-        return None

@@ -1,19 +1,14 @@
 """`worker`: takes the work of a fleet from its queues, in the foreground, until a signal ends it."""
 
 import logging
-import os
 import signal
-import time
-from datetime import timedelta
-from queue import Empty, SimpleQueue
-from threading import Thread
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backupman import __version__
 from backupman.cli.call import Call
+from backupman.cli.lasting import Signals, next_signal, noted, stop
 from backupman.errors import BackupmanError, ConfigError, ExitCode
 from backupman.logs import Format, Level, log_for_service
 
@@ -22,15 +17,6 @@ if TYPE_CHECKING:
     from backupman.fleet.worker import Worker
 
 log = logging.getLogger(__name__)
-
-_TICK = 1.0
-_LAST_TICK = 0.1
-_END_WITHIN = timedelta(minutes=1)
-"""Behind `shutdown_grace`: for backups to abort their uploads, be recorded and reported."""
-_LOST_WITHIN = 15.0
-"""Seconds for the same where it has ended by itself: a call to a PostgreSQL that is silent may never come back."""
-
-_Signals = SimpleQueue[int]
 
 
 def worker(
@@ -102,59 +88,23 @@ def _made(call: Call, queues: list[str], parallel: int | None) -> "Worker":
 def _work(worker: "Worker") -> None:
     from backupman.engine.systemd import notify
 
-    signals: _Signals = SimpleQueue()
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        signals.put(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, note)
+    signals = noted(signal.SIGTERM, signal.SIGINT)
     try:
         worker.start()
         log.info("backupman %s works for %s, queues: %s", __version__, worker.config.instance, worker.takes)
         notify("READY=1", f"STATUS=takes from {worker.takes}")
         good = _wait(worker, signals)
     finally:
-        _stop(worker, signals)
+        stop(worker, worker.config.shutdown_grace, signals, (signal.SIGTERM, signal.SIGINT))
     if not good:
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _wait(worker: "Worker", signals: _Signals) -> bool:
+def _wait(worker: "Worker", signals: Signals) -> bool:
     """Until a signal ends it, which is good, or until it does not work any more."""
     while worker.lives():
-        if number := _signal(signals):
+        if number := next_signal(signals):
             log.info("stopping: %s", signal.Signals(number).name)
             return True
     log.critical("stopping: the worker has ended by itself; what was under way is begun once more")
     return False
-
-
-def _stop(worker: "Worker", signals: _Signals) -> None:
-    """Stop in good order; another signal to stop ends what is still under way at once."""
-    from backupman.engine.systemd import notify
-
-    alive = worker.lives()
-    grace = worker.config.shutdown_grace if alive else timedelta(0)
-    notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={(grace + _END_WITHIN) // timedelta(microseconds=1)}")
-    stopping = Thread(target=worker.stop, args=(grace,), name="stopping", daemon=True)
-    stopping.start()
-    deadline = time.monotonic() + _LOST_WITHIN
-    while stopping.is_alive():
-        if not alive and time.monotonic() > deadline:
-            log.critical("stopping: what still waits for PostgreSQL is left behind")
-            os._exit(ExitCode.FAILED)
-        if _signal(signals, _LAST_TICK):
-            log.info("stopping: what is still under way is ended now")
-            worker.hurry()
-
-
-def _signal(signals: _Signals, within: float = _TICK) -> int | None:
-    """The next signal, or nothing after a moment; meanwhile systemd's watchdog is told that we live."""
-    from backupman.engine.systemd import notify, watchdog_seconds
-
-    notify("WATCHDOG=1")
-    try:
-        return signals.get(timeout=min(watchdog_seconds() or within, within))
-    except Empty:
-        return None

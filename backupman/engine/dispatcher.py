@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -32,6 +32,7 @@ _RECORD_WITHIN = 120.0
 _BESIDE_SEND = 10.0
 """Seconds that one attempt may take beside other work, whose end has to wait for it."""
 _POLL = 0.5
+_IDLE_POLL = 1.0
 _NOW = timedelta(days=1)
 """How old an event may be that is told to an endpoint which takes it for what is now."""
 _START_WAIT = timedelta(minutes=1)
@@ -266,3 +267,19 @@ class Dispatcher:
             error=error.sentence if error else None,
             next_attempt_at=next_at,
         )
+
+
+def deliver(dispatcher: Callable[[], Dispatcher], stopping: threading.Event) -> None:
+    """Deliver what is due by the dispatcher that counts at the time, until the service stops."""
+    asyncio.run(_deliver(dispatcher, stopping))
+
+
+async def _deliver(dispatcher: Callable[[], Dispatcher], stopping: threading.Event) -> None:
+    while not stopping.is_set():
+        try:
+            sent = await dispatcher().deliver_due()
+        except BackupmanError as error:  # the store has a bad moment: nothing is lost, the rows are still there
+            log.error("deliveries wait: %s", error.sentence)
+            sent = 0
+        if not sent:
+            await asyncio.sleep(_IDLE_POLL)

@@ -119,6 +119,11 @@ class Worker:
         """Whether it still takes and does, as it should from `start` on."""
         return self._thread.is_alive() and not self._holding.lost
 
+    @property
+    def lost(self) -> bool:
+        """Whether it has ended by itself, so that another worker may have taken over."""
+        return not self.lives()
+
     def hurry(self) -> None:
         """Let `stop` wait no longer for what is under way."""
         self._hurried.set()
