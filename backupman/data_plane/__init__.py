@@ -175,4 +175,6 @@ def _how_it_died(code: int, stderr: IO[str]) -> str:
     stderr.seek(0)
     said = stderr.read()[-_STDERR_KEPT:].strip().split("\n")[-1]
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    if code == -signal.SIGBUS:
+        said = "a disk failed while a file on it was read, see the system's log"
     return f"the process that moves the data {how} before it was done{': ' + said if said else ''}"

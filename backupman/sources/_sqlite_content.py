@@ -39,6 +39,9 @@ _NEEDS = {
 }
 """The version that brought what a query finds (https://www.sqlite.org/changes.html), the newest first."""
 
+_MAPPED = 2**31
+"""Bytes that are read where they lie: a tenth less time. A disk that fails then ends our process, which is told."""
+
 _ALWAYS_NEEDED = "3.7.0"
 
 
@@ -110,6 +113,7 @@ def fault_of(database: sqlite3.Connection, path: Path, check: Check) -> str:
         return "it is empty"
     if pages * size != (found := path.stat().st_size):
         return f"it has {found} of {pages * size} bytes"
+    database.execute(f"PRAGMA mmap_size = {_MAPPED}").fetchall()
     [[said]] = database.execute(f"PRAGMA {check}(1)").fetchall()
     return "" if said == "ok" else str(said)
 

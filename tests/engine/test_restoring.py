@@ -1,6 +1,7 @@
 """A restore that was cut off is settled, in whichever way it ended, and leaves nothing that is surely ours."""
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -111,8 +112,12 @@ def test_one_that_is_cancelled_leaves_nothing(app: App, tmp_path: Path) -> None:
     assert kinds(app) == ["restore_start", "restore_failure"]
 
 
-def test_a_child_that_was_killed_may_have_left_the_target(app: App) -> None:
-    """By the kernel, for example, when memory runs out."""
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [(signal.SIGKILL, "was killed by signal 9"), (signal.SIGBUS, "a disk failed while a file on it was read")],
+)
+def test_a_child_that_was_killed_may_have_left_the_target(app: App, sent: signal.Signals, said: str) -> None:
+    """By the kernel: memory runs out, or what a mapped file holds cannot be read."""
     stored = Path(app.store.backups.get("latest").drive_files[0].path or "")
     stored.unlink()
     os.mkfifo(stored)  # whoever reads it waits
@@ -120,11 +125,11 @@ def test_a_child_that_was_killed_may_have_left_the_target(app: App) -> None:
 
     def kill(message: Message) -> None:
         if isinstance(message, Phase) and data_plane._process:
-            data_plane._process.kill()
+            data_plane._process.send_signal(sent)
 
     settled = app.restorer.restore(order(app), data_plane, kill)
     assert settled.error is not None
-    assert "was killed by signal 9" in settled.error
+    assert said in settled.error
     assert settled.error.endswith(f"; look at {settled.target}, which may be there, and is not to be used as it is")
     assert list(app.spools.folder.iterdir()) == []
 
