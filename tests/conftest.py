@@ -55,6 +55,11 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"BACKUPMAN_MUST_RUN names unknown services: {', '.join(sorted(unknown))}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what waits for minutes: at the end all others would wait for it."""
+    items.sort(key=lambda item: "test_fleet_" not in item.nodeid)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip or fail a test whose `service` marker names a program that is not installed, or nothing we know."""
     for marker in item.iter_markers("service"):

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-AGAIN_AFTER = timedelta(seconds=30)
+AGAIN_AFTER = timedelta(seconds=10)
 """After how long something that could not be begun is taken again, by whatever worker."""
 _STOPPED = "the worker was stopped"
 _PAUSE = 1.0

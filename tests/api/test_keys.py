@@ -22,6 +22,7 @@ SCOPES = {
     ("POST", "/api/backups/{backup_id}/verify"): "run",
     ("GET", "/api/jobs"): "read",
     ("GET", "/api/events"): "read",
+    ("GET", "/api/workers"): "read",
     ("GET", "/api/stream"): "read",
     ("GET", "/metrics"): "read",
     ("POST", "/api/backups"): "run",
