@@ -6,11 +6,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 from backupman.data_plane.protocol import Dumped, Message, Phase, Retrying, SessionOpened, Uploaded, UploadFailed
-from backupman.errors import BackupmanError, HookError, TimedOut
+from backupman.errors import BackupmanError, HookError, StoreError, TimedOut
 from backupman.records import Backup, Status, now
 from backupman.store import Store
 
 log = logging.getLogger(__name__)
+
+_PATIENCE = 30.0
+"""Seconds that a backup waits for its records altogether."""
+_PAUSE = 1.0
 
 
 class Observer(Protocol):
@@ -36,6 +40,7 @@ class Outcome:
         self._started = time.monotonic()
         self._sentence: str | None = None
         self._timed_out = False
+        self._patience = _PATIENCE
         self._warnings: list[str] = []
         self.hook_output = ""
         self.begun: set[str] = set()
@@ -44,18 +49,16 @@ class Outcome:
 
     def take(self, message: Message) -> None:
         """One message of the data plane."""
-        backup_id, backups = self._backup.id, self._store.backups
         match message:
             case Phase():
                 self.begun = {file.label for file in self._backup.drive_files if file.status == Status.PENDING}
-                backups.progress(backup_id, phase=message.phase)
+                self._note(phase=message.phase)
             case SessionOpened():
-                backups.progress(backup_id, message.label, session=message.session)
+                self._note(message.label, session=message.session)
             case Dumped():
                 self.on_dumped()
                 self._warnings += message.warnings
-                backups.progress(
-                    backup_id,
+                self._note(
                     dump_status=Status.FINISHED,
                     dump_path=self._backup.spool_path,
                     size=message.size,
@@ -64,8 +67,8 @@ class Outcome:
                     dump_seconds=message.seconds,
                     facts=message.facts,
                 )
-                if message.manifest:
-                    self._store.proofs.keep_manifest(backup_id, message.manifest)
+                if manifest := message.manifest:
+                    self._surely(lambda: self._store.proofs.keep_manifest(self._backup.id, manifest))
             case Uploaded():
                 if message.sidecar_error:
                     self._warnings.append(f"the manifest could not be stored: {message.sidecar_error}")
@@ -80,8 +83,7 @@ class Outcome:
 
     def _enter_upload(self, message: Uploaded | UploadFailed, status: Status, **fields: object) -> None:
         self.ended.add(message.label)
-        self._store.backups.progress(
-            self._backup.id,
+        self._note(
             message.label,
             status=status,
             attempts=message.attempts,
@@ -89,6 +91,25 @@ class Outcome:
             session=None,
             **fields,
         )
+
+    def _note(self, label: str | None = None, **fields: object) -> None:
+        self._surely(lambda: self._store.backups.progress(self._backup.id, label, **fields))
+
+    def _surely(self, write: Callable[[], None]) -> None:
+        """Write it although the store has a bad moment: no dump fails because its records were restarted.
+
+        Raises:
+            StoreError: such moments have lasted too long, for this backup altogether.
+        """
+        while True:
+            try:
+                return write()
+            except StoreError as error:
+                if self._patience <= 0:
+                    raise
+                log.warning("%s: what comes of it is not on record yet: %s", self._backup.label, error.sentence)
+            time.sleep(_PAUSE)
+            self._patience -= _PAUSE
 
     def warn(self, sentence: str) -> None:
         """Something to say in the report that is no failure."""

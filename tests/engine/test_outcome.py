@@ -1,0 +1,33 @@
+"""What the data plane says is entered into the record, also where the store has a bad moment just then."""
+
+from threading import Thread
+
+import pytest
+from sqlalchemy import text
+
+from backupman.app import Unobserved
+from backupman.data_plane.protocol import Phase
+from backupman.engine.outcome import Outcome
+from backupman.store import Store
+from tests.e2e.world import wait_for
+from tests.store.conftest import a_backup
+
+
+def test_what_is_said_while_the_store_is_away_is_entered_once_it_is_back(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    def rename(table: str, name: str) -> None:
+        with store._session() as session:
+            session.connection().execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
+
+    def come_back() -> None:
+        wait_for(lambda: "not on record yet" in caplog.text)
+        rename("away", "backupman_drive_files")
+
+    backup = store.backups.begin(a_backup("disk"), [])
+    rename("backupman_drive_files", "away")
+    back = Thread(target=come_back)
+    back.start()
+    Outcome(store, backup, Unobserved()).take(Phase(phase="dumping"))
+    back.join()
+    assert store.backups.get(backup.id).phase == "dumping"
