@@ -1,21 +1,31 @@
-"""What `serve` and `worker` have in common: signals, systemd's watchdog, and an end in good order."""
+"""What `serve` and `worker` have in common: their log, signals, systemd's watchdog, and an end in good order."""
 
 import logging
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from queue import Empty, SimpleQueue
 from threading import Thread
 from types import FrameType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from backupman.errors import ExitCode
+import typer
+
+from backupman.cli.call import Call
+from backupman.errors import BackupmanError, ExitCode
+from backupman.logs import Format, Level, log_for_service
+
+if TYPE_CHECKING:
+    from backupman.config.log import Log
 
 log = logging.getLogger(__name__)
 
 Signals = SimpleQueue[int]
+SetUpLog = Callable[["Log"], None]
+"""Sets the log up by its section of the config."""
 
 _TICK = 1.0
 _LAST_TICK = 0.1
@@ -37,6 +47,27 @@ class Lasting(Protocol):
 
     def hurry(self) -> None:
         """Let `stop` wait no longer for what is under way."""
+
+
+@contextmanager
+def logged(call: Call, form: Format | None, level: Level | None) -> Iterator[SetUpLog]:
+    """Log as a service does, errors that end it too; what was said on the command line counts more than the config.
+
+    Raises:
+        typer.Exit: instead of a BackupmanError, once it is logged.
+    """
+    from backupman.config.log import Log
+
+    def set_up(section: Log) -> None:
+        log_for_service(form or Format(section.format), call.log_level() or level or Level(section.level))
+
+    set_up(Log())  # for what goes wrong before there is a config
+    try:
+        yield set_up
+    except BackupmanError as error:
+        for sentence in error.sentence.splitlines():
+            log.critical("%s", sentence, exc_info=call.debug)
+        raise typer.Exit(error.exit_code) from error
 
 
 def noted(*numbers: int) -> Signals:

@@ -8,6 +8,7 @@ import typer
 
 from backupman.cli import completing
 from backupman.errors import ConfigError
+from backupman.logs import Format, Level
 
 LATEST = "latest"
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
@@ -17,6 +18,18 @@ Limit = Annotated[
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for a source that is being backed up already.")]
 DrainTimeout = Annotated[
     str, typer.Option(metavar="TIME", help="How long to go on sending messages at the end, for example 2m.")
+]
+LogFormat = Annotated[
+    Format | None,
+    typer.Option(
+        metavar="FORMAT", envvar="BACKUPMAN_LOG_FORMAT", help="The log: `human` or `json`; default `log.format`."
+    ),
+]
+LogLevel = Annotated[
+    Level | None,
+    typer.Option(
+        metavar="LEVEL", envvar="BACKUPMAN_LOG_LEVEL", help="`debug`, `info`, `warning`, `error`; or `log.level`."
+    ),
 ]
 Jobs = Annotated[
     list[str] | None,

@@ -9,13 +9,12 @@ import typer
 
 from backupman import __version__
 from backupman.cli.call import Call
-from backupman.cli.lasting import Signals, next_signal, noted, stop
-from backupman.errors import BackupmanError, ExitCode
-from backupman.logs import Format, Level, log_for_service
+from backupman.cli.lasting import SetUpLog, Signals, logged, next_signal, noted, stop
+from backupman.cli.options import LogFormat, LogLevel
+from backupman.errors import ExitCode
 
 if TYPE_CHECKING:
     from backupman.api.server import Server
-    from backupman.config.log import Log
     from backupman.daemon import Daemon
 
 log = logging.getLogger(__name__)
@@ -27,18 +26,8 @@ def serve(
     port: Annotated[
         int | None, typer.Option("--port", "-p", metavar="PORT", help="The port; default `http.port`, 0 for any.")
     ] = None,
-    log_format: Annotated[
-        Format | None,
-        typer.Option(
-            metavar="FORMAT", envvar="BACKUPMAN_LOG_FORMAT", help="The log: `human` or `json`; default `log.format`."
-        ),
-    ] = None,
-    log_level: Annotated[
-        Level | None,
-        typer.Option(
-            metavar="LEVEL", envvar="BACKUPMAN_LOG_LEVEL", help="`debug`, `info`, `warning`, `error`; or `log.level`."
-        ),
-    ] = None,
+    log_format: LogFormat = None,
+    log_level: LogLevel = None,
 ) -> None:
     """Schedule, back up, answer HTTP, and come back from anything.
 
@@ -53,22 +42,11 @@ def serve(
       backupman serve --host 127.0.0.1 -p 9000 -c /etc/backupman/config.yml
       backupman serve --log-format json
     """
-    from backupman.config.log import Log
-
-    def set_up_log(section: Log) -> None:
-        level = call.log_level() or log_level or Level(section.level)
-        log_for_service(log_format or Format(section.format), level)
-
-    set_up_log(Log())  # for what goes wrong before there is a config
-    try:
+    with logged(call, log_format, log_level) as set_up_log:
         _serve(call, host, port, set_up_log)
-    except BackupmanError as error:
-        for sentence in error.sentence.splitlines():
-            log.critical("%s", sentence, exc_info=call.debug)
-        raise typer.Exit(error.exit_code) from error
 
 
-def _serve(call: Call, host: str | None, port: int | None, set_up_log: "Callable[[Log], None]") -> None:
+def _serve(call: Call, host: str | None, port: int | None, set_up_log: SetUpLog) -> None:
     from backupman.api import create_api
     from backupman.api.server import Server
     from backupman.daemon import Daemon

@@ -8,12 +8,11 @@ import typer
 
 from backupman import __version__
 from backupman.cli.call import Call
-from backupman.cli.lasting import Signals, next_signal, noted, stop
-from backupman.errors import BackupmanError, ConfigError, ExitCode
-from backupman.logs import Format, Level, log_for_service
+from backupman.cli.lasting import Signals, logged, next_signal, noted, stop
+from backupman.cli.options import LogFormat, LogLevel
+from backupman.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
-    from backupman.config.log import Log
     from backupman.fleet.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -29,18 +28,8 @@ def worker(
         int | None,
         typer.Option("--parallel", metavar="N", min=1, help="How much is under way at once; default `max_parallel`."),
     ] = None,
-    log_format: Annotated[
-        Format | None,
-        typer.Option(
-            metavar="FORMAT", envvar="BACKUPMAN_LOG_FORMAT", help="The log: `human` or `json`; default `log.format`."
-        ),
-    ] = None,
-    log_level: Annotated[
-        Level | None,
-        typer.Option(
-            metavar="LEVEL", envvar="BACKUPMAN_LOG_LEVEL", help="`debug`, `info`, `warning`, `error`; or `log.level`."
-        ),
-    ] = None,
+    log_format: LogFormat = None,
+    log_level: LogLevel = None,
 ) -> None:
     """Do on this host what a control host hands out.
 
@@ -54,22 +43,10 @@ def worker(
       backupman worker --queue eu-west --queue db7 --parallel 4
       backupman worker -c /etc/backupman/worker.yml --log-format json
     """
-
-    def set_up_log(section: "Log") -> None:
-        level = call.log_level() or log_level or Level(section.level)
-        log_for_service(log_format or Format(section.format), level)
-
-    from backupman.config.log import Log
-
-    set_up_log(Log())  # for what goes wrong before there is a config
-    try:
+    with logged(call, log_format, log_level) as set_up_log:
         made = _made(call, queue or [], parallel)
         set_up_log(made.config.log)
         _work(made)
-    except BackupmanError as error:
-        for sentence in error.sentence.splitlines():
-            log.critical("%s", sentence, exc_info=call.debug)
-        raise typer.Exit(error.exit_code) from error
 
 
 def _made(call: Call, queues: list[str], parallel: int | None) -> "Worker":
