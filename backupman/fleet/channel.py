@@ -5,14 +5,15 @@ Nothing depends on a message: progress is told again, and what is to be cancelle
 
 import json
 import logging
-import time
+from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, Full, Queue
-from threading import Event, Thread
 from typing import Any
 
 import psycopg
+
+from backupman.fleet.background import Background
 
 log = logging.getLogger(__name__)
 
@@ -25,41 +26,41 @@ _QUEUED = 1000
 Message = dict[str, Any]
 
 
-class Speaker:
-    """Tells the others, in a thread of its own; what cannot be told now is forgotten."""
+class _OnChannel(Background):
+    """Has a connection of its own to PostgreSQL, which may be gone for a while."""
 
-    def __init__(self, conninfo: str, channel: str) -> None:
+    def __init__(self, name: str, conninfo: str, channel: str) -> None:
+        super().__init__(name)
         self._conninfo = conninfo
         self._channel = channel
-        self._queue: Queue[Message] = Queue(_QUEUED)
-        self._closed = Event()
-        self._thread = Thread(target=self._work, name="speaking", daemon=True)
 
-    def start(self) -> None:
-        """Begin to tell."""
-        self._thread.start()
+    def _work(self) -> None:
+        while not self._closed.is_set():
+            try:
+                with psycopg.connect(self._conninfo, autocommit=True) as connection:
+                    self._use(connection)
+            except psycopg.Error as error:
+                log.debug("%s: the other hosts cannot be reached now: %s", self._thread.name, error)
+                self._closed.wait(_PAUSE)
+
+    @abstractmethod
+    def _use(self, connection: psycopg.Connection[Any]) -> None:
+        """Work with a connection, until `_closed` is set. Raises psycopg.Error once it is gone."""
+
+
+class Speaker(_OnChannel):
+    """Tells the others, what is left at the end too; what cannot be told now is forgotten."""
+
+    def __init__(self, conninfo: str, channel: str) -> None:
+        super().__init__("speaking", conninfo, channel)
+        self._queue: Queue[Message] = Queue(_QUEUED)
 
     def say(self, message: Message) -> None:
         """Tell the others soon."""
         with suppress(Full):
             self._queue.put_nowait(message)
 
-    def close(self) -> None:
-        """Tell what is left, and nothing more."""
-        self._closed.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout=5)
-
-    def _work(self) -> None:
-        while not self._closed.is_set():
-            try:
-                with psycopg.connect(self._conninfo, autocommit=True) as connection:
-                    self._tell(connection)
-            except psycopg.Error as error:
-                log.debug("the other hosts cannot be told now: %s", error)
-                self._closed.wait(_PAUSE)
-
-    def _tell(self, connection: psycopg.Connection[Any]) -> None:
+    def _use(self, connection: psycopg.Connection[Any]) -> None:
         while not (self._closed.is_set() and self._queue.empty()):
             try:
                 text = json.dumps(self._queue.get(timeout=_TICK), separators=(",", ":"))
@@ -69,37 +70,18 @@ class Speaker:
                 connection.execute("SELECT pg_notify(%s, %s)", [self._channel, text])
 
 
-class Listener:
-    """Hears the others, in a thread of its own."""
+class Listener(_OnChannel):
+    """Hears the others."""
 
     def __init__(self, conninfo: str, channel: str, hear: Callable[[Message], None]) -> None:
-        self._conninfo = conninfo
-        self._channel = channel
+        super().__init__("listening", conninfo, channel)
         self._hear = hear
-        self._closed = Event()
-        self._thread = Thread(target=self._work, name="listening", daemon=True)
 
-    def start(self) -> None:
-        """Begin to listen."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Hear nothing more."""
-        self._closed.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout=5)
-
-    def _work(self) -> None:
+    def _use(self, connection: psycopg.Connection[Any]) -> None:
+        connection.execute(f'LISTEN "{self._channel}"'.encode())
         while not self._closed.is_set():
-            try:
-                with psycopg.connect(self._conninfo, autocommit=True) as connection:
-                    connection.execute(f'LISTEN "{self._channel}"'.encode())
-                    while not self._closed.is_set():
-                        for notification in connection.notifies(timeout=_TICK):
-                            self._take(notification.payload)
-            except psycopg.Error as error:
-                log.debug("the other hosts are not heard now: %s", error)
-                time.sleep(_PAUSE)
+            for notification in connection.notifies(timeout=_TICK):
+                self._take(notification.payload)
 
     def _take(self, text: str) -> None:
         try:

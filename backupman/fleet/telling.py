@@ -3,10 +3,10 @@
 import time
 from contextlib import suppress
 from queue import Empty
-from threading import Event, Thread
 from typing import Any
 
 from backupman.engine.live import Live
+from backupman.fleet.background import Background
 from backupman.fleet.channel import Speaker
 
 _TELL_EVERY = 1.0
@@ -15,26 +15,15 @@ _REMIND_EVERY = 5.0
 """Seconds after which everything under way is told again: a control host may have come since."""
 
 
-class Telling:
+class Telling(Background):
     """Hears what `live` tells, and passes it on, not too often."""
 
     def __init__(self, live: Live, speaker: Speaker, host: str) -> None:
+        super().__init__("telling")
         self._live = live
         self._speaker = speaker
         self._host = host
-        self._closed = Event()
         self._told: dict[str, float] = {}
-        self._thread = Thread(target=self._work, name="telling", daemon=True)
-
-    def start(self) -> None:
-        """Begin to tell."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Tell nothing more."""
-        self._closed.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout=5)
 
     def _work(self) -> None:
         queue, leave = self._live.subscribe()
