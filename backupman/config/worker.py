@@ -1,7 +1,7 @@
 """A worker's own config, and the config that an excerpt of the control host's comes to on the worker's host."""
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -28,11 +28,22 @@ class WorkerConfig(HostConfig):
 
 @dataclass(frozen=True)
 class LoadedWorker:
-    """A good config of a worker, and its file; `raw` holds its sections as they stand there."""
+    """A good config of a worker, its file, its sections as they stand there, and what is worth a second look."""
 
     config: WorkerConfig
     path: Path
     raw: Mapping[str, Any]
+    warnings: list[str]
+
+
+def is_workers(path: Path) -> bool:
+    """Whether a config is a worker's own: it has `instance` or `worker`, and neither `data_sources` nor `drives`.
+
+    Raises:
+        ConfigError: it cannot be read, is not YAML, or is not a mapping.
+    """
+    keys = parse(path).raw.keys()
+    return not keys.isdisjoint({"instance", "worker"}) and keys.isdisjoint(_WHOLE)
 
 
 def load_worker(path: Path) -> LoadedWorker:
@@ -42,21 +53,31 @@ def load_worker(path: Path) -> LoadedWorker:
         ConfigError: its sentence lists every mistake, a line each, with file, line number and path.
     """
     document = parse(path)
-    document.raw = {key: value for key, value in document.raw.items() if key in _OWN or key not in Config.model_fields}
+    others = [key for key in document.raw if key in Config.model_fields and key not in _OWN]
+    document.raw = {key: value for key, value in document.raw.items() if key not in others}
     document.fill_in()
+    config = None
     try:
         config = WorkerConfig.model_validate(document.data, context={"config_file": path})
     except ValidationError as failure:
         wrong = {problem.location for problem in document.problems}
         found = mistakes(WorkerConfig, document.data, failure)
         document.problems += [Problem(place, sentence) for place, sentence in found if place not in wrong]
-        raise refusal(document) from None
-    if not config.database.on_postgres:
+    on_postgres = config.database.on_postgres if config else "database" in document.raw
+    if not on_postgres and not any(problem.location[:1] == ("database",) for problem in document.problems):
         sentence = "a worker needs the control host's PostgreSQL: write its database section here too"
         document.problems.append(Problem(("database",), sentence))
-    if document.problems:
+    if document.problems or not config:
         raise refusal(document)
-    return LoadedWorker(config.hiding(document.secrets), path, document.raw)
+    return LoadedWorker(config.hiding(document.secrets), path, document.raw, list(_warnings(config, others)))
+
+
+def _warnings(config: WorkerConfig, others: Sequence[str]) -> Iterator[str]:
+    """What is allowed, and probably not meant."""
+    if others and _WHOLE.isdisjoint(others):
+        yield f"a worker does not read {', '.join(others)}: only the control host's config counts for that"
+    if not config.worker.queues and not config.worker.take_any:
+        yield "worker: it takes from no queue, and does not start unless `--queue` names one"
 
 
 def with_excerpt(worker: LoadedWorker, excerpt: Mapping[str, Any]) -> Config:
@@ -116,6 +137,8 @@ class _Deliveries(Config):
 
 
 _OWN = frozenset(WorkerConfig.model_fields)
+_WHOLE = frozenset({"data_sources", "drives"})
+"""What every control host's config has."""
 
 
 def _fits(rule: Mapping[str, str], source: Source) -> bool:

@@ -90,6 +90,46 @@ def test_checking_opens_nothing_and_makes_nothing(config: dict[str, Any], tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["config.yml"]
 
 
+WORKER = """instance: shop
+database: {url: "postgresql://backupman:S3cret@db.example.com/backupman"}
+worker:
+  queues: [db7]
+  allow: [{provider: postgres, host: localhost}]
+"""
+
+
+def test_a_workers_own_config_is_looked_at_as_the_worker_does(tmp_path: Path, inside: Inside) -> None:
+    (tmp_path / "worker.yml").write_text(WORKER)
+    ended = inside("config", "check", "-c", "worker.yml")
+    assert (ended.code, ended.err) == (0, "")
+    assert " ".join(ended.out.split()) == (
+        "✓ worker.yml is right: a worker of shop, takes from db7 and any, sources by 1 rule, runs no hooks."
+    )
+    shown = inside("config", "show", "-c", "worker.yml").out
+    assert "S3cret" not in shown
+    assert yaml.safe_load(shown)["worker"]["queues"] == ["db7"]
+    (tmp_path / "worker.yml").write_text(WORKER.replace("queues", "queue") + "jobs: []\nnise: 5\n")
+    ended = inside("config", "check", "-c", "worker.yml")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.splitlines() == [
+        "Error: 2 mistakes:",
+        "worker.yml:4: worker.queue: unknown key; did you mean 'queues'?",
+        "worker.yml:7: nise: unknown key; did you mean 'nice'?",
+    ]
+
+
+def test_a_whole_config_is_looked_at_as_a_worker_does_where_that_is_asked_for(
+    config: dict[str, Any], tmp_path: Path, inside: Inside
+) -> None:
+    assert "database: a worker needs the control host's PostgreSQL" in inside("config", "check", "--worker").err
+    config |= {"instance": "shop", "database": {"url": "postgresql://b@db/backupman"}}
+    config["drives"][0]["folder"] = "${NOT_ON_THIS_HOST}"
+    (tmp_path / "config.yml").write_text(yaml.safe_dump(config))
+    assert "NOT_ON_THIS_HOST" in inside("config", "check").err
+    assert "a worker of shop, takes from any," in " ".join(inside("config", "check", "--worker").out.split())
+    assert set(yaml.safe_load(inside("config", "show", "--worker").out)) == {"instance", "database", "state_folder"}
+
+
 def test_show_masks_every_secret(variables: None, tmp_path: Path, inside: Inside) -> None:
     (tmp_path / "config.yml").write_text(EXAMPLE)
     shown = inside("config", "show").out

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backupman.config import Config
-from backupman.config.worker import load_worker, plans_of, refused, with_excerpt
+from backupman.config.worker import is_workers, load_worker, plans_of, refused, with_excerpt
 from backupman.errors import ConfigError
 from tests.config.conftest import DRIVES, WHOLE, Load, Write
 from tests.config.fleet import CONTROL, POSTGRES, WORKER, excerpt_of, worker_at
@@ -134,6 +134,53 @@ def test_a_mistake_in_a_workers_file_is_a_sentence_at_its_place(tmp_path: Path, 
         load_worker(path)
     assert refusal.value.sentence.startswith(f"{tmp_path}/{mistake}")
     assert "\n" not in refusal.value.sentence
+
+
+def test_every_mistake_of_a_workers_file_is_listed_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "worker.yml"
+    path.write_text("wroker: {}\nnice: '${NOT_HERE}'\nmax_parallel: many\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as refusal:
+        load_worker(path)
+    for start, line in zip(
+        (": instance: ", ": database: ", ":1: wroker: ", ":2: nice: ", ":3: max_parallel: "),
+        refusal.value.sentence.splitlines(),
+        strict=True,
+    ):
+        assert line.startswith(f"{path}{start}")
+
+
+def test_a_database_whose_reference_leads_nowhere_is_not_called_the_wrong_one(tmp_path: Path) -> None:
+    path = tmp_path / "worker.yml"
+    path.write_text("instance: shop\ndatabase: {url: '${NOT_HERE}'}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as refusal:
+        load_worker(path)
+    assert refusal.value.sentence.startswith(f"{path}:2: database.url: the environment variable NOT_HERE is not set")
+    assert "\n" not in refusal.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        (WORKER, True),
+        ("worker:\n  queue: [a]\n", True),
+        ("instance: shop\ndata_sources:\ndrives: ''\n", True),
+        (POSTGRES, False),
+        ("jobs: []\n", False),
+        (f"{WORKER}data_sources: []\n", False),
+        (f"{WORKER}drives: []\nworker: {{}}\n", False),
+        (CONTROL + WHOLE, False),
+    ],
+)
+def test_a_workers_own_file_is_recognised_by_what_stands_there(write: Write, text: str, own: bool) -> None:
+    assert is_workers(write(text)) is own
+
+
+def test_what_is_not_read_and_what_takes_nothing_is_worth_a_warning(write: Write, tmp_path: Path) -> None:
+    assert worker_at(tmp_path).warnings == []
+    [unread, idle] = worker_at(tmp_path, "jobs: []\nhttp: {}\nworker: {take_any: no}\n").warnings
+    assert unread == "a worker does not read jobs, http: only the control host's config counts for that"
+    assert idle.startswith("worker: it takes from no queue")
+    assert load_worker(write(CONTROL + WHOLE)).warnings == [], "a control host's whole file is meant to hold more"
 
 
 def test_a_worker_may_be_told_of_by_the_endpoints_of_the_control_host(loaded: Load, tmp_path: Path) -> None:
