@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backupman.children import one_child_early
 from backupman.cli import completing
 from backupman.cli.call import Call
 from backupman.cli.interrupts import interruptible
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from backupman.records import Backup, Restore
 
 
+@one_child_early()
 def restore(
     call: Call,
     name: Annotated[

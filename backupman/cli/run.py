@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backupman.children import one_child_early
 from backupman.cli import completing
 from backupman.cli.call import Call
 from backupman.cli.interrupts import interruptible
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _DRAIN_INTERRUPTED = timedelta(seconds=5)
 
 
+@one_child_early()
 def run(
     call: Call,
     job: Jobs = None,
@@ -78,6 +80,7 @@ def run(
     _do(call, work, drain, as_json=as_json, verbosity=monitoring_verbosity, asked=asked)
 
 
+@one_child_early()
 def retry(
     call: Call,
     name: Annotated[

@@ -8,9 +8,10 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Lock, Thread, Timer
@@ -56,6 +57,8 @@ SILENT_GRACE = 5.0
 """The same where the parent has been silent for too long: another host is about to take over."""
 
 
+_MOST_DESCRIPTORS = 253
+"""The kernel's own bound: SCM_MAX_FD in unix(7)."""
 _LARGEST_PIECE = 2**23
 """glibc keeps the memory of blocks as large as one that it was given back: see M_MMAP_THRESHOLD in mallopt(3).
 
@@ -66,9 +69,10 @@ _CONTRACTS: dict[str, Any] = {"sources": Source, "drives": Drive}
 
 
 class Channel:
-    """The line to the parent."""
+    """The line to the parent, and the descriptors that were `handed` over by it."""
 
-    def __init__(self, out: TextIO, controls: TextIO) -> None:
+    def __init__(self, out: TextIO, controls: TextIO, handed: Sequence[int]) -> None:
+        self.handed = handed
         self._out = out
         self._controls = controls
         self._writing = Lock()
@@ -137,14 +141,15 @@ def _work() -> int:
     bytearray(_LARGEST_PIECE)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever prints by mistake does not spoil the messages
-    channel = Channel(out, sys.stdin)
-    logging.getLogger("backupman").addHandler(_ToParent(channel))
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to handle
-    task = TASK.validate_json(sys.stdin.readline())
+    channel = Channel(out, sys.stdin, _handed_over())
+    logging.getLogger("backupman").addHandler(_ToParent(channel))
+    if not (said := sys.stdin.readline()):
+        return 1  # who started it early has ended, or had nothing to do
     channel.watch()
     try:
-        _do(task, channel)
+        _do(TASK.validate_json(said), channel)
     except BackupmanError as error:
         missing = isinstance(error, ObjectNotFound)
         channel.tell(Failed(error=error.sentence, permanent=error.permanent, missing=missing))
@@ -155,6 +160,12 @@ def _work() -> int:
         return 1
     channel.tell(Done())
     return 0
+
+
+def _handed_over() -> Sequence[int]:
+    """What comes before the task; the tools that are started do not get them."""
+    with socket.socket(fileno=os.dup(0)) as line:
+        return socket.recv_fds(line, 1, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)[1]
 
 
 def _do(task: Task, channel: Channel) -> None:
@@ -188,10 +199,10 @@ def _delete(task: DeleteTask, channel: Channel) -> None:
             channel.tell(Deleted(index=index))
 
 
-def _download(task: DownloadTask) -> None:
+def _download(task: DownloadTask, to: int) -> None:
     left = task.length
     with (
-        open(task.fd, "wb", CHUNK) as pipe,  # noqa: PTH123 - an inherited descriptor
+        open(to, "wb", CHUNK) as pipe,
         uploading.drive_of(task.drive, task.retry).open(task.ref) as source,
     ):
         if task.start and source.seekable():
@@ -237,8 +248,8 @@ _DOERS: dict[type[BaseModel], Callable[[Any, Channel], None]] = {
     ListTask: lambda task, channel: surveying.survey(task, channel.tell),
     MendTask: lambda task, channel: mending.mend(task, channel.tell, _opener(channel)),
     AbortTask: lambda task, channel: uploading.abort(task),
-    DownloadTask: lambda task, channel: _download(task),
-    RestoreTask: lambda task, channel: restoring.restore(task, channel.tell),
+    DownloadTask: lambda task, channel: _download(task, channel.handed[0]),
+    RestoreTask: lambda task, channel: restoring.restore(task, channel.handed[0], channel.tell),
     FillTask: lambda task, channel: filling.fill(task, channel.tell),
     VerifyTask: lambda task, channel: verifying.verify(task, channel.tell),
     DropTask: lambda task, channel: _drop(task),

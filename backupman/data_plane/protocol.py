@@ -160,12 +160,11 @@ class AbortTask(BaseModel):
 
 
 class DownloadTask(BaseModel):
-    """Write `length` bytes of an object from `start` (all of the rest when None) to the inherited descriptor `fd`."""
+    """Write `length` bytes of an object from `start` (all of the rest when None) to the descriptor handed over."""
 
     kind: Literal["download"] = "download"
     drive: DriveTask
     ref: str
-    fd: int
     start: int
     length: int | None
     retry: RetryPolicy
@@ -222,12 +221,11 @@ class Packed(BaseModel):
 
 
 class RestoreTask(Packed):
-    """Write the dump in an object to the inherited descriptor `fd`, from the first copy that is good."""
+    """Write the dump in an object to the descriptor handed over, from the first copy that is good."""
 
     kind: Literal["restore"] = "restore"
     label: str
     copies: list[Copy]
-    fd: int
 
 
 class FillTask(Packed):

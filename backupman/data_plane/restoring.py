@@ -21,14 +21,14 @@ from backupman.writing import write_all
 Tell = Callable[[BaseModel], None]
 
 
-def restore(task: RestoreTask, tell: Tell) -> None:
-    """Write the dump to the descriptor; a file begins anew with each copy, a pipe takes the first one that it is given.
+def restore(task: RestoreTask, to: int, tell: Tell) -> None:
+    """Write the dump to a descriptor; a file begins anew with each copy, a pipe takes the first one that it is given.
 
     Raises:
         RestoreError: no copy is good, or what is to take the dump does not.
     """
     errors = []
-    out = _Out(task)
+    out = _Out(to, task.label)
     for copy in task.copies:
         try:
             _from(task, copy, out, tell)
@@ -108,11 +108,11 @@ class Checked(Pieces):
 class _Out:
     """What takes the dump: a file, or a pipe."""
 
-    def __init__(self, task: RestoreTask) -> None:
-        self._fd = task.fd
-        self._label = task.label
-        self._file = stat.S_ISREG(os.fstat(task.fd).st_mode)
-        self._start = os.lseek(task.fd, 0, os.SEEK_CUR) if self._file else 0
+    def __init__(self, fd: int, label: str) -> None:
+        self._fd = fd
+        self._label = label
+        self._file = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._start = os.lseek(fd, 0, os.SEEK_CUR) if self._file else 0
         self.written = 0
 
     def write(self, data: bytes) -> None:

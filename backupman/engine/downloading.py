@@ -37,7 +37,6 @@ class Download:
         task = DownloadTask(
             drive=DriveTask(label=drive.label, settings=drive.revealed()),
             ref=ref,
-            fd=self._write_end,
             start=start,
             length=length,
             retry=retry,
@@ -78,7 +77,7 @@ class Download:
 
     def _run(self, task: DownloadTask) -> None:
         try:
-            self._data_plane.run(task, keep_fds=(self._write_end,), started=self._let_go)
+            self._data_plane.run(task, hand_over=(self._write_end,), started=self._let_go)
         except (ObjectNotFound, DriveError) as error:
             self._error = error
         except BackupmanError as error:

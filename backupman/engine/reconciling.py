@@ -107,13 +107,13 @@ class Reconciler:
         return {file.backup.object_name for file in now} - {known.name for known in records}
 
     def _run(
-        self, task: BaseModel, take: Callable[[Message], None] = lambda message: None, keep_fds: Sequence[int] = ()
+        self, task: BaseModel, take: Callable[[Message], None] = lambda message: None, hand_over: Sequence[int] = ()
     ) -> None:
         """Do a task in a child that `stop` reaches. Raises as DataPlane.run does."""
         self._data_plane = DataPlane(Priority(self._config.nice, self._config.ionice))
         if self._reason:
             raise self._reason
-        self._data_plane.run(task, take, keep_fds=keep_fds)
+        self._data_plane.run(task, take, hand_over=hand_over)
 
     def _survey(self, drive: Drive, records: Sequence[Known]) -> ListTask:
         held = [known for known in records if known.status == Status.FINISHED]
@@ -183,7 +183,7 @@ class Reconciler:
                 return
         task = _task(drive, file.session)
         retry = self._config.retry.policy()
-        self._run(AbortTask(object_name=backup.object_name, drives=[task], retry=retry), keep_fds=(lock,))
+        self._run(AbortTask(object_name=backup.object_name, drives=[task], retry=retry), hand_over=(lock,))
         self._store.backups.change_drive_file(backup.id, drive.label, session=None)
         item.mended = "what the failed upload has left was removed"
 
@@ -205,7 +205,7 @@ class Reconciler:
             item.mended = "it was read, and they are now"
 
         task = self._mend_task(drive, file, read=True).model_copy(update={"sha256": ""})
-        self._run(task, take, keep_fds=(lock,))
+        self._run(task, take, hand_over=(lock,))
 
     def _copy(self, drive: Drive, file: DriveFile, item: Item, lock: int) -> None:
         backup, bare = file.backup, item.found.kind == Finding.BARE
@@ -225,7 +225,7 @@ class Reconciler:
                 item.error = message.sidecar_error
                 item.mended = None if bare and message.sidecar_error else done
 
-        self._run(self._mend_task(drive, file, read=not bare), take, keep_fds=(lock,))
+        self._run(self._mend_task(drive, file, read=not bare), take, hand_over=(lock,))
 
     def _mend_task(self, drive: Drive, file: DriveFile, *, read: bool) -> MendTask:
         backup = file.backup

@@ -80,8 +80,8 @@ def write_dump(
     how = packed(config, backup, identities)
     copies = copies_of(config, backup, from_drive)
     with _output(backup, output) as fd:
-        task = RestoreTask(label=backup.label, copies=copies, fd=fd, **dict(how))
-        DataPlane().run(task, handle, keep_fds=(fd,))
+        task = RestoreTask(label=backup.label, copies=copies, **dict(how))
+        DataPlane().run(task, handle, hand_over=(fd,))
 
 
 def packed(config: Config, backup: Backup, identities: Sequence[str]) -> Packed:

@@ -150,7 +150,7 @@ class Restorer:
             begun(restore)
             outcome = _Outcome(handle)
             try:
-                data_plane.run(task, outcome.take, keep_fds=locks)
+                data_plane.run(task, outcome.take, hand_over=locks)
             except BackupmanError as error:
                 sentence = order.destination.source.redact(error.sentence)
                 outcome.error = sentence if restore.label in sentence else f"{restore.label}: {sentence}"

@@ -104,7 +104,7 @@ class Runner:
             task = backup_task(self._config, self._spools, plan, source, backup)
             with _deadline(source, data_plane) as met:
                 outcome.on_dumped = met
-                data_plane.run(task, outcome.take, keep_fds=(lock,))
+                data_plane.run(task, outcome.take, hand_over=(lock,))
         except BackupmanError as error:
             outcome.failed(data_plane.reason or error)  # a hook that was ended says less
         return self._conclude(plan, backup, outcome)
@@ -164,7 +164,7 @@ class Runner:
         begun([backup])
         outcome = Outcome(self._store, backup, self._observer)
         try:
-            data_plane.run(task, outcome.take, keep_fds=(lock,))
+            data_plane.run(task, outcome.take, hand_over=(lock,))
         except BackupmanError as error:
             outcome.failed(error)
         return self._conclude(plan, backup, outcome)

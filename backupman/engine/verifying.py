@@ -143,7 +143,7 @@ class Verifier:
         if self._stopped:
             raise Interrupted("verifying was stopped")
         try:
-            self._data_plane.run(task, take, keep_fds=locks, env=environment() if task.level != "checksum" else None)
+            self._data_plane.run(task, take, hand_over=locks, env=environment() if task.level != "checksum" else None)
         finally:
             self._data_plane = None
 

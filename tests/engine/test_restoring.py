@@ -124,8 +124,8 @@ def test_a_child_that_was_killed_may_have_left_the_target(app: App, sent: signal
     data_plane = DataPlane()
 
     def kill(message: Message) -> None:
-        if isinstance(message, Phase) and data_plane._process:
-            data_plane._process.send_signal(sent)
+        if isinstance(message, Phase) and data_plane._child:
+            os.kill(data_plane._child.pid, sent)
 
     settled = app.restorer.restore(order(app), data_plane, kill)
     assert settled.error is not None
