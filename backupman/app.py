@@ -130,6 +130,10 @@ class App:
             own_holding=None,
         )
 
+    def plan(self, label: str) -> JobPlan | None:
+        """The job of that label."""
+        return next((plan for plan in self.plans if plan.label == label), None)
+
     def release(self) -> None:
         """Begin nothing more."""
         self.executor.close()

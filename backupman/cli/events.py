@@ -96,8 +96,7 @@ def _endpoints(app: "App", event: "Event", wanted: list[str]) -> list[str]:
     from backupman.config import wanting
 
     if not wanted:
-        plan = next((plan for plan in app.plans if plan.label == event.job), None)
-        return wanting(app.config, plan, event.kind)
+        return wanting(app.config, app.plan(event.job), event.kind)
     everyone = endpoints(app.config)
     short = {name.split("/", 1)[-1]: name for name in everyone}
     return [short.get(name) or known("endpoint", name, list(everyone)) for name in wanted]

@@ -60,6 +60,10 @@ class JobPlan:
         """The schedule as the store compares it and people read it; nothing without one."""
         return str(self.schedule) if self.schedule else ""
 
+    def source(self, label: str) -> Source | None:
+        """Its source of that label."""
+        return next((source for source in self.sources if source.label == label), None)
+
     def queue_of(self, source: Source) -> str:
         """Where the backups of a source wait for a worker: its own queue, else the job's, else any worker's."""
         return source.queue or self.queue or ANY

@@ -8,8 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from backupman.api.keys import Served
 from backupman.app import endpoints
-from backupman.config import JobPlan, wanting
-from backupman.daemon import Daemon
+from backupman.config import wanting
 from backupman.dashboard.doors import Administrator, Form, PageRoute, Reader
 from backupman.dashboard.pages import address, render, within
 from backupman.events import EventKind
@@ -91,7 +90,7 @@ def event_page(daemon: Served, visit: Reader, request: Request, event_id: EventI
         event=event,
         payload=json.dumps(event.payload, indent=2, ensure_ascii=False),
         deliveries=daemon.app.store.listings.of_event(event.seq or 0, _DELIVERIES),
-        wanting=wanting(daemon.app.config, _plan(daemon, event.job), event.kind),
+        wanting=wanting(daemon.app.config, daemon.app.plan(event.job), event.kind),
     )
 
 
@@ -99,12 +98,8 @@ def event_page(daemon: Served, visit: Reader, request: Request, event_id: EventI
 def replay(daemon: Served, _visit: Administrator, request: Request, event_id: EventId, _: Form) -> Response:
     """Owe an event again to everybody who wants such events."""
     event = daemon.app.store.outbox.event(event_id)
-    told = wanting(daemon.app.config, _plan(daemon, event.job), event.kind)
+    told = wanting(daemon.app.config, daemon.app.plan(event.job), event.kind)
     if not told:
         raise HTTPException(409, f"nobody in the config wants {event.kind}")
     daemon.app.store.outbox.replay(event.id, told)
     return RedirectResponse(address(request, f"/events/{event.id}", done="replayed"), 303)
-
-
-def _plan(daemon: Daemon, job: str) -> JobPlan | None:
-    return next((plan for plan in daemon.app.plans if plan.label == job), None)

@@ -76,14 +76,12 @@ class Executor:
 
     def start_retry(self, plans: Sequence[JobPlan], backups: Sequence[Backup], *, wait: bool) -> Call:
         """The same without waiting for the end."""
-        by_label = {plan.label: plan for plan in plans}
 
         def one(backup: Backup, begun: Begun) -> Result:
-            plan = by_label.get(backup.job)
-            source = next((source for source in plan.sources if source.label == backup.source), None) if plan else None
-            if plan is None or source is None:
-                sentence = f"{backup.label}: its job {backup.job!r} or its source is not in the config any more"
-                return Result(errors=[BackupmanError(sentence, permanent=True)])
+            try:
+                plan, source = planned(plans, backup)
+            except BackupmanError as error:
+                return Result(errors=[error])
             if backup.dump_status != Status.FINISHED:
                 return self._source(
                     plan, source, Order(trigger="retry"), begun, wait=wait, only=backup.database or None
@@ -268,3 +266,12 @@ class Executor:
         if self._stopped.is_set():
             raise Interrupted("the backup was interrupted before its turn came")
         data_plane.check()
+
+
+def planned(plans: Sequence[JobPlan], backup: Backup) -> tuple[JobPlan, Source]:
+    """The job and the source of a backup as the config has them now. Raises BackupmanError where they have left it."""
+    plan = next((plan for plan in plans if plan.label == backup.job), None)
+    if plan and (source := plan.source(backup.source)):
+        return plan, source
+    sentence = f"{backup.label}: its job {backup.job!r} or its source is not in the config any more"
+    raise BackupmanError(sentence, permanent=True)

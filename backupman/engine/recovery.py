@@ -103,12 +103,7 @@ class Recovery:
     def _can_go_on(self, backup: Backup) -> bool:
         known = {plan.label: plan for plan in self._plans}.get(backup.job)
         spooled = self._spools.holds(backup) and backup.dump_path and Path(backup.dump_path).exists()
-        return bool(
-            spooled
-            and backup.dump_status == Status.FINISHED
-            and known
-            and any(source.label == backup.source for source in known.sources)
-        )
+        return bool(spooled and backup.dump_status == Status.FINISHED and known and known.source(backup.source))
 
     def _prepared(self, backup: Backup) -> Backup:
         """The backup with its unended uploads marked as failed, which is where a retry goes on."""

@@ -58,7 +58,7 @@ def upload_task(config: Config, plan: JobPlan, backup: Backup, manifest: Manifes
             f"`backupman run --source {backup.source!r}`",
             permanent=True,
         )
-    source = next((each for each in plan.sources if each.label == backup.source), None)
+    source = plan.source(backup.source)
     return UploadTask(
         spool=Path(backup.dump_path),
         object_name=backup.object_name,

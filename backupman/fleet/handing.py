@@ -12,6 +12,7 @@ from backupman.app import App
 from backupman.config import JobPlan
 from backupman.config.excerpts import Excerpts, excerpts
 from backupman.engine.calls import Result
+from backupman.engine.executor import planned
 from backupman.engine.restoring import RestoreOrder
 from backupman.engine.runner import Order
 from backupman.errors import BackupmanError, ConfigError
@@ -60,11 +61,10 @@ class Handing:
         """Go on from the failed drives where the dump waits in the spool of a worker; else back up anew."""
         assignments, errors = [], []
         for backup in backups:
-            plan = next((plan for plan in plans if plan.label == backup.job), None)
-            source = next((source for source in plan.sources if source.label == backup.source), None) if plan else None
-            if plan is None or source is None:
-                sentence = f"{backup.label}: its job {backup.job!r} or its source is not in the config any more"
-                errors.append(BackupmanError(sentence, permanent=True))
+            try:
+                plan, source = planned(plans, backup)
+            except BackupmanError as error:
+                errors.append(error)
                 continue
             assignment = self.new(AssignmentKind.RETRY, plan.queue_of(source), plan.label, source.label)
             assignment.details = {"backup": backup.id}
@@ -81,8 +81,7 @@ class Handing:
 
     def start_restore(self, order: RestoreOrder) -> "Handed":
         """Restore a backup, beside the server that it goes into."""
-        plans = self.app.plans
-        plan = next((plan for plan in plans if plan.label == order.backup.job), plans[0])
+        plan = self.app.plan(order.backup.job) or self.app.plans[0]
         source = order.destination.source
         assignment = self.new(AssignmentKind.RESTORE, plan.queue_of(source), plan.label, source.label)
         assignment.details = {
@@ -154,7 +153,7 @@ class Handing:
     def _excerpt(self, assignment: Assignment) -> dict[str, Any]:
         if assignment.kind == AssignmentKind.DELIVER:
             return self._excerpts.of_notifiers(assignment.queue)
-        plan = next((plan for plan in self.app.plans if plan.label == assignment.job), None)
+        plan = self.app.plan(assignment.job)
         source = self.app.config.source(assignment.source)
         if plan is None or source is None:
             raise ConfigError(f"{assignment.source} of job {assignment.job} is not in the config any more")

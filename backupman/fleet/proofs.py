@@ -53,7 +53,7 @@ class ProofsOfWorkers:
 
     def _assignment(self, work: Work, of: tuple[str, str], backups: list[Backup]) -> Assignment | None:
         app = self._handing().app
-        plan = next((plan for plan in app.plans if plan.label == of[0]), None)
+        plan = app.plan(of[0])
         source = app.config.source(of[1])
         if plan is None or source is None:
             log.warning("%s of job %s is not in the config any more: its copies are not verified", of[1], of[0])

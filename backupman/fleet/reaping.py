@@ -124,7 +124,7 @@ class Reaper:
     def _report(self, app: App) -> None:
         """Record backups that could not even be begun as failed ones, so that somebody is told."""
         for assignment in self._store.assignments.fruitless(self._instance, self._clock() - _DAY):
-            plan = next((plan for plan in app.plans if plan.label == assignment.job), None)
+            plan = app.plan(assignment.job)
             source = app.config.source(assignment.source)
             if plan and source:
                 order = Order(**assignment.details["order"])
