@@ -52,6 +52,11 @@ def one_line(text: str, longest: int) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
+def first_line(text: str) -> str:
+    """What an error says first, without what it adds in further lines."""
+    return text.strip().split("\n")[0]
+
+
 def size(count: int | None) -> str:
     """Bytes in IEC units: `1.4 GiB`."""
     if count is None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backupman.text import without
+from backupman.text import first_line, without
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,15 @@ from backupman.text import without
 )
 def test_secrets_are_taken_out_and_words_stay_whole(secrets: list[str], text: str, shown: str) -> None:
     assert without(secrets, text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('FATAL: no "shop"\nDETAIL: it was dropped\n', 'FATAL: no "shop"'),
+        ("\nread-only\n", "read-only"),
+        ("", ""),
+    ],
+)
+def test_of_an_error_in_many_lines_the_first_one_is_told(text: str, line: str) -> None:
+    assert first_line(text) == line

@@ -13,6 +13,8 @@ from procrastinate import PsycopgConnector
 from procrastinate.connector import Notify
 from procrastinate.exceptions import ConnectorException
 
+from backupman.text import first_line
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -56,5 +58,5 @@ async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
         except ConnectorException as error:
             if not isinstance(error.__cause__, psycopg.OperationalError):
                 raise
-            log.warning("PostgreSQL is not there, the queue waits: %s", str(error.__cause__).strip().split("\n")[0])
+            log.warning("PostgreSQL is not there, the queue waits: %s", first_line(str(error.__cause__)))
         await asyncio.sleep(_PAUSE)

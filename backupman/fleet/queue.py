@@ -20,6 +20,7 @@ from sqlmodel import Session
 from backupman.errors import StoreError
 from backupman.records import Assignment, AssignmentKind, AssignmentState
 from backupman.store.assignments import Place
+from backupman.text import first_line
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Queue:
             with psycopg.connect(self.conninfo, autocommit=True) as connection:
                 _migrate(connection)
         except psycopg.Error as error:
-            raise StoreError(f"the queues in {self._place} cannot be made: {_first_line(error)}") from error
+            raise StoreError(f"the queues in {self._place} cannot be made: {first_line(str(error))}") from error
 
     def put(
         self, session: Session, assignment: Assignment, excerpt: dict[str, Any], wait: timedelta | None = None
@@ -159,10 +160,6 @@ class Queue:
 def _priority(assignment: Assignment) -> int:
     asked = assignment.kind == AssignmentKind.BACKUP and assignment.run_id is None
     return _ASKED if asked else _PRIORITIES.get(AssignmentKind(assignment.kind), 0)
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return str(error).strip().split("\n")[0]
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from backupman.store.statistics import Statistics
 from backupman.store.transfer import Copied, copy
 from backupman.store.verifiable import Verifiable
 from backupman.store.workers import Workers
+from backupman.text import first_line
 
 __all__ = ["Announcement", "Store"]
 
@@ -149,7 +150,7 @@ class Store:
             raise StoreError(f"the store {self._place} needs {error.name}: pip install 'backupman[{extra}]'") from error
         except (SQLAlchemyError, OSError) as error:
             told = getattr(error, "orig", None) or error
-            reason = f"{told.strerror}: {told.filename}" if isinstance(told, OSError) else str(told).split("\n")[0]
+            reason = f"{told.strerror}: {told.filename}" if isinstance(told, OSError) else first_line(str(told))
             raise StoreError(
                 f"the store {self._place} cannot be used: {reason}; see `database` and `state_folder` in the config"
             ) from error

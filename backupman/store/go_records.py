@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from backupman.errors import StoreError
 from backupman.store._engines import engine, sqlite_file
+from backupman.text import first_line
 
 _BACKUPS, _FILES = "backups", "backup_drive_files"
 _COLUMNS = {
@@ -162,7 +163,7 @@ class GoRecords:
             raise StoreError(f"{self.place} needs {error.name}: pip install 'backupman[all]'") from error
         except (SQLAlchemyError, OSError) as error:
             told = getattr(error, "orig", None) or error
-            reason = str(told).split("\n")[0]
+            reason = first_line(str(told))
             raise StoreError(f"the Go program's database {self.place} cannot be read: {reason}") from error
 
 
