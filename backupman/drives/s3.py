@@ -20,6 +20,7 @@ from backupman.drives._s3_read import ObjectReader
 from backupman.drives._s3_upload import Sender
 from backupman.errors import DriveError, ObjectNotFound, Retained
 from backupman.registry import Duration, Settings, Size
+from backupman.text import minute
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -223,7 +224,7 @@ class S3(Drive):
             return "is left to the bucket's lifecycle rules" if self.deletion == "never" else None
         until = about.get("ObjectLockRetainUntilDate")
         if until and until > datetime.now(UTC):
-            return f"is locked until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+            return f"is locked until {minute(until)}"
         return "is locked by a legal hold" if about.get("ObjectLockLegalHoldStatus") == "ON" else None
 
     def _head(self, key: str) -> Stat:

@@ -7,7 +7,7 @@ again: a restart forgets nothing and repeats nothing.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from threading import Lock
 from uuid import NAMESPACE_OID, uuid5
@@ -24,6 +24,7 @@ from backupman.records import Delivery, DeliveryState, Event, Incident
 from backupman.registry import format_duration
 from backupman.store import Store
 from backupman.store.jobs import Alarm, Changes
+from backupman.text import minute
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ def _change(config: Config, result: Result, known: Incident | None, others: Sequ
     began = result.at or at
     others = [name for name in others if name != result.endpoint]
     if result.outcome == Outcome.FAILED and (known is None or known.due_at < began):
-        reason = f"{result.endpoint} was not reached by the alarm drill of {_minute(began)}: {result.said}"
+        reason = f"{result.endpoint} was not reached by the alarm drill of {minute(began)}: {result.said}"
         alarm = Alarm(_told(config, EventKind.ALARM_DRILL_FAILURE, result.endpoint, began, reason), others)
         if known:
             known.due_at = began
@@ -165,7 +166,7 @@ def _change(config: Config, result: Result, known: Incident | None, others: Sequ
         )
         return Changes(opened=[opened], alarms=[alarm])
     if result.outcome == Outcome.PROVEN and known:
-        reason = f"{result.endpoint} was reached by the alarm drill of {_minute(began)}, after one that had failed"
+        reason = f"{result.endpoint} was reached by the alarm drill of {minute(began)}, after one that had failed"
         alarm = Alarm(_told(config, EventKind.ALARM_DRILL_RECOVERED, result.endpoint, began, reason), others)
         return Changes(closed=[known], alarms=[alarm])
     return Changes()
@@ -247,7 +248,3 @@ def _outcome(delivery: Delivery, *, late: bool) -> Outcome:
     if delivery.state == DeliveryState.OWED and not late:
         return Outcome.UNDER_WAY
     return Outcome.UNTRIED if is_nothing(delivery.answer) else Outcome.FAILED
-
-
-def _minute(time: datetime) -> str:
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

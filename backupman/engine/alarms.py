@@ -1,14 +1,14 @@
 """What is told of deadlines: the payload of their events, with a sentence that says it all in words."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pydantic import Field
 
 from backupman.engine.promises import COUNTED, Deadline, Missed, Odd, Promise, Target
 from backupman.events import EventKind, Time, View
 from backupman.registry import format_duration
-from backupman.text import listed, size
+from backupman.text import listed, minute, size
 
 _NAMED = 10
 """How many databases a sentence names; the payload has them all."""
@@ -76,7 +76,7 @@ def late(promise: Promise, targets: Sequence[Target], first: Deadline) -> str:
     if promise.max_age is not None:
         limit = f"its age may be {format_duration(promise.max_age)}"
     else:
-        limit = f"the next was due at {_at(first.due)} and had until {_at(first.until)}"
+        limit = f"the next was due at {minute(first.due)} and had until {minute(first.until)}"
     return f"{still(promise, targets)}; {limit}"
 
 
@@ -84,15 +84,16 @@ def still(promise: Promise, targets: Sequence[Target]) -> str:
     """Since when there is no good backup."""
     good = [target.good.created_at for target in targets if target.good]
     if len(good) == len(targets):
-        return f"{_who(promise, targets)} has had no good backup since {_at(min(good))}"
-    return f"{_who(promise, targets)} has never had a good backup; it is expected since {_at(promise.since)}"
+        return f"{_who(promise, targets)} has had no good backup since {minute(min(good))}"
+    return f"{_who(promise, targets)} has never had a good backup; it is expected since {minute(promise.since)}"
 
 
 def missed(promise: Promise, missed: Missed) -> str:
     """Which runs never started."""
-    before = f"{'at least ' if missed.count >= COUNTED else ''}{missed.count - 1} before it since {_at(missed.first)}"
+    least = "at least " if missed.count >= COUNTED else ""
+    before = f"{least}{missed.count - 1} before it since {minute(missed.first)}"
     return (
-        f"{promise.label}: the run of job {promise.key.job} due at {_at(missed.due)}"
+        f"{promise.label}: the run of job {promise.key.job} due at {minute(missed.due)}"
         f"{f' and {before}' if missed.count > 1 else ''} did not start: {missed.reason}"
     )
 
@@ -122,7 +123,7 @@ def recovered(promise: Promise, targets: Sequence[Target], incident: EventKind) 
     if incident == EventKind.SIZE_ANOMALY:
         return f"{_who(promise, targets)}: the size is as usual again"
     good = [target.good.created_at for target in targets if target.good]
-    newest = f": the newest good backup was begun at {_at(min(good))}" if good else ""
+    newest = f": the newest good backup was begun at {minute(min(good))}" if good else ""
     return f"{_who(promise, targets)} is in order again{newest}"
 
 
@@ -141,7 +142,3 @@ def _label(promise: Promise, targets: Sequence[Target]) -> str:
     if len(targets) == 1 and targets[0].database:
         return next((made.label for made in (targets[0].newest, targets[0].good) if made), promise.label)
     return promise.label
-
-
-def _at(time: datetime) -> str:
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -14,7 +14,7 @@ from backupman.engine.workers import WorkerState, fleet, has_fleet, state_of
 from backupman.events import EventKind
 from backupman.store import Store
 from backupman.store.statistics import Series, Shown
-from backupman.text import listed
+from backupman.text import listed, minute
 
 _TOLD: dict[str, str] = {
     EventKind.BACKUP_LATE: "has had no good backup in time",
@@ -62,7 +62,7 @@ def of_jobs(config: Config, jobs: Sequence[JobPlan], store: Store, at: datetime)
         if incident.kind not in _TOLD:  # of an alarm drill
             continue
         whose = "/".join(filter(None, (incident.source, incident.database)))
-        said = f"{_TOLD[incident.kind]} since {incident.due_at:%Y-%m-%d %H:%M} UTC"
+        said = f"{_TOLD[incident.kind]} since {minute(incident.due_at)}"
         yield problem("jobs", whose, f"it {said}: see `backupman list`")
 
 
@@ -89,8 +89,7 @@ def of_workers(config: Config, jobs: Sequence[JobPlan], store: Store) -> Iterato
             yield advice(
                 "workers",
                 worker.host,
-                f"nothing is heard of it since {worker.heard_at:%Y-%m-%d %H:%M} UTC, and nobody has stopped it: look "
-                "at its host",
+                f"nothing is heard of it since {minute(worker.heard_at)}, and nobody has stopped it: look at its host",
             )
         elif each.lives and worker.version != __version__:
             yield advice(
@@ -143,7 +142,7 @@ def of_alarms(config: Config, jobs: Sequence[JobPlan], store: Store, at: datetim
         elif each.last_delivered is None:
             yield advice("alarms", each.endpoint, "it has never taken a message: try it with `backupman notify test`")
         elif not each.given_up:
-            yield good("alarms", each.endpoint, f"took a message on {each.last_delivered:%Y-%m-%d %H:%M} UTC")
+            yield good("alarms", each.endpoint, f"took a message on {minute(each.last_delivered)}")
 
 
 def of_keeping(jobs: Sequence[JobPlan]) -> Iterator[Finding]:
@@ -204,7 +203,7 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
             if at - shown > _OLD:
                 yield advice("proofs", name, f"the newest copy that was {done} is {(at - shown).days} days old")
             else:
-                yield good("proofs", name, f"a copy of {shown:%Y-%m-%d %H:%M} UTC was {done} and is right")
+                yield good("proofs", name, f"a copy of {minute(shown)} was {done} and is right")
     encrypted = {source.label for job in jobs for source in job.sources if job.pipeline.encryption}
     checked = store.proofs.keys_checked()
     for each, name in names.items():

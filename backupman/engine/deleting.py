@@ -13,6 +13,7 @@ from backupman.logs import about_backup
 from backupman.records import Backup, Kind, Status, now
 from backupman.retention import FOR_EVER
 from backupman.store import Store
+from backupman.text import minute
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Deleter:
         if any(restore.status == Status.PENDING for restore in self._store.restores.list(backup.id)):
             raise BusyError(f"{label}: the backup is being restored; wait for it to end")
         if backup.pinned_until and backup.pinned_until > now():
-            until = "for ever" if backup.pinned_until == FOR_EVER else f"until {backup.pinned_until:%Y-%m-%d %H:%M} UTC"
+            until = "for ever" if backup.pinned_until == FOR_EVER else f"until {minute(backup.pinned_until)}"
             raise ConfigError(f"{label}: the backup is pinned {until}; unpin it first: backupman unpin {name}")
         if last := "" if force else self._last(backup):
             raise ConfigError(f"{label}: this is {last}; if that is meant: backupman delete {name} --force")

@@ -17,7 +17,7 @@ from backupman.errors import StoreError
 from backupman.records import Backup, Kind, Status, now
 from backupman.store import Store
 from backupman.store.backups import BackupFilter
-from backupman.text import listed, size
+from backupman.text import listed, minute, size
 
 _SKEW = timedelta(minutes=2)
 _TIME_ERROR = 5
@@ -121,7 +121,7 @@ def _clock(store: Store, at: datetime) -> Iterator[Finding]:
         yield problem(
             "clock",
             "",
-            f"the newest backup on record was begun on {newest[0].created_at:%Y-%m-%d %H:%M} UTC, which is still to "
+            f"the newest backup on record was begun on {minute(newest[0].created_at)}, which is still to "
             "come: set this machine's clock",
         )
     elif not _is_synchronized():

@@ -21,7 +21,7 @@ from backupman.records import Backup, DriveFile, Status, now
 from backupman.retention import Copy, Retention, Verdict, beyond, judge
 from backupman.sources import Source
 from backupman.store import Store
-from backupman.text import listed, size
+from backupman.text import listed, minute, size
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class Pruner:
         end = file.trashed_at + rules.trash_for
         if self._clock() >= end:
             return Step(file, "delete", verdict.reason)
-        return Step(file, "trash", f"{verdict.reason}; deleted after {end:%Y-%m-%d %H:%M} UTC")
+        return Step(file, "trash", f"{verdict.reason}; deleted after {minute(end)}")
 
     def prune(self, plan: JobPlan, source: Source, planned: Plan) -> list[DriveError]:
         """Do what was planned and report it; what went wrong, each with a sentence of its own."""

@@ -6,7 +6,7 @@ with its event: a restart forgets nothing and repeats nothing.
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 
 from pydantic import Field
@@ -17,6 +17,7 @@ from backupman.events import EventKind, Time, View
 from backupman.records import Event, Incident
 from backupman.store import Store
 from backupman.store.jobs import Alarm, Changes
+from backupman.text import minute
 
 log = logging.getLogger(__name__)
 
@@ -145,9 +146,9 @@ def _told(config: Config, queue: Queue, incident: Incident, kind: EventKind, *, 
 
 def _unattended(queue: Queue, since: datetime) -> str:
     last = queue.last
-    before = f"; the last that did, on {last.host}, was heard of at {_minute(last.heard_at)}" if last else ""
+    before = f"; the last that did, on {last.host}, was heard of at {minute(last.heard_at)}" if last else ""
     return (
-        f"{waits(queue)} in the queue {queue.label}, and no living worker takes from it since {_minute(since)}"
+        f"{waits(queue)} in the queue {queue.label}, and no living worker takes from it since {minute(since)}"
         f"{before}: {queue.remedy}"
     )
 
@@ -157,7 +158,3 @@ def _recovered(queue: Queue) -> str:
         hosts = ", ".join(sorted({worker.host for worker in queue.workers}))
         return f"a worker takes from the queue {queue.label} again, on {hosts}"
     return f"nothing waits in the queue {queue.label} any more"
-
-
-def _minute(time: datetime) -> str:
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

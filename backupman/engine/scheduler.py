@@ -21,6 +21,7 @@ from backupman.logs import about
 from backupman.records import Run, RunState
 from backupman.store import Store
 from backupman.store.standing import Of
+from backupman.text import minute
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +159,7 @@ class Scheduler:
         if too_old and too_old > since:
             between = takewhile(lambda time: time <= too_old, plan.schedule.due(since, anchor))
             missed = list(islice(between, COUNTED))
-            reason = f"backupman was not there to start it, and at {at:%Y-%m-%d %H:%M} UTC it was too late to catch up"
+            reason = f"backupman was not there to start it, and at {minute(at)} it was too late to catch up"
             self._missed(plan, Missed(too_old, missed[0], len(missed), reason))
         if due != too_old:
             self._begin(plan, due, at)

@@ -16,6 +16,7 @@ from backupman.errors import BusyError
 from backupman.levels import Level
 from backupman.records import Backup, Run, RunState
 from backupman.store import Store
+from backupman.text import minute
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class VerifySchedule:
             self._go_on(plan, verifier, last, at)
             return
         if at - due > _grace(plan, due):
-            reason = f"backupman was not there to begin it, and at {at:%Y-%m-%d %H:%M} UTC it was too late to catch up"
+            reason = f"backupman was not there to begin it, and at {minute(at)} it was too late to catch up"
             if jobs.skip(instance, name, due, reason):
                 log.warning("job %s: what was to be verified at %s is skipped: %s", plan.label, due, reason)
         elif self._proofs.waits(name):
