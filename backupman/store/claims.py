@@ -13,21 +13,22 @@ from backupman.records import Claim
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 
-_NOW = "timezone('utc', clock_timestamp())"
-_UNTIL = f"{_NOW} + make_interval(secs => :lease)"
+NOW = "timezone('utc', clock_timestamp())"
+"""PostgreSQL's clock, in SQL, as our columns hold times."""
+_UNTIL = f"{NOW} + make_interval(secs => :lease)"
 _TAKE = text(
     "INSERT INTO backupman_claims (instance, name, holder, home, host, until)"  # noqa: S608 - of constants
     f" VALUES (:instance, :name, :holder, :home, :host, {_UNTIL})"
     " ON CONFLICT (instance, name) DO UPDATE"
     " SET holder = excluded.holder, home = excluded.home, host = excluded.host, until = excluded.until"
-    f" WHERE backupman_claims.until < {_NOW} OR backupman_claims.home = excluded.home"
+    f" WHERE backupman_claims.until < {NOW} OR backupman_claims.home = excluded.home"
     " RETURNING name"
 )
-_RENEW = text(f"UPDATE backupman_claims SET until = {_UNTIL} WHERE holder = :holder AND until >= {_NOW}")  # noqa: S608 - of constants
+_RENEW = text(f"UPDATE backupman_claims SET until = {_UNTIL} WHERE holder = :holder AND until >= {NOW}")  # noqa: S608 - of constants
 _RELEASE = text("DELETE FROM backupman_claims WHERE holder = :holder AND name = :name")
-_LIVES = text(f"SELECT 1 FROM backupman_claims WHERE instance = :instance AND home = :home AND until >= {_NOW} LIMIT 1")  # noqa: S608 - of constants
+_LIVES = text(f"SELECT 1 FROM backupman_claims WHERE instance = :instance AND home = :home AND until >= {NOW} LIMIT 1")  # noqa: S608 - of constants
 _FENCE = text(
-    f"SELECT 1 FROM backupman_claims WHERE holder = :holder AND name = :name AND until >= {_NOW} FOR SHARE"  # noqa: S608 - of constants
+    f"SELECT 1 FROM backupman_claims WHERE holder = :holder AND name = :name AND until >= {NOW} FOR SHARE"  # noqa: S608 - of constants
 )
 
 
@@ -89,7 +90,7 @@ class Claims:
     def living(self) -> list[Claim]:
         """The claims of all installations that have not ended."""
         with self._sessions() as session:
-            return list(session.exec(select(Claim).where(text(f"until >= {_NOW}")).order_by(col(Claim.name))))
+            return list(session.exec(select(Claim).where(text(f"until >= {NOW}")).order_by(col(Claim.name))))
 
     def all(self, instance: str) -> list[Claim]:
         """Every claim on record, also what has ended, in the order of the names."""

@@ -9,10 +9,9 @@ from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from backupman.records import Assignment, AssignmentState, Claim, Worker
+from backupman.store.claims import NOW
 
 Sessions = Callable[[], AbstractContextManager[Session]]
-
-_NOW = "timezone('utc', clock_timestamp())"
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Workers:
         """A worker lives."""
         with self._sessions() as session:
             session.connection().execute(
-                text(f"UPDATE backupman_workers SET heard_at = {_NOW} WHERE home = :home"),  # noqa: S608 - of constants
+                text(f"UPDATE backupman_workers SET heard_at = {NOW} WHERE home = :home"),  # noqa: S608 - of constants
                 {"home": home},
             )
 
@@ -72,7 +71,7 @@ class Workers:
         """The processes (their ids as holders) of the workers that live."""
         with self._sessions() as session:
             alive = select(Claim.holder).where(
-                Claim.instance == instance, col(Claim.name).startswith("worker "), text(f"until >= {_NOW}")
+                Claim.instance == instance, col(Claim.name).startswith(worker_claim("")), text(f"until >= {NOW}")
             )
             return set(session.exec(alive))
 
