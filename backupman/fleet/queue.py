@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 import psycopg
-from procrastinate import App, JobContext, SyncPsycopgConnector
+from procrastinate import App, SyncPsycopgConnector
 from procrastinate.connector import BaseConnector
 from procrastinate.schema import SchemaManager
 from psycopg.conninfo import make_conninfo
@@ -113,13 +113,13 @@ class Queue:
             row = found.fetchone()
             return row[0] if row else None
 
-    def app(self, connector: BaseConnector, work: Callable[[JobContext, str, dict[str, Any]], None]) -> App:
+    def app(self, connector: BaseConnector, work: Callable[[str, dict[str, Any]], None]) -> App:
         """Procrastinate's app of a worker, which does what is in the queues by `work`."""
         app = App(connector=connector)
 
-        @app.task(name=TASK, pass_context=True)
-        def _assignment(context: JobContext, assignment: str, excerpt: dict[str, Any]) -> None:
-            work(context, assignment, excerpt)
+        @app.task(name=TASK)
+        def _assignment(assignment: str, excerpt: dict[str, Any]) -> None:
+            work(assignment, excerpt)
 
         return app
 

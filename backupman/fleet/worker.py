@@ -11,8 +11,6 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from procrastinate import JobContext
-
 from backupman import __version__
 from backupman.config.worker import load_worker
 from backupman.engine.holding import Holding
@@ -166,7 +164,7 @@ class Worker:
         asyncio.get_running_loop().set_default_executor(threads)
         lease = self.config.database.takeover_after.total_seconds()
         connector = PatientConnector(conninfo=self._queue.conninfo, min_size=1, max_size=4)
-        app = self._queue.app(connector, self._do)
+        app = self._queue.app(connector, self._tasks.do)
         names = [*self._takes, queue_of_home(self._holding.holder.home)]
         async with app.open_async():
             taking = asyncio.create_task(
@@ -185,9 +183,6 @@ class Worker:
                 await asyncio.sleep(_TICK)
             taking.cancel()
             await asyncio.gather(taking, return_exceptions=True)
-
-    def _do(self, context: JobContext, assignment: str, excerpt: dict[str, Any]) -> None:
-        self._tasks.do(assignment, excerpt)
 
     def _look(self) -> None:
         while not self._ended.wait(_LOOK_EVERY):
