@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from backupman.app import App, sent_by_workers
+from backupman.app import App
 from backupman.engine.live import Live
 from backupman.fleet.channel import Listener, Speaker
 from backupman.fleet.handing import Handing
@@ -57,14 +57,16 @@ class Control:
 
     def _deliver(self) -> None:
         """Hand out what is owed to endpoints that workers send to."""
-        app, assignments = self.handing.app, []
-        store, instance, served = app.store, app.config.instance, sent_by_workers(app.config)
+        handing, assignments = self.handing, []
+        store, instance, served = handing.app.store, handing.app.config.instance, handing.sent_by_workers
+        if not served:
+            return
         begun = {each.queue for each in store.assignments.open(instance, kinds=[AssignmentKind.DELIVER])}
         for queue in sorted({*served.values()} - begun):
             due = store.outbox.next_due(instance, among=[name for name, its in served.items() if its == queue])
             if due and due <= self._clock():
-                assignments.append(self.handing.new(AssignmentKind.DELIVER, queue, "", ""))
-        self.handing.hand_out(assignments)
+                assignments.append(handing.new(AssignmentKind.DELIVER, queue, "", ""))
+        handing.hand_out(assignments)
 
     def close(self) -> None:
         """Hear and tell nothing more."""

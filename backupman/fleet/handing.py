@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from backupman.app import App
+from backupman.app import App, sent_by_workers
 from backupman.config import JobPlan
 from backupman.config.excerpts import Excerpts, excerpts
 from backupman.engine.calls import Result
@@ -36,6 +36,8 @@ class Handing:
 
     def __init__(self, app: App, queue: Queue, speaker: Speaker, clock: Callable[[], datetime]) -> None:
         self.app = app
+        self.sent_by_workers = sent_by_workers(app.config)
+        """The endpoints whose messages are handed out, and the queue of each."""
         self._store = app.store
         self._instance = app.config.instance
         self._excerpts: Excerpts = excerpts(app.config_file, app.config, app.plans)

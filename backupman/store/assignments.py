@@ -38,9 +38,10 @@ class Assignments:
         self._sessions = sessions
 
     def hand_out(self, assignments: Sequence[Assignment], defer: Defer) -> None:
-        """Record them and put them into their queues, in one transaction."""
-        with self._sessions() as session:
-            enter(session, assignments, defer)
+        """Record them and put them into their queues, in one transaction; none is needed for nothing."""
+        if assignments:
+            with self._sessions() as session:
+                enter(session, assignments, defer)
 
     def within(self, work: Callable[[Session], T]) -> T:
         """Do something with the queues in a transaction."""
