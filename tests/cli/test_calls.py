@@ -156,11 +156,11 @@ def test_a_fault_of_ours_is_a_sentence_too(inside: Inside, monkeypatch: pytest.M
         raise RuntimeError("off by one")
 
     monkeypatch.setattr(Call, "load", broken)
-    ended = inside("config", "check")
+    ended = inside("config", "paths")
     assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
     assert "off by one" in ended.err
     assert "report it" in ended.err
-    assert "Traceback" in inside("config", "check", "--debug").err
+    assert "Traceback" in inside("config", "paths", "--debug").err
 
 
 def test_an_encoding_without_our_signs_breaks_nothing(world: World) -> None:
