@@ -63,14 +63,19 @@ def schema(call: Call) -> None:
     print_json(config_schema())
 
 
-def example(call: Call) -> None:
+def example(
+    call: Call,
+    worker: Annotated[bool, typer.Option("--worker", help="The config of a worker.")] = False,
+) -> None:
     """Print a complete config, every setting explained.
 
     \b
-    Example:
+    Examples:
       backupman config example | less
+      backupman config example --worker > worker.yml
     """
-    typer.echo(resources.files("backupman.config").joinpath("example.yml").read_text(encoding="utf-8"), nl=False)
+    name = "example-worker.yml" if worker else "example.yml"
+    typer.echo(resources.files("backupman.config").joinpath(name).read_text(encoding="utf-8"), nl=False)
 
 
 def _loaded(call: Call, worker: bool) -> "Loaded | LoadedWorker":

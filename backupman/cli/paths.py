@@ -6,9 +6,10 @@ from pathlib import Path
 import typer
 
 from backupman.cli.call import Call
+from backupman.cli.service_kinds import DAEMON
 
-STATE = Path("/var/lib/backupman")
-"""What the units' `StateDirectory=` opens by itself."""
+STATE = DAEMON.state
+"""What the `StateDirectory=` of the daemon and the timer opens by itself."""
 
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - named, not written to
@@ -41,9 +42,9 @@ def paths(call: Call) -> None:
         print_marked("warning", warning, console(stderr=True))
 
 
-def drop_in(folders: Mapping[Path, bool]) -> list[str]:
-    """The lines of a drop-in for folders, of which some are written to."""
-    open_ = sorted(folder for folder, written in folders.items() if written and not _inside(folder, (STATE,)))
+def drop_in(folders: Mapping[Path, bool], state: Path = STATE) -> list[str]:
+    """The lines of a drop-in for folders, of which some are written to; `state` is open by itself."""
+    open_ = sorted(folder for folder, written in folders.items() if written and not _inside(folder, (state,)))
     lines = ["[Service]", *(f"ReadWritePaths={_quoted(folder)}" for folder in open_)]
     return [*lines, "ProtectHome=read-only"] if any(_inside(folder, _HOMES) for folder in folders) else lines
 

@@ -4,29 +4,19 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import resources
 from pathlib import Path
 
 import typer
 
 from backupman.cli.paths import drop_in
+from backupman.cli.service_kinds import DAEMON, KINDS, WORKER, Kind, unit_text, words_of
 from backupman.errors import BackupmanError, ConfigError
 
 ACCOUNT = "backupman"
-CONFIG = Path("/etc/backupman/config.yml")
-STATE = Path("/var/lib/backupman")
 UNITS = Path("/etc/systemd/system")
-_FAILED = "backupman-failed@.service"
-KINDS = {
-    "daemon": ("backupman.service", _FAILED),
-    "timer": ("backupman-run.timer", "backupman-run.service", _FAILED),
-}
-"""The units of each kind; the first is the one that is enabled."""
-PROGRAM = Path("/opt/backupman/bin/backupman")
-"""What the units start as they are shipped."""
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -71,23 +61,10 @@ class Host:
             os.chown(path, account.pw_uid if wholly else 0, account.pw_gid)
 
 
-def unit_text(name: str, program: Path) -> str:
-    """A shipped unit that starts this program."""
-    shipped = resources.files("backupman") / "systemd" / name
-    if not shipped.is_file():  # in a checkout they stand beside the package
-        shipped = Path(__file__).parents[2] / "systemd" / name
-    return shipped.read_text(encoding="utf-8").replace(str(PROGRAM), str(program))
-
-
-def example() -> bytes:
-    """The config that is put where there is none."""
-    return resources.files("backupman.config").joinpath("example.yml").read_bytes()
-
-
 def _making_account(host: Host) -> Iterator[Step]:
     """An account that can do nothing but run the service."""
     if host.is_live and not host.account():
-        options = ["--system", "--user-group", "--no-create-home", "--home-dir", str(STATE)]
+        options = ["--system", "--user-group", "--no-create-home", "--home-dir", str(DAEMON.state)]
         words = ["useradd", *options, "--shell", "/usr/sbin/nologin", ACCOUNT]
         yield Step(f"make the account {ACCOUNT}, which nobody can log in to", lambda: system(*words))
 
@@ -163,37 +140,51 @@ def system(*words: str) -> None:
         raise BackupmanError(f"`{' '.join(words)}` has failed: {said}")
 
 
-def installation(host: Host, kind: str, program: Path, given: Path | None) -> Iterator[Step]:
-    """What makes Backupman a service; the given config is put where there is none."""
-    there = host.at(CONFIG).exists()
-    content = given.read_bytes() if given and not there else example()
+def installation(
+    host: Host, kind: Kind, program: Path, given: Path | None, words: Sequence[str] = ()
+) -> Iterator[Step]:
+    """What makes Backupman a service; the given config is put where there is none.
+
+    The words are put at the end of a worker's command. Without any it keeps those that it has.
+    """
+    there = host.at(kind.config).exists()
+    content = given.read_bytes() if given and not there else kind.example_text()
     yield from _making_account(host)
-    yield from _making_folder(host, CONFIG.parent, 0o750)
-    yield from _placing(host, CONFIG, content, 0o640, replace=False)
-    yield from _letting_read(host, CONFIG)
-    yield from _making_folder(host, STATE, 0o700, wholly=True)
-    folders = _folders(host.at(CONFIG) if there else given)
+    yield from _making_folder(host, kind.config.parent, 0o750)
+    yield from _placing(host, kind.config, content, 0o640, replace=False)
+    yield from _letting_read(host, kind.config)
+    yield from _making_folder(host, kind.state, 0o700, wholly=True)
+    folders = _folders(kind, host.at(kind.config) if there else given)
     if host.is_live:
         for folder in (folder for folder, written in (folders or {}).items() if written):
             yield from _making_folder(host, folder, 0o700, wholly=True)
-    changed = [step for name in KINDS[kind] for step in _placing(host, UNITS / name, unit_text(name, program).encode())]
-    service = next(name for name in KINDS[kind] if name.endswith(".service"))
-    if len(opened := drop_in(folders or {})) > 1:
+    changed: list[Step] = []
+    for name in kind.units:
+        changed += _placing(host, UNITS / name, unit_text(name, program, words or _words(host, name)).encode())
+    if len(opened := drop_in(folders or {}, kind.state)) > 1:
         lines = ["# Made by `backupman install-service` from the config; call it again when that has changed.", *opened]
-        changed += _placing(host, _drop_in_of(service), ("\n".join(lines) + "\n").encode())
+        changed += _placing(host, _drop_in_of(kind.service), ("\n".join(lines) + "\n").encode())
     elif folders is not None:  # what it opened may be gone, and then the service would not start
-        changed += _removing(host, _drop_in_of(service))
+        changed += _removing(host, _drop_in_of(kind.service))
     yield from changed
     if host.has_systemd():
-        unit = KINDS[kind][0]
         if changed:
-            yield _reloading()
-        if not _is("is-enabled", unit):
-            yield Step(f"start {unit} with the machine", lambda: system("systemctl", "enable", "--quiet", unit))
-        if folders is not None and not _is("is-active", unit):
-            check = ("runuser", "-u", ACCOUNT, "--", str(program), "config", "check", "--quiet", "-c", str(CONFIG))
-            yield Step(f"see whether the account {ACCOUNT} can read all that the config names", partial(system, *check))
-            yield Step(f"start {unit} now", lambda: system("systemctl", "start", unit))
+            yield RELOADING
+        if not _is("is-enabled", kind.unit):
+            yield Step(
+                f"start {kind.unit} with the machine", lambda: system("systemctl", "enable", "--quiet", kind.unit)
+            )
+        if folders is not None and not _is("is-active", kind.unit):
+            check = ["config", "check", *(["--worker"] if kind == WORKER else []), "--quiet", "-c", str(kind.config)]
+            called = partial(system, "runuser", "-u", ACCOUNT, "--", str(program), *check)
+            yield Step(f"see whether the account {ACCOUNT} can read all that the config names", called)
+            yield Step(f"start {kind.unit} now", lambda: system("systemctl", "start", kind.unit))
+
+
+def _words(host: Host, name: str) -> list[str]:
+    """What an installed unit has at the end of a worker's command."""
+    unit = host.at(UNITS / name)
+    return words_of(unit.read_text(encoding="utf-8")) if unit.exists() else []
 
 
 def _is(question: str, unit: str) -> bool:
@@ -205,55 +196,62 @@ def _is(question: str, unit: str) -> bool:
     return True
 
 
-def _folders(config: Path | None) -> dict[Path, bool] | None:
+def _folders(kind: Kind, config: Path | None) -> dict[Path, bool] | None:
     """The folders that a config leads to, and whether it writes there; None where it cannot be loaded here."""
     from backupman.config import load
+    from backupman.config.worker import load_worker
 
-    if config is None or is_example(config):
+    if config is None or is_example(kind, config):
         return None
     try:
-        found = load(config).config.folders()
+        found = (load_worker if kind == WORKER else load)(config).config.folders()
     except ConfigError as error:
         typer.echo(f"Here the config cannot be loaded, so the service will not be started: {error.sentence}", err=True)
         return None
     return {Path("/") / folder: written for folder, written in found.items()}
 
 
-def is_example(config: Path) -> bool:
+def is_example(kind: Kind, config: Path) -> bool:
     """Whether nobody has written a config there yet."""
-    return config.is_file() and config.read_bytes() == example()
+    return config.is_file() and config.read_bytes() == kind.example_text()
 
 
 def _drop_in_of(service: str) -> Path:
     return UNITS / f"{service}.d" / "paths.conf"
 
 
-def _reloading() -> Step:
-    return Step("let systemd read its units again", lambda: system("systemctl", "daemon-reload"))
+RELOADING = Step("let systemd read its units again", lambda: system("systemctl", "daemon-reload"))
 
 
-def installed(host: Host) -> list[str]:
-    """The units that are there, of both kinds."""
-    names = sorted({name for units in KINDS.values() for name in units})
+def installed(host: Host, kinds: Sequence[Kind] = KINDS) -> list[str]:
+    """The units that are there, of all these kinds."""
+    names = sorted({name for kind in kinds for name in kind.units})
     return [name for name in names if host.at(UNITS / name).exists()]
 
 
-def removal(host: Host) -> Iterator[Step]:
-    """What undoes an installation; whatever holds data stays, and so does the account that it belongs to."""
-    there = installed(host)
+def removal(host: Host, kinds: Sequence[Kind]) -> Iterator[Step]:
+    """What undoes the installation of kinds that share a config; other kinds stay.
+
+    Whatever holds data stays too, and so does the account that it belongs to.
+    """
+    others = [kind for kind in KINDS if kind not in kinds and host.at(UNITS / kind.unit).exists()]
+    there = [name for name in installed(host, kinds) if not any(name in other.units for other in others)]
     if host.has_systemd():
-        for unit in (units[0] for units in KINDS.values() if units[0] in there):
+        for unit in (kind.unit for kind in kinds if kind.unit in there):
             yield Step(f"stop {unit} for good", partial(system, "systemctl", "disable", "--now", "--quiet", unit))
     for name in there:
         yield from _removing(host, UNITS / name)
         yield from _removing(host, _drop_in_of(name))
     if there and host.has_systemd():
-        yield _reloading()
-    config, state = host.at(CONFIG), host.at(STATE)
-    if is_example(config):
-        yield from _removing(host, CONFIG)
+        yield RELOADING
+    config, state = host.at(kinds[0].config), host.at(kinds[0].state)
+    goes = config if is_example(kinds[0], config) else None
+    if goes:
+        yield from _removing(host, kinds[0].config)
     if state.is_dir() and not any(state.iterdir()):
         yield from _removing_folder(state)
-    nothing_left = not config.parent.exists() or (is_example(config) and len(list(config.parent.iterdir())) == 1)
-    if nothing_left and host.account() and not (state.is_dir() and any(state.iterdir())):
+    kept = [path for path in config.parent.iterdir() if path != goes] if config.parent.exists() else []
+    states = {host.at(kind.state) for kind in KINDS}
+    kept += [path for folder in states if folder.is_dir() for path in folder.iterdir()]
+    if host.account() and not others and not kept:
         yield Step(f"remove the account {ACCOUNT}", lambda: system("userdel", ACCOUNT))

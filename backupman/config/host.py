@@ -98,6 +98,14 @@ class HostConfig(Settings):
         """Its secrets; kept, because they are asked for with each line of the log."""
         return tuple(sorted(self.secrets(), key=len, reverse=True))
 
+    def folders(self) -> dict[Path, bool]:
+        """Every folder that the host's own part names, and whether it is written to."""
+        own = [self.spool.folder]
+        own += [self.state_folder] if "state_folder" in self.model_fields_set else []
+        if self.database.db_path and self.database.provider == "sqlite":
+            own.append(self.database.db_path.parent)
+        return {folder: True for folder in own if folder}
+
     def masked(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values under the config's own keys, with every secret masked."""
         shown: dict[str, Any] = _without(

@@ -201,11 +201,7 @@ class Config(HostConfig):
 
     def folders(self) -> dict[Path, bool]:
         """Every folder that it names, apart from a default one below the state folder; whether it is written to."""
-        own = [self.spool.folder, self.verify.folder]
-        own += [self.state_folder] if "state_folder" in self.model_fields_set else []
-        if self.database.db_path and self.database.provider == "sqlite":
-            own.append(self.database.db_path.parent)
-        found = {folder: True for folder in own if folder}
+        found = super().folders() | ({self.verify.folder: True} if self.verify.folder else {})
         for provider in (*self.data_sources, *self.scratch_servers, *self.drives, *self.all_notifiers()):
             for folder, written in provider.folders().items():
                 found[folder] = written or found.get(folder, False)

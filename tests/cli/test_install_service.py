@@ -1,30 +1,25 @@
 """`install-service` tells what it does, does it once, keeps what is there, and undoes it."""
 
 import os
-import pwd
 import stat
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from backupman.cli.service_steps import Host, installation, removal, system, unit_text
+from backupman.cli.service_kinds import DAEMON, KINDS, TIMER, unit_text
+from backupman.cli.service_steps import installation, removal, system
 from backupman.errors import BackupmanError
 from tests.calls import must_be_a_call
 from tests.cli.conftest import Inside
+from tests.cli.machine import Rehearsal, files, host
 from tests.pages import ROOT
 
+__all__ = ["host"]
+
 PROGRAM = Path("/srv/tools/bin/backupman")
-DAEMON = ["backupman-failed@.service", "backupman.service"]
-TIMER = ["backupman-failed@.service", "backupman-run.service", "backupman-run.timer"]
-
-
-def files(root: Path) -> list[str]:
-    """Every file below a folder."""
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
 def mode(path: Path) -> int:
@@ -41,8 +36,8 @@ def test_below_a_folder(inside: Inside, tmp_path: Path) -> None:
     config, units = root / "etc/backupman/config.yml", root / "etc/systemd/system"
     assert config.read_text() == (ROOT / "config.example.yml").read_text()
     assert (mode(config), mode(config.parent), mode(root / "var/lib/backupman")) == (0o640, 0o750, 0o700)
-    assert sorted(path.name for path in units.iterdir()) == DAEMON
-    for name in DAEMON:
+    assert sorted(path.name for path in units.iterdir()) == sorted(DAEMON.units)
+    for name in DAEMON.units:
         assert (units / name).read_text() == (ROOT / "systemd" / name).read_text()
         assert mode(units / name) == 0o644
     assert "Nothing is to be done" in inside("install-service", "--root", "root").out
@@ -107,59 +102,15 @@ def test_a_program_that_the_service_cannot_see_is_refused(inside: Inside) -> Non
 def test_the_daemon_or_the_timer(inside: Inside, tmp_path: Path) -> None:
     units = tmp_path / "root/etc/systemd/system"
     assert inside("install-service", "--root", "root", "--yes", "--timer").code == 0
-    assert sorted(path.name for path in units.iterdir()) == TIMER
+    assert sorted(path.name for path in units.iterdir()) == sorted(TIMER.units)
     done = inside("install-service", "--root", "root", "--yes")
     assert (done.code, "backupman-run.timer is installed" in done.err) == (2, True)
     assert inside("install-service", "--root", "root", "--remove", "--yes").code == 0
     assert list(units.iterdir()) == []
 
 
-@dataclass(frozen=True)
-class Rehearsal(Host):
-    """A folder that is treated as the machine itself, by whoever runs the tests; programs come from the PATH."""
-
-    booted: bool = True
-
-    @property
-    def is_live(self) -> bool:
-        """Yes."""
-        return True
-
-    def has_systemd(self) -> bool:
-        """As the test wants it."""
-        return self.booted
-
-    def account(self) -> "pwd.struct_passwd | None":
-        """The one that `useradd` has made."""
-        return pwd.getpwuid(os.getuid()) if (self.root / "account").exists() else None
-
-    def give(self, path: Path, mode: int, *, wholly: bool = False) -> None:
-        """The permissions alone: only root could give it away."""
-        path.chmod(mode)
-
-
-@pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rehearsal:
-    """A machine whose `useradd`, `systemctl` and so on write down what they are told, and know it later."""
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    (tmp_path / "machine").mkdir()
-    systemctl = 'case $1 in is-*) exec test -e "$1";; enable) touch is-enabled;; start) touch is-active;; esac'
-    for name, deed in (
-        ("useradd", "touch account"),
-        ("userdel", "rm account"),
-        ("systemctl", systemctl),
-        ("runuser", ":"),
-    ):
-        text = f'#!/bin/sh\nset -e\ncd {tmp_path}/machine\n{deed}\necho "${{0##*/}} $*" >> calls\n'
-        (programs / name).write_text(text)
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.defpath}")
-    return Rehearsal(tmp_path / "machine")
-
-
 def test_the_machine_itself(host: Rehearsal, config: dict[str, Any], tmp_path: Path) -> None:
-    for step in list(installation(host, "daemon", PROGRAM, tmp_path / "config.yml")):
+    for step in list(installation(host, DAEMON, PROGRAM, tmp_path / "config.yml")):
         step.make()
     calls = (host.root / "calls").read_text().splitlines()
     account = "--system --user-group --no-create-home --home-dir /var/lib/backupman --shell /usr/sbin/nologin backupman"
@@ -175,10 +126,10 @@ def test_the_machine_itself(host: Rehearsal, config: dict[str, Any], tmp_path: P
     assert mode(drive) == 0o700  # a relative folder is one of the root, where the service runs
     placed = host.at(Path("/etc/backupman/config.yml"))
     placed.chmod(0o600)
-    again = [step.says for step in installation(host, "daemon", PROGRAM, None)]
+    again = [step.says for step in installation(host, DAEMON, PROGRAM, None)]
     assert again == [f"let the group backupman read {placed}, mode 0640"]
     (host.root / "calls").unlink()
-    for step in list(removal(host)):
+    for step in list(removal(host, (DAEMON, TIMER))):
         step.make()
     calls = (host.root / "calls").read_text().splitlines()
     assert calls == ["systemctl disable --now --quiet backupman.service", "systemctl daemon-reload"]
@@ -186,13 +137,13 @@ def test_the_machine_itself(host: Rehearsal, config: dict[str, Any], tmp_path: P
 
 
 def test_an_example_is_not_started_and_goes_again_with_the_account(host: Rehearsal) -> None:
-    for step in list(installation(host, "timer", PROGRAM, None)):
+    for step in list(installation(host, TIMER, PROGRAM, None)):
         step.make()
     assert "systemctl start" not in (host.root / "calls").read_text()
-    for step in list(removal(host)):
+    for step in list(removal(host, (DAEMON, TIMER))):
         step.make()
     assert not host.account()
-    assert files(host.root) == ["calls", "is-enabled"]
+    assert files(host.root) == ["calls"]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "systemd").glob("*.service")))
@@ -215,9 +166,10 @@ def test_what_a_program_of_the_system_says_is_told() -> None:
 def test_systemd_understands_the_units(tmp_path: Path) -> None:
     program = tmp_path / "backupman"
     program.touch(mode=0o755)
-    for name in {*DAEMON, *TIMER}:
-        (tmp_path / name).write_text(unit_text(name, program))
-    units = [str(tmp_path / name) for name in sorted({*DAEMON, *TIMER}) if "@" not in name]
+    names = sorted({name for kind in KINDS for name in kind.units})
+    for name in names:
+        (tmp_path / name).write_text(unit_text(name, program, ["--queue", "db7"]))
+    units = [str(tmp_path / name) for name in names if "@" not in name]
     argv = ["systemd-analyze", "verify", "--man=no", *units]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert [line for line in done.stderr.splitlines() if str(tmp_path) in line or "backupman" in line] == []
