@@ -1,7 +1,7 @@
 """Sees to what dead workers left: once its backups are settled, an assignment is begun once more, or ended."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from sqlmodel import Session
@@ -43,27 +43,28 @@ class Reaper:
     def check(self, app: App) -> None:
         """Look at everything that is under way, and at everything that waits."""
         living = self._store.workers.living(self._instance)
-        for assignment in self._store.assignments.running(self._instance):
-            if assignment.holder not in living and not self._unsettled(assignment):
+        running = self._store.assignments.running(self._instance)
+        if dead := [assignment for assignment in running if assignment.holder not in living]:
+            for assignment in self._settled(dead):
                 self._see_to(assignment)
         self._match()
         self._report(app)
 
-    def _unsettled(self, assignment: Assignment) -> bool:
-        """Whether a record of it is still pending: recovery settles it, here or at the worker that comes back."""
-        if any(
-            (backup.job, backup.source, backup.home) == (assignment.job, assignment.source, assignment.home)
-            for backup in self._store.backups.pending(self._instance)
-        ):
-            return True
-        return any(restore.id in assignment.records for restore in self._store.restores.pending(self._instance))
+    def _settled(self, dead: Sequence[Assignment]) -> list[Assignment]:
+        """Those without a pending record: recovery settles them first, here or at the worker that comes back."""
+        backups = {(each.job, each.source, each.home) for each in self._store.backups.pending(self._instance)}
+        restores = {each.id for each in self._store.restores.pending(self._instance)}
+        return [
+            each
+            for each in dead
+            if (each.job, each.source, each.home) not in backups and restores.isdisjoint(each.records)
+        ]
 
     def _see_to(self, assignment: Assignment) -> None:
         at, reason = self._clock(), f"the worker on {assignment.host} died"
-        begun = (
-            assignment.started_at if assignment.kind == AssignmentKind.BACKUP else None
-        )  # what failed before is over
-        if self._store.backups.all_finished(assignment.records, begun):  # it was through but for its own end
+        # of a backup, what an earlier attempt has left is over
+        since = assignment.started_at if assignment.kind == AssignmentKind.BACKUP else None
+        if self._store.backups.all_finished(assignment.records, since):  # it was through but for its own end
             self._store.assignments.end(assignment.id, at, holder=assignment.holder)
         elif self._may_begin_again(assignment, at) and self._begin_again(assignment, reason):
             log.warning("%s: %s; it is begun once more", assignment.about, reason)
