@@ -118,26 +118,26 @@ class Tasks:
         return bool(self._apps)
 
     def look(self) -> None:
-        """End what somebody has cancelled, and store what was logged so far."""
-        with self._guard:
-            apps = dict(self._apps)
-        for assignment_id, app in apps.items():
+        """Store what was logged so far, end what somebody has cancelled, and put back what nobody is at work on."""
+        for app in self._under_way():
             app.keeping.flush()
-            assignment = self._store.assignments.get(assignment_id)
-            for record_id, reason in (assignment.cancelled if assignment else {}).items():
-                app.executor.cancel(record_id, reason)
-        self._give_back()
-
-    def _give_back(self) -> None:
-        """Put back what stands on record as ours and is not: its end was lost with PostgreSQL's last moments."""
-        mine, assignments = self._holding.holder, self._store.assignments
-        for each in assignments.running(mine.instance):
+        mine = self._holding.holder
+        for each in self._store.assignments.running(mine.instance):
             with self._guard:
-                stray = each.holder == mine.id and each.id not in self._doing
-            if stray and self._store.backups.all_finished(each.records):
-                assignments.end(each.id, self._clock(), holder=mine.id)
-            elif stray and assignments.wait_again(each.id, mine.id, "its end was lost", lambda session, again: None):
-                log.warning("%s: nobody is at work on it although it was taken; it is begun once more", each.about)
+                working, doing = self._apps.get(each.id), each.id in self._doing
+            if working:
+                for record_id, reason in each.cancelled.items():
+                    working.executor.cancel(record_id, reason)
+            elif each.holder == mine.id and not doing:
+                self._give_back(each)
+
+    def _give_back(self, stray: Assignment) -> None:
+        """Put back what stands on record as ours and is not: its end was lost with PostgreSQL's last moments."""
+        holder, assignments = self._holding.holder.id, self._store.assignments
+        if self._store.backups.all_finished(stray.records):
+            assignments.end(stray.id, self._clock(), holder=holder)
+        elif assignments.wait_again(stray.id, holder, "its end was lost", lambda session, again: None):
+            log.warning("%s: nobody is at work on it although it was taken; it is begun once more", stray.about)
 
     def cancel(self, record_id: str, reason: str) -> None:
         """End a record's work, if it is under way here."""
