@@ -10,7 +10,7 @@ from pydantic import Field
 from backupman.config import Config
 from backupman.events import Time, View
 from backupman.queues import ANY, queue_of_home
-from backupman.records import Assignment, AssignmentKind, Worker
+from backupman.records import Assignment, Worker
 from backupman.store import Store
 from backupman.store.workers import KnownWorker
 
@@ -18,14 +18,6 @@ NO_FLEET = (
     "there are no workers here: all work is done by the daemon itself. `executor: procrastinate` hands it to workers, "
     "and needs a `database` on PostgreSQL"
 )
-
-_NOUNS: Mapping[str, str] = {
-    AssignmentKind.BACKUP: "backup",
-    AssignmentKind.RETRY: "retry",
-    AssignmentKind.RESTORE: "restore",
-    AssignmentKind.VERIFY: "verification",
-    AssignmentKind.DELIVER: "messages",
-}
 
 
 class WorkerState(StrEnum):
@@ -234,11 +226,10 @@ def _worker(known: KnownWorker) -> WorkerShown:
 
 
 def _assignment(assignment: Assignment) -> AssignmentShown:
-    about, noun = assignment.source or assignment.job, _NOUNS.get(assignment.kind, assignment.kind)
     return AssignmentShown(
         id=assignment.id,
         kind=assignment.kind,
-        what=f"{noun} of {about}" if about else noun,
+        what=assignment.about,
         job=assignment.job or None,
         source=assignment.source or None,
         queue=assignment.queue,

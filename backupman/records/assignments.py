@@ -1,5 +1,6 @@
 """What was handed to the workers of other hosts, who took it, and the workers themselves."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -19,6 +20,10 @@ class AssignmentKind(StrEnum):
     RESTORE = "restore"
     VERIFY = "verify"
     DELIVER = "deliver"
+
+
+_NOUNS: Mapping[str, str] = {AssignmentKind.VERIFY: "verification", AssignmentKind.DELIVER: "messages"}
+"""Where the kind itself is none."""
 
 
 class AssignmentState(StrEnum):
@@ -76,8 +81,9 @@ class Assignment(SQLModel, table=True):
 
     @property
     def about(self) -> str:
-        """For people: `backup of Shop`, `deliver`."""
-        return f"{self.kind} of {self.source}" if self.source else self.kind
+        """For people: `backup of Shop`, `messages`."""
+        noun = _NOUNS.get(self.kind, self.kind)
+        return f"{noun} of {self.source}" if self.source else noun
 
 
 class Worker(SQLModel, table=True):
