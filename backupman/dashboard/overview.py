@@ -1,5 +1,7 @@
 """The first page: one true sentence, what is under way, and a line for everything that is backed up."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -10,7 +12,9 @@ from backupman.daemon import Daemon
 from backupman.dashboard.doors import PageRoute, Reader
 from backupman.dashboard.figures import strip, trend
 from backupman.dashboard.pages import render
-from backupman.dashboard.standing import groups, rows, sentence
+from backupman.dashboard.standing import Row, Sentence, groups, rows, sentence
+from backupman.dashboard.workers import waiting_for_nobody
+from backupman.engine.workers import fleet, has_fleet
 from backupman.records import now
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -31,7 +35,7 @@ def overview(
         request,
         "overview",
         visit,
-        sentence=sentence(found, now()),
+        sentence=_sentence(daemon, found),
         groups=groups(shown, daemon.app.config.instance),
         running=_running(daemon),  # behind the lines: what has just ended is on neither rather than on both
         strip=strip,
@@ -40,6 +44,15 @@ def overview(
         pages=-(-len(found) // SHOWN),
         sources=len(daemon.app.config.data_sources),
     )
+
+
+def _sentence(daemon: Daemon, found: Sequence[Row]) -> Sentence:
+    """How everything stands, work that waits for nobody too."""
+    app, said = daemon.app, sentence(found, now())
+    waits = waiting_for_nobody(fleet(app.store, app.config.instance)) if has_fleet(app.config) else None
+    if not waits:
+        return said
+    return replace(said, also=waits.text) if said.tone == waits.tone else replace(waits, also=said.text)
 
 
 def _running(daemon: Daemon) -> list[dict[str, Any]]:

@@ -232,6 +232,7 @@ class Sentence:
     tone: str
     text: str
     more: str = ""
+    also: str = ""
 
 
 def sentence(found: Sequence[Row], at: datetime | None = None) -> Sentence:

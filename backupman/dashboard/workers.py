@@ -46,14 +46,12 @@ def workers(
 
 def sentence(found: Fleet) -> Sentence:
     """How the fleet stands, in a sentence that is true."""
-    unattended, states = found.unattended, [state_of(known) for known in found.workers]
+    if waits := waiting_for_nobody(found):
+        return waits
+    states = [state_of(known) for known in found.workers]
     living, lost = states.count(WorkerState.LIVING), states.count(WorkerState.LOST)
     under_way = sum(len(known.doing) for known in found.workers)
     waiting = sum(queue.waiting for queue in found.queues)
-    if unattended:
-        names = [queue.label for queue in unattended]
-        where = f"the queue {names[0]}" if len(names) == 1 else f"{len(names)} queues"
-        return Sentence("bad", f"Work waits in {where}, and no worker takes it", _few(names) if len(names) > 1 else "")
     if not states:
         return Sentence("none", "No worker was ever started")
     if not living:
@@ -64,6 +62,15 @@ def sentence(found: Fleet) -> Sentence:
         more = f"nothing is heard of {_few(names)} any more; {more}"
         return Sentence("warn", f"{living} of {living + lost} workers live{'s' if living == 1 else ''}", more)
     return Sentence("ok", f"All {living} workers live" if living > 1 else "The worker lives", more)
+
+
+def waiting_for_nobody(found: Fleet) -> Sentence | None:
+    """That work waits which no worker takes, if there is such work."""
+    names = [queue.label for queue in found.unattended]
+    if not names:
+        return None
+    where = f"the queue {names[0]}" if len(names) == 1 else f"{len(names)} queues"
+    return Sentence("bad", f"Work waits in {where}, and no worker takes it", _few(names) if len(names) > 1 else "")
 
 
 def _few(names: list[str]) -> str:

@@ -32,6 +32,14 @@ def heading(visitor: httpx.Client) -> str:
     return found[1]
 
 
+def standing(visitor: httpx.Client) -> tuple[str, str, list[str]]:
+    """The tone of the first page's sentence, the sentence, and what stands below it."""
+    found = re.search(r'<section class="top (\w+)".*?</section>', visitor.get("/").text, re.DOTALL)
+    assert found
+    sentence, *below = re.findall(r"<bdi>([^<]+)</bdi>", found[0])
+    return found[1], sentence, below
+
+
 def test_there_is_no_such_page_where_the_daemon_does_all_itself(configured: Served) -> None:
     visitor = configured.start().visitor()
     assert "Workers</a>" not in visitor.get("/").text
@@ -60,6 +68,24 @@ def test_the_sentence_says_how_the_fleet_stands(root: httpx.Client, fleet: Fleet
     fleet.lose(lost)
     assert heading(root) == "1 of 2 workers lives"
     assert "nothing is heard of db-8 any more; 0 under way, 2 waiting" in text_of(root.get("/workers").text)
+
+
+def test_the_first_page_says_that_work_waits_for_nobody(served: Served, root: httpx.Client, fleet: Fleet) -> None:
+    assert standing(root) == ("none", "No backup has been made yet", [])
+    fleet.work("db7", "shop")
+    waits = "Work waits in the queue db7, and no worker takes it"
+    assert standing(root) == ("bad", waits, ["No backup has been made yet"])
+    past(served.store, "app", now(), proved=True)
+    good = "app has a proven copy younger than 1 h"
+    assert standing(root) == ("bad", waits, [good])
+    fleet.work("db8")
+    assert standing(root) == ("bad", "Work waits in 2 queues, and no worker takes it", ["db7 and db8", good])
+    past(served.store, "app", now(), status=Status.FAILED)
+    tone, failed, also = standing(root)
+    assert (tone, also) == ("bad", ["Work waits in 2 queues, and no worker takes it"])
+    assert failed.startswith("The last backup of app failed; ")
+    fleet.worker("db-7", "db7", "db8")
+    assert standing(root) == ("bad", failed, [])
 
 
 def test_workers_and_what_waits_are_shown(served: Served, root: httpx.Client, fleet: Fleet) -> None:
