@@ -48,11 +48,6 @@ class Assignments:
         with self._sessions() as session:
             return work(session)
 
-    def get(self, assignment_id: str) -> Assignment | None:
-        """One of them."""
-        with self._sessions() as session:
-            return session.get(Assignment, assignment_id)
-
     def among(self, ids: Collection[str]) -> Sequence[Assignment]:
         """Several of them, the oldest first."""
         query = select(Assignment).where(col(Assignment.id).in_(ids))
@@ -133,14 +128,7 @@ class Assignments:
             assignment.records = [*assignment.records, *(each for each in records if each not in assignment.records)]
 
     def end(
-        self,
-        assignment_id: str,
-        at: datetime,
-        *,
-        holder: str | None,
-        error: str | None = None,
-        busy: bool = False,
-        records: Sequence[str] = (),
+        self, assignment_id: str, at: datetime, *, holder: str | None, error: str | None = None, busy: bool = False
     ) -> bool:
         """End it, and its run with the last of it; whether that was still ours to do.
 
@@ -154,7 +142,6 @@ class Assignments:
                 return False
             assignment.state, assignment.ended_at = AssignmentState.ENDED, at
             assignment.error, assignment.busy = error, busy
-            assignment.records = [*assignment.records, *records]
             session.flush()
             if assignment.run_id is not None:
                 _end_run(session, assignment.run_id, at)

@@ -141,8 +141,7 @@ class Bed:
 
     def get(self, assignment: Assignment) -> Assignment:
         """An assignment as it stands now."""
-        found = self.store.assignments.get(assignment.id)
-        assert found
+        [found] = self.store.assignments.among([assignment.id])
         return found
 
     def all(self) -> list[Assignment]:

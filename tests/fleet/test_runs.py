@@ -73,7 +73,8 @@ def test_a_run_ends_with_the_last_of_it_and_says_what_could_not_begin(bed: Bed) 
     bed.store.assignments.end(first.id, bed.clock(), holder=None, error="no such host")
     assert [run.state for run in runs(bed)] == [RunState.RUNNING]
     bed.clock.forward(minutes=1)
-    bed.store.assignments.end(second.id, bed.clock(), holder=None, records=["b"])
+    bed.store.assignments.began(second.id, ["b"])
+    bed.store.assignments.end(second.id, bed.clock(), holder=None)
     [run] = runs(bed)
     assert (run.state, run.reason, run.ended_at) == (
         RunState.INTERRUPTED, f"{first.source}: no such host", bed.clock()
