@@ -16,10 +16,14 @@ def main() -> int:
         print(f"backupman {__version__}", flush=True)  # noqa: T201 - the one command that is not in `cli`
         return 0
     gc.disable()
-    from backupman import cli
-
     try:
+        from backupman import cli
+
         return cli.main()
+    except KeyboardInterrupt:  # while it is imported: nothing was begun
+        from backupman.errors import ExitCode
+
+        return ExitCode.INTERRUPTED
     finally:
         gc.freeze()
 

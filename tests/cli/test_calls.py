@@ -1,6 +1,7 @@
 """What holds for every command: finding the config, options before and after, streams, exit codes, a light start."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -161,6 +162,14 @@ def test_a_fault_of_ours_is_a_sentence_too(inside: Inside, monkeypatch: pytest.M
     assert "off by one" in ended.err
     assert "report it" in ended.err
     assert "Traceback" in inside("config", "paths", "--debug").err
+
+
+def test_ctrl_c_while_it_is_loaded_shows_no_trace(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
+    argv = [sys.executable, "-m", "backupman", "list"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_an_encoding_without_our_signs_breaks_nothing(world: World) -> None:
