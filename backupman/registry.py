@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -19,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, SecretStr, WithJsonSchema
 
 from backupman.errors import BackupmanError, ConfigError
-from backupman.text import without
+from backupman.text import did_you_mean, without
 
 _UNITS = {
     "ms": timedelta(milliseconds=1),
@@ -189,6 +188,4 @@ def provider_class(family: str, contract: type[T], name: str) -> type[T]:
 
 def nearest(word: str, known: list[str]) -> str:
     """`; did you mean 'bucket'?`, or nothing where no known word is near."""
-    spelled = {str(each).lower(): str(each) for each in known}
-    matches = get_close_matches(word.lower(), spelled, n=1, cutoff=0.6)
-    return f"; did you mean {spelled[matches[0]]!r}?" if matches else ""
+    return did_you_mean(word.lower(), {str(each).lower(): repr(str(each)) for each in known})

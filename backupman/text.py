@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -94,6 +95,12 @@ def minute(time: datetime) -> str:
 def listed(words: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def did_you_mean(word: str, known: Mapping[str, str], cutoff: float = 0.6) -> str:
+    """`; did you mean bucket?`: what is shown for the known word that is nearest; nothing where none is near."""
+    found = get_close_matches(word, known, n=1, cutoff=cutoff)
+    return f"; did you mean {known[found[0]]}?" if found else ""
 
 
 def cut(text: str, longest: int) -> str:

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import typer
+
+from backupman.text import did_you_mean
 
 _CHOICES = re.compile(r"(?:Value error, )?(?P<said>'.*') is not one of (?P<choices>.+)\.", re.DOTALL)
 _EXTRA = re.compile(r"Got unexpected extra argument\(?s?\)? \((?P<words>.*)\)", re.DOTALL)
@@ -70,6 +71,4 @@ def _options(ctx: Any) -> list[str]:
 
 
 def _near(said: str, known: Sequence[str]) -> str:
-    words = {each.strip("-"): each for each in known}
-    found = get_close_matches(said.strip("-"), words, n=1, cutoff=0.6)
-    return f"; did you mean {words[found[0]]}?" if found else ""
+    return did_you_mean(said.strip("-"), {each.strip("-"): each for each in known})

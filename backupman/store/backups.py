@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_
@@ -15,6 +14,7 @@ from backupman.records import Backup, DriveFile, Kind, Status, now
 from backupman.settling import settle
 from backupman.store._ids import begins
 from backupman.store.outbox import Announcement, owe
+from backupman.text import did_you_mean
 
 Sessions = Callable[[], AbstractContextManager[Session]]
 LATEST = "latest"
@@ -180,8 +180,7 @@ def _near(session: Session, name: str) -> str:
         return ""
     newest = session.exec(select(Backup.id).order_by(*_NEWEST_FIRST).limit(_LOOKED_AT)).all()
     known = {each[: len(name)]: each[: max(len(name), _SHOWN)] for each in reversed(newest)} | {LATEST: LATEST}
-    found = get_close_matches(name.lower(), known, n=1, cutoff=0.8)
-    return f"; did you mean {known[found[0]]}?" if found else ""
+    return did_you_mean(name.lower(), known, cutoff=0.8)
 
 
 def _existing(session: Session, backup_id: str, *, alone: bool = False) -> Backup:
