@@ -7,6 +7,9 @@ from hashlib import sha256
 _OBJECT = re.compile(r"(^|/)backup-[0-9]{14}-[0-9a-f]{8}[^/]*$")
 """How `object_name` calls objects."""
 
+LATEST = "latest"
+"""What people write for the newest, instead of its id."""
+
 RESTORE_TXT = "RESTORE.txt"
 """What stands beside the objects of a source: how to bring them back without Backupman."""
 

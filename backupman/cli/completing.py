@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backupman.cli.call import Call
+from backupman.naming import LATEST
 
 if TYPE_CHECKING:
     from backupman.config import Config
@@ -89,13 +90,13 @@ def _is_there(config: "Config") -> bool:
 def _backups(store: "Store") -> Iterator[str | tuple[str, str]]:
     from backupman.cli.output import local, one_line
 
-    yield "latest", "the newest"
+    yield LATEST, "the newest"
     for backup in store.backups.list(limit=_IDS):
         yield backup.id[:8], f"{one_line(backup.label, 60)}, {local(backup.created_at)}, {backup.status}"
 
 
 def _events(store: "Store") -> Iterator[str | tuple[str, str]]:
-    yield "latest", "the newest"
+    yield LATEST, "the newest"
     for event in store.outbox.events(limit=_IDS):
         yield event.id[:8], str(event.kind)
 

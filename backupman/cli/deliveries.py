@@ -9,8 +9,9 @@ import typer
 from backupman.cli import completing
 from backupman.cli.call import Call
 from backupman.cli.interrupts import interruptible
-from backupman.cli.options import LATEST, DrainTimeout, Json, Limit, duration, known, limited
+from backupman.cli.options import DrainTimeout, Json, Limit, duration, known, limited
 from backupman.errors import ConfigError, ExitCode, NotFoundError
+from backupman.naming import LATEST
 
 if TYPE_CHECKING:
     from backupman.app import App

@@ -6,7 +6,8 @@ import typer
 
 from backupman.cli import completing
 from backupman.cli.call import Call
-from backupman.cli.options import LATEST, DrainTimeout, Json, Limit, duration, known, limited
+from backupman.cli.options import DrainTimeout, Json, Limit, duration, known, limited
+from backupman.naming import LATEST
 
 if TYPE_CHECKING:
     from backupman.app import App

@@ -10,7 +10,6 @@ from backupman.cli import completing
 from backupman.errors import ConfigError
 from backupman.logs import Format, Level
 
-LATEST = "latest"
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
 Limit = Annotated[
     int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="How many; default 20, 100 with --json.")

@@ -13,6 +13,7 @@ from backupman.cli.call import Call
 from backupman.cli.interrupts import interruptible
 from backupman.cli.options import Json, Limit, known, limited
 from backupman.errors import ConfigError, Interrupted
+from backupman.naming import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,7 @@ def restore(
     from backupman.cli.restore_into import Wanted, restore_into
     from backupman.pipeline.encryption import identities_in
 
-    if name != "latest" and (source or database):
+    if name != LATEST and (source or database):
         raise ConfigError("--source and --database go with `latest`: an id says already which backup it is")
     if output == "-" and sys.stdout.isatty():
         raise ConfigError("a dump is not for a terminal: send it to a program or a file, or name one by --output FILE")
@@ -157,7 +158,7 @@ def _write(
     with call.records() as (config, store):
         if from_drive is not None:
             known("drive", from_drive, [drive.label for drive in config.drives])
-        backup = newest(store, source, database) if name == "latest" else store.backups.get(name)
+        backup = newest(store, source, database) if name == LATEST else store.backups.get(name)
     file = None if output == "-" else Path(output)
     shown = Shown(call, backup)
     try:
@@ -234,7 +235,7 @@ def list_restores(call: Call, limit: Limit = None, as_json: Json = False) -> Non
         return
     out = console()
     if not found:
-        out.print(f"Nothing was restored yet. Try it: {call.again('restore', 'latest')}")
+        out.print(f"Nothing was restored yet. Try it: {call.again('restore', LATEST)}")
         return
     out.print(_table(found[:count]))
     if len(found) > count:

@@ -17,6 +17,7 @@ from backupman.cli.restore import Shown
 from backupman.cli.run import operator
 from backupman.errors import ConfigError, ExitCode, Interrupted
 from backupman.logs import hide_secrets
+from backupman.naming import LATEST
 
 if TYPE_CHECKING:
     from backupman.app import App
@@ -52,7 +53,7 @@ def restore_into(call: Call, name: str, source: str | None, database: str | None
     with call.app() as app:
         if wanted.from_drive is not None:
             known("drive", wanted.from_drive, [drive.label for drive in app.config.drives])
-        backup = newest(app.store, source, database) if name == "latest" else app.store.backups.get(name)
+        backup = newest(app.store, source, database) if name == LATEST else app.store.backups.get(name)
         destination = _destination(app, backup, wanted)
         order = RestoreOrder(
             backup=backup,

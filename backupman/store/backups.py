@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, or_
 from sqlmodel import Session, col, select
 
 from backupman.errors import NotFoundError
+from backupman.naming import LATEST
 from backupman.records import Backup, DriveFile, Kind, Status, now
 from backupman.settling import settle
 from backupman.store._ids import begins
@@ -17,7 +18,6 @@ from backupman.store.outbox import Announcement, owe
 from backupman.text import did_you_mean
 
 Sessions = Callable[[], AbstractContextManager[Session]]
-LATEST = "latest"
 _LOOKED_AT, _SHOWN, _TELLING = 1000, 8, 4
 # As SQLAlchemy sees them: SQLModel types them as the records' own values.
 _FILE_BACKUP: Any = DriveFile.backup
