@@ -22,6 +22,7 @@ from backupman.logs import Level, log_for_terminal
 if TYPE_CHECKING:
     from backupman.app import App
     from backupman.config import Config, Loaded
+    from backupman.config.worker import LoadedWorker
     from backupman.engine.figures import Asked
     from backupman.engine.outcome import Observer
     from backupman.store import Store
@@ -60,6 +61,17 @@ class Call:
         from backupman.config import load
 
         return load(self.config_file())
+
+    def load_any(self, *, worker: bool = False) -> "Loaded | LoadedWorker":
+        """The config, checked: as a worker reads it where it is a worker's own, or that is asked for.
+
+        Raises:
+            ConfigError: as `load` does.
+        """
+        from backupman.config.worker import is_workers, load_worker
+
+        path = self.config_file()
+        return load_worker(path) if worker or is_workers(path) else self.load()
 
     @contextmanager
     def app(

@@ -26,7 +26,7 @@ def check(call: Call, worker: AsWorker = False) -> None:
     """
     from backupman.cli.output import console, print_marked
 
-    loaded = _loaded(call, worker)
+    loaded = call.load_any(worker=worker)
     for warning in loaded.warnings:
         print_marked("warning", warning, console(stderr=True))
     if not call.quiet:
@@ -44,7 +44,7 @@ def show(call: Call, worker: AsWorker = False) -> None:
     """
     import yaml
 
-    masked = _loaded(call, worker).config.masked()
+    masked = call.load_any(worker=worker).config.masked()
     typer.echo(yaml.safe_dump(masked, sort_keys=False, allow_unicode=True), nl=False)
 
 
@@ -76,14 +76,6 @@ def example(
     """
     name = "example-worker.yml" if worker else "example.yml"
     typer.echo(resources.files("backupman.config").joinpath(name).read_text(encoding="utf-8"), nl=False)
-
-
-def _loaded(call: Call, worker: bool) -> "Loaded | LoadedWorker":
-    """The config as a control host or a worker reads it. Raises ConfigError."""
-    from backupman.config.worker import is_workers, load_worker
-
-    path = call.config_file()
-    return load_worker(path) if worker or is_workers(path) else call.load()
 
 
 def _gist(loaded: "Loaded | LoadedWorker") -> str:

@@ -171,7 +171,8 @@ def _next(host: Host, kind: Kind, program: Path, done: Sequence[Step]) -> Iterat
         yield f"The account {ACCOUNT} and `systemctl enable --now {unit}` are left to whoever installs {host.root}."
         return
     if is_example(kind, host.at(kind.config)):
-        yield f"{kind.config} is an example: write your own there, and call install-service again."
+        again = "install-service --worker" if kind == WORKER else "install-service"
+        yield f"{kind.config} is an example: write your own there, and call {again} again."
     elif not host.has_systemd():
         yield f"systemd does not run here. When it does: systemctl daemon-reload && systemctl enable --now {unit}"
     else:
@@ -179,8 +180,8 @@ def _next(host: Host, kind: Kind, program: Path, done: Sequence[Step]) -> Iterat
         if done and done[-1] is RELOADING and kind != TIMER:  # it runs, and was not started by us
             yield f"To change it:  systemctl restart {unit}, until then it runs as before"
     if kind == WORKER:
-        yield "Its fleet:     backupman workers, on the control host"
-        yield f"What it may write, for local drives and SQLite: systemctl edit {unit}, with ReadWritePaths="
+        yield f"Its fleet:     sudo -u {ACCOUNT} {program} workers -c {kind.config}"
+        yield f"For local drives and SQLite it needs ReadWritePaths=: systemctl edit {unit}"
     else:
         yield f"Its records:   sudo -u {ACCOUNT} XDG_STATE_HOME={kind.state.parent} {program} list -c {kind.config}"
 

@@ -1,5 +1,6 @@
 """`workers`: who works, on what, and which queues have work that nobody takes."""
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import typer
@@ -19,20 +20,25 @@ _MARKS = {"living": "finished", "stopped": "dropped", "lost": "failed"}
 def workers(call: Call, as_json: Json = False) -> None:
     """Who works on other hosts, on what, and which queues have work waiting.
 
-    Needs only the records, and shows the same on every host. Ends with 1 if work waits in a queue that no living
-    worker takes from. With -q only such queues are shown.
+    Needs only the records, and shows the same on every host, with a worker's own config too. Ends with 1 if work
+    waits in a queue that no living worker takes from. With -q only such queues are shown.
 
     \b
     Examples:
       backupman workers
+      backupman workers -c /etc/backupman/worker.yml
       backupman workers --json | jq '.Queues[] | select(.Waiting > 0)'
     """
     from backupman.cli.output import console, print_json
+    from backupman.config import Loaded
     from backupman.engine.workers import NO_FLEET, fleet, has_fleet
+    from backupman.store import Store
 
-    with call.records() as (config, store):
-        if not has_fleet(config):
-            raise ConfigError(NO_FLEET)
+    loaded = call.load_any()
+    config = loaded.config
+    if isinstance(loaded, Loaded) and not has_fleet(loaded.config):
+        raise ConfigError(NO_FLEET)
+    with closing(Store.open(config.database.address(config.state_folder))) as store:
         found = fleet(store, config.instance)
     shown = found.shown()
     if as_json:

@@ -44,6 +44,15 @@ def test_a_fleet_without_workers_and_without_work_is_all_right(known: Fleet, ins
     }
 
 
+def test_a_workers_own_config_shows_the_same(known: Fleet, inside: Inside, tmp_path: Path) -> None:
+    known.worker("db-7", "db7")
+    own = {key: known.sections[key] for key in ("instance", "database")}
+    (tmp_path / "worker.yml").write_text(yaml.safe_dump(own))
+    ended = inside("workers", "-c", "worker.yml", "--json")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.json == inside("workers", "--json").json
+
+
 def test_who_works_on_what_and_what_waits(known: Fleet, inside: Inside) -> None:
     busy = known.worker("db-7", "db7", takes_any=True)
     known.worker("db-8", "db8", lives=False)
