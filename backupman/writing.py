@@ -1,6 +1,7 @@
-"""Writes bytes to a descriptor, all of them."""
+"""Writes bytes to a descriptor, all of them, and brings what was written to the disk."""
 
 import os
+from threading import Event, Thread
 
 _AT_ONCE = 2**17
 """For larger pieces Linux looks for larger folios of memory, which take it up to three times as long (measured)."""
@@ -11,3 +12,45 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view[:_AT_ONCE]) :]
+
+
+class Flusher:
+    """Brings a file to its disk while it grows, in a thread, so that nobody waits for all of it at the end.
+
+    An error of the disk is told to one flush of a descriptor alone: it is kept, and raised by whatever is called next.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._due = Event()
+        self._ended = False
+        self._error: OSError | None = None
+        self._thread = Thread(target=self._work, name="flushing", daemon=True)
+
+    def flush(self) -> None:
+        """Flush what was written by now, once the flush before has ended. Raises OSError."""
+        self._raise()
+        if self._thread.ident is None:
+            self._thread.start()
+        self._due.set()
+
+    def end(self) -> None:
+        """Wait for what is under way; the descriptor may be closed then. Raises OSError."""
+        self._ended = True
+        self._due.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._error:
+            raise self._error
+
+    def _work(self) -> None:
+        while self._due.wait() and not self._ended:
+            self._due.clear()
+            try:
+                os.fdatasync(self._fd)
+            except OSError as error:
+                self._error = error
+                return

@@ -11,14 +11,16 @@ import io
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Condition
 
 from backupman.errors import BackupmanError, PipelineError
 from backupman.pipeline._sink import CHUNK
-from backupman.writing import write_all
+from backupman.writing import Flusher, write_all
 
-_CHECK_SPACE_EVERY = 32 * 2**20
+_LOOK_EVERY = 32 * 2**20
+"""Bytes after which the room on the disk is looked at, and what was written is flushed."""
 _TELL_EVERY = 0.25
 
 
@@ -51,9 +53,10 @@ class Spool:
         self._digest: hashlib._Hash | None = hashlib.sha256()
         self._keep_free = keep_free
         self._max_size = max_size
-        self._checked_at = 0
+        self._looked_at = 0
         self._fd = -1
         self._make_file()
+        self._flusher = Flusher(self._fd)
 
     @classmethod
     def kept(cls, path: Path) -> "Spool":
@@ -71,6 +74,7 @@ class Spool:
         spool.size = os.fstat(spool._fd).st_size
         spool.committed, spool.error, spool._changed = True, None, Condition()
         spool._digest = None
+        spool._flusher = Flusher(spool._fd)
         return spool
 
     @property
@@ -94,10 +98,12 @@ class Spool:
             raise self.error
         if self._max_size is not None and self.size + len(data) > self._max_size:
             raise PipelineError(f"the dump is larger than spool.max_size ({self._max_size} bytes)", permanent=True)
-        if self.size + len(data) - self._checked_at >= _CHECK_SPACE_EVERY:
+        if due := self.size + len(data) - self._looked_at >= _LOOK_EVERY:
             self._check_space()
         try:
             write_all(self._fd, data)
+            if due:
+                self._flusher.flush()
         except OSError as error:
             raise self._no_room(error) from error
         assert self._digest is not None  # noqa: S101 - only a kept spool has none, and nobody writes to it
@@ -110,6 +116,7 @@ class Spool:
     def commit(self) -> None:
         """Give the file its name: the dump is good, and uploads may complete."""
         try:
+            self._flusher.end()
             os.fsync(self._fd)
             with self._changed:
                 self.part.rename(self.path)
@@ -146,6 +153,8 @@ class Spool:
     def close(self) -> None:
         """Let go of the file; an uncommitted one is removed."""
         self.fail(PipelineError("the dump was given up"))
+        with suppress(OSError):
+            self._flusher.end()
         os.close(self._fd)
 
     def _make_file(self) -> None:
@@ -161,7 +170,7 @@ class Spool:
             ) from error
 
     def _check_space(self) -> None:
-        self._checked_at = self.size
+        self._looked_at = self.size
         check_room(self.path.parent, self._keep_free)
 
     def _no_room(self, error: OSError) -> PipelineError:
