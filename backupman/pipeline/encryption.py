@@ -8,7 +8,9 @@ import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
+from io import BytesIO
 from pathlib import Path
+from queue import Queue
 from threading import Thread
 from typing import Any, BinaryIO
 
@@ -19,6 +21,8 @@ from backupman.pipeline._sink import CHUNK, Sink, Watched, stream
 from backupman.registry import Settings
 
 _PIPE_SIZE = 2**20
+_PIECES = 2
+"""How many pieces of the compressor's, of two megabytes at most, wait to be encrypted."""
 
 
 class Encryption(Settings):
@@ -68,13 +72,9 @@ class Encryption(Settings):
         """
         work = _Encrypting(self._keys, out)
         try:
-            yield work.pipe
-            work.pipe.close()
-        except BaseException as error:
-            failure = work.error if isinstance(error, BrokenPipeError) else None  # the thread ended first: it knows why
+            yield work
+        except BaseException:
             work.give_up()
-            if failure:
-                raise failure from None
             raise
         work.finish()
 
@@ -124,41 +124,98 @@ def identities_in(file: Path) -> list[str]:
 
 
 class _Encrypting:
-    """The thread that encrypts what comes out of a pipe: the source that pyrage reads, and the sink that it writes."""
+    """A sink, and the thread that encrypts what was written to it."""
 
     def __init__(self, keys: list[Any], out: Sink) -> None:
         self._keys = keys
-        self._out = out
-        self._given_up = False
-        self.error: Exception | None = None
-        read_end, write_end = _pipe()
-        self._source = open(read_end, "rb", CHUNK)  # noqa: PTH123, SIM115 - a descriptor, closed by the thread
-        self.pipe: BinaryIO = open(write_end, "wb", CHUNK)  # noqa: PTH123, SIM115 - closed by `encode` or `give_up`
+        self._plain = _Plain()
+        self._sealed = _Sealed(out)
+        self._error: Exception | None = None
         self._thread = Thread(target=self._encrypt, name="encryption", daemon=True)
         self._thread.start()
 
+    def write(self, data: bytes, /) -> int:
+        """Have it encrypted soon; raises what went wrong with what was written before."""
+        if self._error:
+            raise self._error
+        self._plain.add(data)
+        return len(data)
+
     def finish(self) -> None:
-        """Wait until everything is written, after the pipe was closed; raises what went wrong."""
+        """Wait until everything is written; raises what went wrong."""
+        self._plain.end()
         self._thread.join()
-        if self.error:
-            raise self.error
+        if self._error:
+            raise self._error
 
     def give_up(self) -> None:
         """End the thread without the last block."""
-        self._given_up = True
-        with suppress(OSError):
-            self.pipe.close()
+        self._plain.cut()
         self._thread.join()
 
+    def _encrypt(self) -> None:
+        import pyrage
+
+        try:
+            pyrage.encrypt_io(self._plain, self._sealed, self._keys)
+        except Exception as error:  # noqa: BLE001 - handed to the other thread
+            self._error = PipelineError(f"age failed: {error}")
+        self._error = self._sealed.error or self._error  # pyrage says nothing of an error of its last write
+        self._plain.drain()  # or the other thread would wait for room for ever
+
+
+class _Plain:
+    """What pyrage reads: pieces that another thread adds, in 8 KiB at a time. A pipe costs twice the processor time."""
+
+    def __init__(self) -> None:
+        self._pieces: Queue[bytes] = Queue(_PIECES)
+        self._piece = BytesIO()
+        self._ended = False
+        self._cut = False
+
+    def add(self, data: bytes) -> None:
+        """One more piece, as soon as there is room for it."""
+        if data:
+            self._pieces.put(data)
+
+    def end(self) -> None:
+        """That was all."""
+        self._pieces.put(b"")
+
+    def cut(self) -> None:
+        """There would have been more: whoever reads gets an error."""
+        self._cut = True
+        self.end()
+
     def read(self, size: int = -1) -> bytes:
-        """For pyrage: more plain bytes."""
-        data = self._source.read(size)
-        if not data and self._given_up:
-            raise PipelineError("the dump was given up")
+        """At most `size` bytes, none at the end."""
+        data = self._piece.read(size)
+        if not data and not self._ended:
+            self._next()
+            if self._ended and self._cut:
+                raise PipelineError("the dump was given up")
+            data = self._piece.read(size)
         return data
 
+    def drain(self) -> None:
+        """Throw away what else is added, until the end."""
+        while not self._ended:
+            self._next()
+
+    def _next(self) -> None:
+        piece = self._pieces.get()
+        self._ended = not piece
+        self._piece = BytesIO(piece)
+
+
+class _Sealed:
+    """What pyrage writes to: the sink, whose own error it keeps."""
+
+    def __init__(self, out: Sink) -> None:
+        self._out = out
+        self.error: Exception | None = None
+
     def write(self, data: bytes, /) -> int:
-        """For pyrage: hand encrypted bytes on."""
         try:
             self._out.write(data)
         except Exception as error:
@@ -167,16 +224,7 @@ class _Encrypting:
         return len(data)
 
     def flush(self) -> None:
-        """For pyrage: there is nothing to do."""
-
-    def _encrypt(self) -> None:
-        import pyrage
-
-        with self._source:
-            try:
-                pyrage.encrypt_io(self, self, self._keys)
-            except Exception as error:  # noqa: BLE001 - handed to the other thread
-                self.error = self.error or PipelineError(f"age failed: {error}")
+        """There is nothing to do."""
 
 
 def _pipe() -> tuple[int, int]:
