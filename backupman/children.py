@@ -95,7 +95,7 @@ class Child:
         code, said = self._process.returncode, self._said.strip().split("\n")[-1]
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         if code == -signal.SIGBUS:
-            said = "a disk failed while a file on it was read, see the system's log"
+            said = "a disk failed while a file on it was read, or the file was cut short; see the system's log"
         return f"the process that moves the data {how} before it was done{': ' + said if said else ''}"
 
 

@@ -113,9 +113,14 @@ def fault_of(database: sqlite3.Connection, path: Path, check: Check) -> str:
         return "it is empty"
     if pages * size != (found := path.stat().st_size):
         return f"it has {found} of {pages * size} bytes"
-    database.execute(f"PRAGMA mmap_size = {_MAPPED}").fetchall()
+    mapped(database)
     [[said]] = database.execute(f"PRAGMA {check}(1)").fetchall()
     return "" if said == "ok" else str(said)
+
+
+def mapped(database: sqlite3.Connection) -> None:
+    """From now on read the file where it lies in memory."""
+    database.execute(f"PRAGMA mmap_size = {_MAPPED}").fetchall()
 
 
 def rows_of(database: sqlite3.Connection, counting: Counting, seconds: float | None) -> list[TableRows]:

@@ -23,6 +23,7 @@ from backupman.sources._sqlite_content import (
     answer,
     beside,
     fault_of,
+    mapped,
     oldest_reader,
     opened,
     rows_of,
@@ -200,6 +201,7 @@ class Sqlite(Source):
                 # Nobody needs the copy after a crash, so neither a journal nor a flush is worth its time.
                 target.execute("PRAGMA journal_mode = off")
                 target.execute("PRAGMA synchronous = off")
+                mapped(database)
                 # The read transaction is what makes it one moment; steps let a signal through in between.
                 database.backup(target, pages=_STEP_BYTES // int(facts["page_size"]), progress=_nothing)
         return facts | {"tool": "sqlite", "tool_version": sqlite3.sqlite_version}
