@@ -1,6 +1,7 @@
 """`backupman restore` gives back what was dumped, from any copy that is good, and nothing that is not."""
 
 import gzip
+import select
 import signal
 import sqlite3
 import subprocess
@@ -190,7 +191,9 @@ def test_an_interrupt_leaves_nothing(world: World) -> None:
     world.config["pipeline"] = {"compression": {"method": "none"}}
     back_up(world)
     process = world.start("restore", "latest", "-o", "-")  # which nobody reads, so that it cannot end
-    wait_for(lambda: len(world.children()) > 1)
+    out = process.stdout
+    assert out is not None
+    wait_for(lambda: select.select([out], [], [], 0)[0])
     ended = end(process, signal.SIGINT)
     assert ended.code == 130, ended.err
     assert "App: the restore was interrupted" in ended.err
