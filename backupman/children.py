@@ -26,7 +26,8 @@ class Child:
     def __init__(self, env: Mapping[str, str] | None = None) -> None:
         """Start it. `env` is all of its environment; None: what we have."""
         self._line, theirs = socket.socketpair()
-        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 - until `end`
+        self._stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - until `end`
+        self._said = ""
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _PROGRAM],
