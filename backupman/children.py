@@ -107,9 +107,10 @@ _early: SimpleQueue[Child] = SimpleQueue()
 def one_child_early() -> Iterator[None]:
     """Start the child of the first task now, so that it imports what it needs while the command still does so itself.
 
-    If no task comes, it ends with the `with`.
+    If no task comes, it ends with the `with`. One that cannot be started is started, and told of, with its task.
     """
-    _early.put(Child())
+    with suppress(OSError):
+        _early.put(Child())
     try:
         yield
     finally:

@@ -76,3 +76,14 @@ def test_a_child_that_dies_before_its_task_fails_it() -> None:
         os.kill(early.pid, signal.SIGKILL)
         with pytest.raises(BackupmanError, match="the process that moves the data was killed by signal 9"):
             DataPlane().run(DatabasesTask(source={"provider": "sqlite"}))
+
+
+def test_a_child_that_cannot_be_started_early_stops_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as without:
+        without.setattr(sys, "executable", "/nonexistent/python")
+        early = one_child_early()
+        early.__enter__()
+    child = next_child(None)
+    child.end()
+    early.__exit__(None, None, None)
+    assert not child.alive
