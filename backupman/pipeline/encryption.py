@@ -158,7 +158,7 @@ class _Encrypting:
 
         try:
             pyrage.encrypt_io(self._plain, self._sealed, self._keys)
-        except Exception as error:  # noqa: BLE001 - handed to the other thread
+        except BaseException as error:  # noqa: BLE001 - handed to the other thread; a panic of Rust's is no Exception
             self._error = PipelineError(f"age failed: {error}")
         self._error = self._sealed.error or self._error  # pyrage says nothing of an error of its last write
         self._plain.drain()  # or the other thread would wait for room for ever

@@ -251,3 +251,16 @@ def test_a_recipient_that_is_none_is_refused_by_the_config() -> None:
 def test_the_suffix_names_the_stages_in_order(encryption: Encryption) -> None:
     assert Pipeline(encryption=encryption).suffix == ".gz.age"
     assert Pipeline().suffix == ".gz"
+
+
+def test_a_panic_in_the_library_is_told(encryption: Encryption, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Rust's panics become in Python is no Exception."""
+
+    def panics(*_: object) -> None:
+        raise BaseException("index out of bounds")
+
+    monkeypatch.setattr(pyrage, "encrypt_io", panics)
+    with pytest.raises(PipelineError, match="age failed: index out of bounds"), encryption.encode(io.BytesIO()) as sink:
+        for _ in range(10):
+            sink.write(bytes(1000))
+    assert workers() == []
