@@ -164,14 +164,14 @@ class _Group:
     def _never_removed(self) -> dict[str, str]:
         """By id, why a copy stays whatever the rules say."""
         found: dict[str, str] = {}
-        now = self._at + _AHEAD
-        newest = next((copy for copy in self._copies if copy.created_at <= now), None)
+        ahead = self._at + _AHEAD
+        newest = next((copy for copy in self._copies if copy.created_at <= ahead), None)
         if newest:
             found[newest.id] = _NEWEST
         for copy in self._proved():
             found.setdefault(copy.id, _PROVED)
         for copy in self._copies:
-            if copy.created_at > now:
+            if copy.created_at > ahead:
                 found[copy.id] = "its time lies ahead"
             elif copy.pinned_until and copy.pinned_until > self._at:
                 found[copy.id] = "pinned" + _until(copy.pinned_until, self._zone)
