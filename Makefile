@@ -20,6 +20,8 @@ help:
 
 setup:
 	@scripts/setup
+	@# pip compiles what it installs, and not what it installs in editable form.
+	@$(BIN)/python -m compileall -q backupman
 
 demo: setup
 	@scripts/demo
