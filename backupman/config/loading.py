@@ -27,6 +27,9 @@ T = TypeVar("T", bound=Provider)
 M = TypeVar("M", bound=BaseModel)
 C = TypeVar("C", bound=Config)
 
+WHOLE = frozenset({"data_sources", "drives"})
+"""The sections that a whole config has, and a worker's own has not."""
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -44,6 +47,11 @@ def load(path: Path) -> Loaded:
         ConfigError: its sentence lists every mistake, a line each, with file, line number and path.
     """
     document = read(path)
+    if is_workers_own(document):
+        raise ConfigError(
+            f"{path}: data_sources and drives are required; a worker's own config, which has neither, is for "
+            "`backupman worker`, `workers`, `config check` and `config show`: ask everything else on the control host"
+        )
     config = config_of(document, Config)
     if config and not document.problems and config.executor == "procrastinate":
         config.written_as(Written(document.raw, document.lines))
@@ -51,6 +59,12 @@ def load(path: Path) -> Loaded:
     if document.problems or not config:
         raise refusal(document)
     return Loaded(config.hiding(document.secrets), path, warnings(config))
+
+
+def is_workers_own(document: Document) -> bool:
+    """Whether a config is a worker's own: it has `instance` or `worker`, and neither `data_sources` nor `drives`."""
+    keys = document.raw.keys()
+    return not keys.isdisjoint({"instance", "worker"}) and keys.isdisjoint(WHOLE)
 
 
 def config_of(document: Document, model: type[C]) -> C | None:

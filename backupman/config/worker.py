@@ -12,7 +12,7 @@ from pydantic import Field, SerializeAsAny, ValidationError
 from backupman.config._document import Document, Location, Problem, parse
 from backupman.config._mistakes import mistakes
 from backupman.config.host import HostConfig
-from backupman.config.loading import config_of, refusal
+from backupman.config.loading import WHOLE, config_of, is_workers_own, refusal
 from backupman.config.model import Config
 from backupman.config.plans import JobPlan, plans
 from backupman.drives import Drive
@@ -37,13 +37,12 @@ class LoadedWorker:
 
 
 def is_workers(path: Path) -> bool:
-    """Whether a config is a worker's own: it has `instance` or `worker`, and neither `data_sources` nor `drives`.
+    """Whether a config is a worker's own, and not the whole one of a control host.
 
     Raises:
         ConfigError: it cannot be read, is not YAML, or is not a mapping.
     """
-    keys = parse(path).raw.keys()
-    return not keys.isdisjoint({"instance", "worker"}) and keys.isdisjoint(_WHOLE)
+    return is_workers_own(parse(path))
 
 
 def load_worker(path: Path) -> LoadedWorker:
@@ -74,7 +73,7 @@ def load_worker(path: Path) -> LoadedWorker:
 
 def _warnings(config: WorkerConfig, others: Sequence[str]) -> Iterator[str]:
     """What is allowed, and probably not meant."""
-    if others and _WHOLE.isdisjoint(others):
+    if others and WHOLE.isdisjoint(others):
         yield f"a worker does not read {', '.join(others)}: only the control host's config counts for that"
     if not config.worker.queues and not config.worker.take_any:
         yield "worker: it takes from no queue, and does not start unless `--queue` names one"
@@ -137,7 +136,6 @@ class _Deliveries(Config):
 
 
 _OWN = frozenset(WorkerConfig.model_fields)
-_WHOLE = frozenset({"data_sources", "drives"})
 """What every control host's config has."""
 
 

@@ -133,7 +133,7 @@ def test_a_value_that_fits_no_alternative_is_one_mistake(mistakes: Mistakes) -> 
 
 
 def test_a_section_that_is_missing_or_empty_is_required(mistakes: Mistakes) -> None:
-    assert mistakes("instance: x\n") == ["config.yml: data_sources: is required", "config.yml: drives: is required"]
+    assert mistakes("nice: 9\n") == ["config.yml: data_sources: is required", "config.yml: drives: is required"]
     assert mistakes("data_sources:\ndrives: []\n") == [
         "config.yml:1: data_sources: is required",
         "config.yml:2: drives: should not be empty",

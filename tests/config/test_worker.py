@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backupman.config import Config
+from backupman.config import Config, load
 from backupman.config.worker import is_workers, load_worker, plans_of, refused, with_excerpt
 from backupman.errors import ConfigError
 from tests.config.conftest import DRIVES, WHOLE, Load, Write
@@ -173,6 +173,14 @@ def test_a_database_whose_reference_leads_nowhere_is_not_called_the_wrong_one(tm
 )
 def test_a_workers_own_file_is_recognised_by_what_stands_there(write: Write, text: str, own: bool) -> None:
     assert is_workers(write(text)) is own
+
+
+def test_what_needs_a_whole_config_says_of_a_workers_own_where_to_ask(write: Write) -> None:
+    path = write(WORKER)
+    with pytest.raises(ConfigError) as refusal:
+        load(path)
+    assert refusal.value.sentence.startswith(f"{path}: data_sources and drives are required; a worker's own config, ")
+    assert refusal.value.sentence.endswith("ask everything else on the control host")
 
 
 def test_what_is_not_read_and_what_takes_nothing_is_worth_a_warning(write: Write, tmp_path: Path) -> None:
