@@ -42,7 +42,7 @@ class Recovery:
         holding: Holding | None = None,
     ) -> None:
         self._config = config
-        self._plans = plans
+        self._plans = {plan.label: plan for plan in plans}
         self._endpoints = endpoints
         self._store = store
         self._spools = spools
@@ -101,7 +101,7 @@ class Recovery:
         return None
 
     def _can_go_on(self, backup: Backup) -> bool:
-        known = {plan.label: plan for plan in self._plans}.get(backup.job)
+        known = self._plans.get(backup.job)
         spooled = self._spools.holds(backup) and backup.dump_path and Path(backup.dump_path).exists()
         return bool(spooled and backup.dump_status == Status.FINISHED and known and known.source(backup.source))
 
@@ -116,7 +116,7 @@ class Recovery:
 
     def _plan(self, backup: Backup) -> JobPlan:
         """The backup's job; one that left the config still has its drives cleaned and its report sent."""
-        for plan in self._plans:
-            if plan.label == backup.job:
-                return plan
-        return replace(self._plans[0], label=backup.job, drives=self._config.drives, endpoints=self._endpoints)
+        if known := self._plans.get(backup.job):
+            return known
+        some = next(iter(self._plans.values()))
+        return replace(some, label=backup.job, drives=self._config.drives, endpoints=self._endpoints)
