@@ -202,6 +202,10 @@ class Place:
         return self.door.call(attempt, ref or self._url)
 
     def _surely_missing(self, path: str) -> bool:
+        """Whether a folder above says so. Each folder on the way may be made by others while it is looked for."""
+        return any(self._lacks(path) for _ in range(path.count("/")))
+
+    def _lacks(self, path: str) -> bool:
         """Whether the nearest folder above that can be listed lacks what leads there."""
         self._fs.invalidate_cache()
         while path.strip("/"):

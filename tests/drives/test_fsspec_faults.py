@@ -123,3 +123,17 @@ def test_a_folder_that_cannot_be_listed_hides_no_backup(registered: None, tmp_pa
             call()
         assert not isinstance(raised.value, ObjectNotFound)
     assert drive.find("nothing/dump") is None
+
+
+def test_folders_that_others_make_meanwhile_are_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = LocalFileSystem.ls
+
+    def ls(self: LocalFileSystem, path: str, **options: object) -> object:
+        missing = [folder for folder in ("shop", "shop/2026", "shop/2026/11") if not (tmp_path / folder).is_dir()]
+        if missing and Path(path).is_dir():
+            (tmp_path / missing[0]).mkdir()
+        return listed(self, path, **options)
+
+    monkeypatch.setattr(LocalFileSystem, "ls", ls)
+    assert fsspec_drive(f"file://{tmp_path}").find("shop/2026/11/dump") is None
+    assert (tmp_path / "shop/2026/11").is_dir()
