@@ -148,11 +148,11 @@ class Restoration:
                         if accounts:  # half of a statement might be an account without a password
                             held += passed
                         elif not tool.feed(passed):
-                            break
-                    else:
-                        self._must_be_whole(seen)
-                        tool.feed(held + statements.pass_on(b"", last=True))
-                        tool.end_of_input()
+                            tool.wait()
+                            raise DumpError(f"{self.source.label}: {tool.name} ended before the dump did")
+                    self._must_be_whole(seen)
+                    tool.feed(held + statements.pass_on(b"", last=True))
+                    tool.end_of_input()
             except DumpError as error:
                 raise self._failure(error, statements) from error
         for found in _SAID.finditer(tool.stderr()):  # which the client goes on after with accounts

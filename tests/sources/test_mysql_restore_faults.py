@@ -1,5 +1,6 @@
 """A MariaDB dump on its way back: what it may do, what is said when it fails, and that nothing of it is left then."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -43,6 +44,20 @@ def refused(source: MariadbSource, script: bytes, target: str, folder: Path, ori
     assert not source.exists(target)
     assert children() == []
     return str(raised.value)
+
+
+def test_a_client_that_ends_well_before_the_dump_does_has_restored_nothing(
+    mariadb: Mariadb, target: str, folder: Path, tmp_path: Path
+) -> None:
+    program = tmp_path / "mariadb"
+    program.write_text(f"""#!/bin/sh
+case "$*" in *--binary-mode*) exit 0 ;; esac
+exec {shutil.which("mariadb")} "$@"
+""")
+    program.chmod(0o755)
+    source = source_of(MariadbSource, mariadb, databases="all", tool_path=tmp_path)
+    said = refused(source, b"SELECT 1;\n" * 300_000, target, folder)
+    assert said == "Shop: mariadb ended before the dump did"
 
 
 @pytest.mark.parametrize(
