@@ -1,10 +1,13 @@
-"""Writes bytes to a descriptor, all of them, and brings what was written to the disk."""
+"""Writes bytes to a descriptor, all of them; brings what was written to the disk; makes room in pipes."""
 
+import fcntl
 import os
+from contextlib import suppress
 from threading import Event, Thread
 
 _AT_ONCE = 2**17
 """For larger pieces Linux looks for larger folios of memory, which take it up to three times as long (measured)."""
+_PIPE = 2**20
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:
@@ -12,6 +15,13 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view[:_AT_ONCE]) :]
+
+
+def widened(pipe: int) -> int:
+    """Let a pipe hold a megabyte, where the account may still have one; how many bytes it holds now."""
+    with suppress(OSError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
+    return fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
 
 
 class Flusher:

@@ -1,9 +1,7 @@
 """Bytes of an object for somebody who downloads it: the data plane's child reads the drive, a pipe brings them here."""
 
-import fcntl
 import logging
 import os
-from contextlib import suppress
 from threading import Thread
 
 from backupman.data_plane import DataPlane
@@ -11,6 +9,7 @@ from backupman.data_plane.protocol import DownloadTask, DriveTask
 from backupman.drives import Drive
 from backupman.errors import BackupmanError, DriveError, ObjectNotFound
 from backupman.retry import RetryPolicy
+from backupman.writing import widened
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +30,7 @@ class Download:
         self._error: BackupmanError | None = None
         self._first = b""
         read_end, self._write_end = os.pipe()
-        with suppress(OSError):  # a smaller pipe only means smaller chunks
-            fcntl.fcntl(read_end, fcntl.F_SETPIPE_SZ, _CHUNK)
+        widened(read_end)
         self._pipe = open(read_end, "rb", buffering=0)  # noqa: SIM115, PTH123 - closed by `close`; a descriptor
         task = DownloadTask(
             drive=DriveTask(label=drive.label, settings=drive.revealed()),

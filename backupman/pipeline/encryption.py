@@ -3,10 +3,9 @@
 The format is age 1 (age-encryption.org/v1), written by pyrage: the `age` program reads it.
 """
 
-import fcntl
 import os
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
@@ -19,8 +18,8 @@ from pydantic import Field, model_validator
 from backupman.errors import PipelineError
 from backupman.pipeline._sink import CHUNK, Sink, Watched, stream
 from backupman.registry import Settings
+from backupman.writing import widened
 
-_PIPE_SIZE = 2**20
 _PIECES = 2
 """How many pieces of the compressor's, of two megabytes at most, wait to be encrypted."""
 
@@ -227,17 +226,10 @@ class _Sealed:
         """There is nothing to do."""
 
 
-def _pipe() -> tuple[int, int]:
-    """A pipe with room for a megabyte, where the account may still have one."""
-    read_end, write_end = os.pipe()
-    with suppress(OSError):
-        fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
-    return read_end, write_end
-
-
 def _decrypted(source: BinaryIO, keys: list[Any]) -> Generator[bytes, None, None]:
     """The plain bytes; pyrage pushes what it decrypts, so a thread and a pipe turn it round."""
-    read_end, write_end = _pipe()
+    read_end, write_end = os.pipe()
+    widened(write_end)
     watched = Watched(source)
     errors: list[Exception] = []
 

@@ -6,6 +6,7 @@ A tool stays in the session of the process that starts it, so that ending the se
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +14,15 @@ from threading import Thread
 from typing import BinaryIO, cast
 
 from backupman.errors import DumpError, SourceError
+from backupman.writing import widened
 
 _END_GRACE = 10.0
 _LAST_WORDS = 1.0
 """Seconds to wait for the end of standard error once the tool is gone: a child of its own may hold it open."""
 
 _STDERR_KEPT = 8192
-_PIPE_SIZE = 2**20
+_READ_AT_MOST = 512 * 2**20
+"""Bytes a second that no tool reads faster."""
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "HOME", "LD_LIBRARY_PATH")
 
 
@@ -96,12 +99,15 @@ class Tool:
                 env=dict(env),
                 cwd=cwd,
                 pass_fds=tuple(pass_fds),
-                pipesize=_PIPE_SIZE,
                 bufsize=0,
             )
         except OSError as error:
             raise DumpError(f"{label}: {argv[0]} cannot be started: {error.strerror}", permanent=True) from error
         self.stdout = cast(BinaryIO, self._process.stdout)
+        widened(self.stdout.fileno())
+        if self._process.stdin:
+            os.set_blocking(self._process.stdin.fileno(), False)
+            self._rest = widened(self._process.stdin.fileno()) / _READ_AT_MOST
         self._said = b""
         self._heard = heard
         self._listener = Thread(target=self._listen, name=f"{self.name}-stderr", daemon=True)
@@ -115,12 +121,19 @@ class Tool:
                 self._heard(chunk)
 
     def feed(self, data: bytes) -> bool:
-        """Write all of it to the tool's standard input; False when the tool reads no more."""
+        """Write all of it to the tool's standard input; False when the tool reads no more.
+
+        A pipe that is full is left alone until the tool may have emptied it: who waits in `write` is woken for each
+        page that the tool takes, which costs both of them more than all else that is done for a restore.
+        """
         assert self._process.stdin is not None  # noqa: S101 - `fed` was asked for
         view = memoryview(data)
         try:
             while view:
-                view = view[self._process.stdin.write(view) :]
+                if taken := self._process.stdin.write(view):
+                    view = view[taken:]
+                else:
+                    time.sleep(self._rest)
         except BrokenPipeError:
             return False
         return True
