@@ -37,13 +37,13 @@ _LEAVING = re.compile(
 _ACCOUNT = re.compile(rb"CREATE\s+(?:USER|ROLE)\s+(?:IF\s+NOT\s+EXISTS\s+)?[`']?([^`'@\s]+)", re.IGNORECASE)
 
 _ENDS = {
-    b"'": re.compile(rb"(?:[^'\\]++|\\.)*+", re.DOTALL),
-    b'"': re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL),
+    b"'": re.compile(rb"[^'\\]*+(?:\\.[^'\\]*+)*+", re.DOTALL),
+    b'"': re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL),
     b"`": re.compile(rb"[^`]*+"),
     b"\n": re.compile(rb"[^\n]*+"),
     b"*/": re.compile(rb"(?:[^*]++|\*(?=[^/]))*+"),
 }
-"""What is passed over inside of something, by what ends it."""
+"""What is passed over inside of something, by what ends it. With a choice in the loop it takes half as long again."""
 
 _PLAIN_ENDS = _ENDS | {b"'": re.compile(rb"[^']*+"), b'"': re.compile(rb'[^"]*+')}
 """The same where a backslash is a letter."""
@@ -52,10 +52,9 @@ _PLAIN_ENDS = _ENDS | {b"'": re.compile(rb"[^']*+"), b'"': re.compile(rb'[^"]*+'
 def _code(first: bytes, *, escapes: bool) -> re.Pattern[bytes]:
     """What is passed over inside of a statement; `first` is the first byte of its end."""
     single, double = (_ENDS[quote].pattern if escapes else _PLAIN_ENDS[quote].pattern for quote in (b"'", b'"'))
-    other = re.escape(bytes(set(b"'\"`#/-*" + first)))
-    return re.compile(
-        rb"(?:[^%s]++|'%s'|\"%s\"|`[^`]*+`|/(?=[^*])|-(?=[^-])|\*(?=[^/]))*+" % (other, single, double), re.DOTALL
-    )
+    plain = rb"[^%s]*+" % re.escape(bytes(set(b"'\"`#/-*" + first)))
+    other = rb"'%s'|\"%s\"|`[^`]*+`|/(?=[^*])|-(?=[^-])|\*(?=[^/])" % (single, double)
+    return re.compile(rb"%s(?:(?:%s)%s)*+" % (plain, other, plain), re.DOTALL)
 
 
 @dataclass

@@ -93,9 +93,13 @@ def statements(server: Server, dump: BinaryIO, end: bytes) -> Iterator[bytes]:
         held += chunk
     held = _RESTRICT.sub(rb"\1", held, count=1)
     while chunk := dump.read(CHUNK):
-        held += chunk
-        yield held[:-TAIL]
-        held = held[-TAIL:]
+        if len(chunk) < TAIL:
+            held += chunk
+            yield held[:-TAIL]
+            held = held[-TAIL:]
+        else:
+            yield held
+            held = chunk
     if end not in held[-TAIL:]:
         raise DumpError(f"{server.label}: the dump is cut off: {end.decode()!r} is not at its end", permanent=True)
     yield _UNRESTRICT.sub(rb"\1", held)
