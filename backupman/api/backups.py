@@ -112,13 +112,16 @@ def show_log(daemon: Served, _: Reader, backup_id: BackupId) -> LogShown:
 
 @router.post("/{backup_id}/retry", responses=KEYED | refusals(404, 409))
 def retry_backup(daemon: Served, _: Operator, backup_id: BackupId) -> Started:
-    """Go on with a failed backup: from the failed drives alone, or with a new dump where that had failed."""
+    """Go on with a failed backup: from the failed drives alone, or with a new dump where that had failed.
+
+    So with a finished one of which a copy has failed that was not required, as long as its dump is spooled.
+    """
     app = daemon.app
     backup = app.store.backups.get(backup_id)
     if backup.kind != Kind.OWN or backup.instance != app.config.instance:
         made = backup.device if backup.kind != Kind.OWN else backup.instance
         raise BusyError(f"{backup.label}: the backup was made on {made}, and only there it can be made again")
-    if backup.status != Status.FAILED:
+    if not backup.retryable:
         raise BusyError(f"{backup.label}: the backup is {backup.status}; only a failed one is retried")
     call = daemon.executor.start_retry(app.plans, [backup], wait=False)
     return Started(message="Retry started", ids=begun(call) or [backup.id])

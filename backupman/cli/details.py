@@ -65,7 +65,7 @@ def tell(
         _heading(out, "Messages")
         for delivery in deliveries:
             _delivery(out, delivery)
-    if backup.status == Status.FAILED and backup.trigger != "import":
+    if backup.retryable and backup.trigger != "import":
         out.print(f"\nTry again: {call.again('retry', backup.id[:8])}", soft_wrap=True)
 
 

@@ -130,8 +130,11 @@ def _chosen(app: "App", jobs: Sequence[str], sources: Sequence[str]) -> "list[Jo
 
 def _failed(app: "App", name: str) -> "Backup":
     backup = app.store.backups.get(name)
-    if backup.status == "finished":
-        raise ConfigError(f"backup {backup.id[:8]} of {backup.label} has finished: there is nothing to retry")
+    if backup.status == "finished" and not backup.retryable:
+        ended = f"backup {backup.id[:8]} of {backup.label} has finished"
+        if lacking := [file.label for file in backup.drive_files if file.status == "failed"]:
+            raise ConfigError(f"{ended}; copy it to {lacking[0]} by `backupman reconcile --drive {lacking[0]!r} --fix`")
+        raise ConfigError(f"{ended}: there is nothing to retry")
     return backup
 
 

@@ -97,6 +97,12 @@ class Backup(SQLModel, table=True):
         sa_relationship_kwargs={"order_by": "DriveFile.position", "lazy": "selectin", "cascade": "all, delete-orphan"},
     )
 
+    @property
+    def retryable(self) -> bool:
+        """Whether it has failed, or a copy that it can do without has failed and its dump is still spooled."""
+        lacks = any(file.status == Status.FAILED for file in self.drive_files)
+        return self.status == Status.FAILED or (self.status == Status.FINISHED and lacks and bool(self.dump_path))
+
 
 class DriveFile(SQLModel, table=True):
     """One dump on one drive; the object's name stands here before its first byte is sent."""

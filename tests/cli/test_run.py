@@ -209,6 +209,23 @@ def test_retry_of_a_failed_upload_goes_on_from_the_kept_dump(world: World) -> No
     assert [(backup["Id"], backup["Status"]) for backup in ended.json["Results"]] == [(failed["Id"], "finished")]
 
 
+def test_retry_of_a_finished_backup_makes_the_upload_that_it_did_without(world: World) -> None:
+    spare = world.folder / "spare"
+    world.config["drives"].append({"provider": "local", "label": "Spare", "folder": str(spare), "required": False})
+    spare.touch()
+    assert world.run("run").code == 0
+    spare.unlink()
+    (made,) = world.backups()
+    assert [file["Status"] for file in made["DriveFiles"]] == ["finished", "failed"]
+    assert "Try again: backupman retry " in world.run("show", "latest").out
+    ended = world.run("retry", "latest", "--json")
+    (retried,) = ended.json["Results"]
+    assert (ended.code, retried["Id"], retried["Status"]) == (0, made["Id"], "finished")
+    assert [file["Status"] for file in retried["DriveFiles"]] == ["finished"] * 2
+    again = world.run("retry", "latest")
+    assert (again.code, "nothing to retry" in again.err) == (2, True)
+
+
 def test_retry_of_a_failed_dump_makes_a_new_one(world: World) -> None:
     world.config["data_sources"] = [gone()]
     world.run("run")
