@@ -58,7 +58,7 @@ def reconcile(
         instance = app.config.instance
     if as_json:
         _print_json(reviews, instance)
-    elif not fix and any(review.failed or review.counts["unread"] for review in reviews):
+    elif not fix and any(review.mendable for review in reviews):
         typer.echo(f"Put right what can be: {call.again('reconcile', '--fix')}", err=True)
     raise typer.Exit(ExitCode.OK if all(review.good for review in reviews) else ExitCode.FAILED)
 

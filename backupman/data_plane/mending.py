@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from pydantic import BaseModel
 
+from backupman.data_plane.pacing import Pace
 from backupman.data_plane.protocol import Copy, MendTask, Phase, Uploaded
 from backupman.data_plane.uploading import drive_of
 from backupman.drives import Drive, Stored
@@ -118,8 +119,10 @@ def _copied(origin: Drive, copy: Copy, drive: Drive, task: MendTask, opened: Cal
         source = origin.open(copy.ref)
     except DriveError as error:
         raise _NotGood(error.sentence, permanent=True) from error
+    pace = Pace(drive.bandwidth, task.drive.pace) if drive.bandwidth and task.drive.pace else None
     with closing(source):
-        return drive.upload(cast(BinaryIO, _Checked(source, origin.label, task.sha256)), task.object_name, {}, opened)
+        reader = cast(BinaryIO, _Checked(source, origin.label, task.sha256, pace))
+        return drive.upload(reader, task.object_name, {}, opened)
 
 
 def _with_sidecar(drive: Drive, task: MendTask) -> dict[str, Any]:
@@ -140,10 +143,11 @@ class _NotGood(DriveError):
 class _Checked(io.RawIOBase):
     """A copy's bytes, whose end is given out only when they have the hash on record: no bad copy is ever completed."""
 
-    def __init__(self, source: BinaryIO, label: str, sha256: str) -> None:
+    def __init__(self, source: BinaryIO, label: str, sha256: str, pace: Pace | None) -> None:
         self._source = source
         self._label = label
         self._sha256 = sha256
+        self._pace = pace
         self._digest = hashlib.sha256()
 
     def readable(self) -> bool:
@@ -156,6 +160,8 @@ class _Checked(io.RawIOBase):
         except DriveError as error:
             raise _NotGood(error.sentence, permanent=True) from error
         self._digest.update(data)
+        if self._pace:
+            self._pace(len(data))
         if not data and size != 0 and self._digest.hexdigest() != self._sha256:
             raise _NotGood(f"{self._label}: the copy there is damaged too", permanent=True)
         return data

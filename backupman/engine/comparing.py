@@ -15,16 +15,17 @@ class Finding(StrEnum):
     """What is the matter with an object.
 
     `missing`, `altered`: a copy on record is gone, or is not what was stored. `bare`: its sidecar is gone. `leftover`:
-    an upload that has failed, and has left something under its recorded name. `unread`: an imported copy is there, and
-    its size and checksum are not on record. `orphaned`: ours by its sidecar, and not
-    on record. `unclaimed`: it is called like an object of ours, and no sidecar says whose it is. `foreign`: another
-    installation's, or nothing of Backupman's.
+    an upload that has failed, and has left something under its recorded name. `absent`: one that has failed, and the
+    dump is on another drive. `unread`: an imported copy is there, and its size and checksum are not on record.
+    `orphaned`: ours by its sidecar, and not on record. `unclaimed`: it is called like an object of ours, and no sidecar
+    says whose it is. `foreign`: another installation's, or nothing of Backupman's.
     """
 
     MISSING = "missing"
     ALTERED = "altered"
     BARE = "bare"
     LEFTOVER = "leftover"
+    ABSENT = "absent"
     UNREAD = "unread"
     ORPHANED = "orphaned"
     UNCLAIMED = "unclaimed"
@@ -33,11 +34,15 @@ class Finding(StrEnum):
 
 WRONG = frozenset({Finding.MISSING, Finding.ALTERED, Finding.BARE, Finding.LEFTOVER, Finding.ORPHANED})
 """What ought not to be; the others are only told."""
+_MENDABLE = WRONG | {Finding.ABSENT, Finding.UNREAD}
 
 
 @dataclass(frozen=True)
 class Known:
-    """A copy on record: `id` is its drive file's. `waits`: its upload will go on from the spool."""
+    """A copy on record: `id` is its drive file's. `waits`: its upload will go on from the spool.
+
+    `elsewhere`: its upload has failed, and another drive of the job has the dump.
+    """
 
     id: str
     backup_id: str
@@ -50,6 +55,7 @@ class Known:
     verify_error: str | None = None
     session: str | None = None
     waits: bool = False
+    elsewhere: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ class Found:
     @property
     def mendable(self) -> bool:
         """Whether something can be done about it."""
-        return self.wrong or self.kind == Finding.UNREAD
+        return self.kind in _MENDABLE
 
 
 def compare(instances: Collection[str], records: Sequence[Known], objects: Iterable[Object]) -> Iterator[Found]:
@@ -132,8 +138,12 @@ class Comparison:
                 yield Found(Finding.MISSING, known.name, "it is gone from the drive", known)
             elif known.status == Status.FINISHED and known.sidecar_ref and known.sidecar_ref not in self._seen:
                 yield Found(Finding.BARE, known.name, "its sidecar is gone", known)
-            elif known.status == Status.FAILED and known.session and not known.waits and known.id not in self._seen:
+            elif known.status != Status.FAILED or known.waits or known.id in self._seen:
+                continue
+            elif known.session:
                 yield Found(Finding.LEFTOVER, known.name, "an upload that has failed was not ended on the drive", known)
+            elif known.elsewhere:
+                yield Found(Finding.ABSENT, known.name, "its upload has failed, and another drive has the dump", known)
         for name, waiting in self._unpaired.items():
             if not self._is_half_of_another(name):
                 reason = self._unreadable.get(name, "no sidecar says whose it is")

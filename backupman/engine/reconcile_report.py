@@ -15,6 +15,9 @@ _TOLD = 1000
 _LACKING = (Finding.MISSING, Finding.ALTERED, Finding.BARE)
 """What makes a copy on record one that is not right."""
 
+_ADDED = (Finding.ABSENT, Finding.ORPHANED)
+"""What adds a copy to those that are right once it is mended."""
+
 _WORDS = {
     Finding.MISSING: "missing",
     Finding.ALTERED: "altered",
@@ -53,10 +56,15 @@ class Review:
         if item.found.kind in _LACKING:
             self.right -= not item.mended
         else:
-            self.right += bool(item.mended and item.found.kind == Finding.ORPHANED)
-        self.failed += bool(item.found.wrong and not item.mended)
+            self.right += bool(item.mended and item.found.kind in _ADDED)
+        self.failed += bool((item.found.wrong or item.error) and not item.mended)
         if self.counts[item.found.kind] <= _TOLD:
             self.items.append(item)
+
+    @property
+    def mendable(self) -> bool:
+        """Whether something is left that could be put right."""
+        return any(item.found.mendable and not item.mended for item in self.items)
 
     @property
     def good(self) -> bool:
@@ -68,8 +76,8 @@ class ReconciledObject(View):
     """An object in a `reconcile_report`."""
 
     finding: str = Field(
-        description="`missing`, `altered`, `bare`, `leftover`, `unread`, `orphaned`, `unclaimed` or `foreign`; see "
-        "docs/reconcile.md."
+        description="`missing`, `altered`, `bare`, `leftover`, `absent`, `unread`, `orphaned`, `unclaimed` or "
+        "`foreign`; see docs/reconcile.md."
     )
     object: str = Field(description="Its name on the drive.")
     backup_id: str | None = Field(description="Of the record, or of the sidecar.")
@@ -105,6 +113,7 @@ class ReconcileReport(View):
     altered: int
     bare: int
     leftover: int
+    absent: int
     unread: int
     orphaned: int
     unclaimed: int
@@ -146,8 +155,10 @@ def sentence(review: Review) -> str:
     right = f"{review.right:,} {'copy is' if review.right == 1 else 'copies are'} as recorded"
     if unread := review.counts[Finding.UNREAD]:
         right += f", {unread:,} of them not read before"
+    if absent := sum(item.found.kind == Finding.ABSENT and not item.mended for item in review.items):
+        right += f"; of {absent:,} more the upload has failed"
     if not wrong:
-        read = f"; {review.mended:,} read now" if review.mended else ""
-        return f"{review.drive}: {right}{read}"
+        did = f"; {review.mended:,} put right now" if review.mended else ""
+        return f"{review.drive}: {right}{did}"
     did = f"{review.mended:,} mended" if review.mended else "nothing was mended"
     return f"{review.drive}: {listed(wrong)}; {did}; {right}"

@@ -15,7 +15,6 @@ from backupman.data_plane.priority import Priority
 from backupman.data_plane.protocol import (
     AbortTask,
     Copy,
-    DriveTask,
     Listed,
     ListTask,
     MendTask,
@@ -31,7 +30,7 @@ from backupman.engine.comparing import Comparison, Finding, Found, Known, Object
 from backupman.engine.locks import reconcile_lock, source_lock
 from backupman.engine.reconcile_report import JOB, Item, Review, report_of
 from backupman.engine.restores import ending_of
-from backupman.engine.tasks import whole_sidecar
+from backupman.engine.tasks import drive_task, whole_sidecar
 from backupman.errors import BackupmanError, BusyError, Interrupted
 from backupman.events import EventKind
 from backupman.records import Backup, DriveFile, Status
@@ -70,7 +69,8 @@ class Reconciler:
 
     def _one(self, drive: Drive, instances: Collection[str], *, fix: bool) -> Review:
         files = self._store.catalogue.on(self._config.instance, drive.label)
-        records = [self._known(file) for file in files]
+        elsewhere = self._store.catalogue.elsewhere(self._config.instance, drive.label)
+        records = [self._known(file, elsewhere=file.id in elsewhere and self._puts_onto(drive, file)) for file in files]
         comparison = Comparison(instances, records)
         review = Review(drive.label)
         later: list[Found] = []
@@ -118,7 +118,7 @@ class Reconciler:
     def _survey(self, drive: Drive, records: Sequence[Known]) -> ListTask:
         held = [known for known in records if known.status == Status.FINISHED]
         return ListTask(
-            drive=_task(drive),
+            drive=drive_task(self._config, drive),
             objects=[known.ref for known in held if known.ref],
             sidecars=[known.sidecar_ref for known in held if known.sidecar_ref],
             retry=self._config.retry.policy(),
@@ -181,7 +181,7 @@ class Reconciler:
                     raise
             else:
                 return
-        task = _task(drive, file.session)
+        task = drive_task(self._config, drive, file.session)
         retry = self._config.retry.policy()
         self._run(AbortTask(object_name=backup.object_name, drives=[task], retry=retry), hand_over=(lock,))
         self._store.backups.change_drive_file(backup.id, drive.label, session=None)
@@ -214,7 +214,7 @@ class Reconciler:
         def take(message: Message) -> None:
             nonlocal done
             if isinstance(message, Phase):
-                done = "it was copied anew from another drive"
+                done = "it was copied from another drive"
             elif isinstance(message, SessionOpened):
                 self._store.backups.change_drive_file(backup.id, drive.label, session=message.session)
             elif isinstance(message, Uploaded):
@@ -238,14 +238,16 @@ class Reconciler:
         pipeline = plan.pipeline if plan else self._config.pipeline
         manifest = self._store.proofs.manifest(backup.id)
         return MendTask(
-            drive=_task(drive),
+            drive=drive_task(self._config, drive),
             object_name=backup.object_name,
             ref=file.ref,
             size=backup.stored_size,
             sha256=backup.sha256 or "",
             sidecar=whole_sidecar(self._config, pipeline, backup, manifest) if backup.sha256 else {},
             copies=[
-                Copy(drive=_task(each), ref=held[each.label]) for each in self._config.drives if each.label in held
+                Copy(drive=drive_task(self._config, each), ref=held[each.label])
+                for each in self._config.drives
+                if each.label in held
             ],
             read=read,
             foreign=_name_of(file) != backup.object_name,
@@ -260,7 +262,12 @@ class Reconciler:
         told = wanting(self._config, None, kind)
         self._store.outbox.announce(kind, JOB, report.instance, report.document(), told)
 
-    def _known(self, file: DriveFile) -> Known:
+    def _puts_onto(self, drive: Drive, file: DriveFile) -> bool:
+        """Whether the job still puts its backups onto the drive."""
+        plan = self._plans.get(file.backup.job)
+        return bool(plan and drive in plan.drives)
+
+    def _known(self, file: DriveFile, *, elsewhere: bool = False) -> Known:
         return Known(
             id=file.id,
             backup_id=file.backup_id,
@@ -272,6 +279,7 @@ class Reconciler:
             checksums=file.checksums,
             verify_error=file.verify_error if self._store.proofs.is_damaged(file) else None,
             session=file.session,
+            elsewhere=elsewhere,
             waits=bool(file.backup.dump_path) or file.backup.trigger == TRIGGER,  # of theirs we remove nothing
         )
 
@@ -280,10 +288,6 @@ def _name_of(file: DriveFile) -> str:
     """What the object is called: another program has stored an imported one under a name of its own."""
     ours, path = file.backup.object_name, file.path
     return ours if path is None or path.endswith(ours) else path
-
-
-def _task(drive: Drive, session: str | None = None) -> DriveTask:
-    return DriveTask(label=drive.label, settings=drive.revealed(), leftover_session=session)
 
 
 def _about(message: Uploaded) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def backup_task(config: Config, spools: Spools, plan: JobPlan, source: Source, b
         max_size=config.spool.max_size,
         object_name=backup.object_name,
         sidecar=_known(backup, plan.pipeline.compression.method, encrypted=plan.pipeline.encryption is not None),
-        drives=[_drive_task(config, drive) for drive in plan.drives],
+        drives=[drive_task(config, drive) for drive in plan.drives],
         parallel=plan.max_parallel_uploads,
         restore_txt=restore_txt(source),
         retry=config.retry.policy(),
@@ -53,18 +53,20 @@ def upload_task(config: Config, plan: JobPlan, backup: Backup, manifest: Manifes
     if gone := sorted(failed.keys() - drives.keys()):
         raise BackupmanError(f"{backup.label}: the drive {gone[0]!r} is not in the config any more", permanent=True)
     if not backup.dump_path or not Path(backup.dump_path).exists():
-        raise BackupmanError(
-            f"{backup.label}: its dump is not in the spool any more; make a new one with "
-            f"`backupman run --source {backup.source!r}`",
-            permanent=True,
+        held = any(file.status == Status.FINISHED for file in backup.drive_files)
+        how = (
+            f"copy it from another drive by `backupman reconcile --drive {next(iter(drives))!r} --fix`"
+            if held
+            else f"make a new one by `backupman run --source {backup.source!r}`"
         )
+        raise BackupmanError(f"{backup.label}: its dump is not in the spool any more; {how}", permanent=True)
     source = plan.source(backup.source)
     return UploadTask(
         spool=Path(backup.dump_path),
         object_name=backup.object_name,
         sidecar=whole_sidecar(config, plan.pipeline, backup, manifest),
         sha256=backup.sha256 or "",
-        drives=[_drive_task(config, drive, failed[label].session) for label, drive in drives.items()],
+        drives=[drive_task(config, drive, failed[label].session) for label, drive in drives.items()],
         parallel=plan.max_parallel_uploads,
         restore_txt=restore_txt(source) if source else None,
         retry=config.retry.policy(),
@@ -74,11 +76,12 @@ def upload_task(config: Config, plan: JobPlan, backup: Backup, manifest: Manifes
 def abort_task(config: Config, plan: JobPlan, backup: Backup, labels: set[str]) -> AbortTask:
     """Remove what the backup's uploads left on the drives of those labels."""
     files = {file.label: file for file in backup.drive_files}
-    drives = [_drive_task(config, drive, files[drive.label].session) for drive in plan.drives if drive.label in labels]
+    drives = [drive_task(config, drive, files[drive.label].session) for drive in plan.drives if drive.label in labels]
     return AbortTask(object_name=backup.object_name, drives=drives, retry=config.retry.policy())
 
 
-def _drive_task(config: Config, drive: Drive, session: str | None = None) -> DriveTask:
+def drive_task(config: Config, drive: Drive, session: str | None = None) -> DriveTask:
+    """A drive as the child needs it; `session` is what an upload that has failed has left open there."""
     pace = _pace(config, slug(drive.label))
     return DriveTask(label=drive.label, settings=drive.revealed(), leftover_session=session, pace=pace)
 

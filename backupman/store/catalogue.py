@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy.orm import contains_eager
+from sqlalchemy.orm import aliased, contains_eager
 from sqlmodel import Session, select
 
 from backupman.errors import BackupmanError
@@ -33,6 +33,19 @@ class Catalogue:
                 .options(contains_eager(_FILE_BACKUP).lazyload(_BACKUP_FILES))
             )
             return session.exec(query).all()
+
+    def elsewhere(self, instance: str, drive: str) -> set[str]:
+        """The drive files of a drive whose upload has failed while another drive holds the dump."""
+        other = aliased(DriveFile)
+        with self._sessions() as session:
+            query = (
+                select(DriveFile.id)
+                .join(Backup)
+                .where(Backup.instance == instance, Backup.kind == Kind.OWN, DriveFile.label == drive)
+                .where(DriveFile.status == Status.FAILED, Backup.dump_status == Status.FINISHED)
+                .where(select(other).where(other.backup_id == Backup.id, other.status == Status.FINISHED).exists())
+            )
+            return set(session.exec(query))
 
     def file(self, drive_file_id: str) -> DriveFile | None:
         """One drive file as it is now, with its backup and the copies beside it."""

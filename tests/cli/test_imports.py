@@ -79,7 +79,7 @@ def test_reconcile_fills_in_what_the_go_program_did_not_know(
     assert ended.out.splitlines()[0] == "✓ Disk: 3 copies are as recorded, 3 of them not read before"
     ended = inside("reconcile", "--fix", "-c", "go.yml")
     assert ended.code == 0
-    assert ended.out.splitlines()[0].endswith("; 3 read now")
+    assert ended.out.splitlines()[0].endswith("; 3 put right now")
     size = (tmp_path / "app.db").stat().st_size
     for backup in backups(inside):
         assert (backup["Size"], backup["StoredSize"], backup["DriveFiles"][0]["Size"]) == (size, size, size)

@@ -90,7 +90,7 @@ def test_a_bad_copy_is_told_and_then_copied_anew_from_the_other_drive(
     assert ended.err == "Put right what can be: backupman reconcile --fix\n"
     [result] = reconciled(inside, "--drive", "Disk", "--fix", code=0)
     assert (findings(result), result["Mended"], result["Failed"], result["Right"]) == ([(damage, True)], 1, 0, 1)
-    assert result["Objects"][0]["Mended"] == "it was copied anew from another drive"
+    assert result["Objects"][0]["Mended"] == "it was copied from another drive"
     assert files(tmp_path / "Disk") == before
     assert reconciled(inside, code=0)[0]["Objects"] == []
 
@@ -218,6 +218,40 @@ def test_an_upload_that_was_whole_after_all_is_taken_as_finished(
     assert findings(result) == [("leftover", True)]
     [backup] = json.loads(inside("list", "--json").out)["Results"]
     assert (backup["Status"], [file["Status"] for file in backup["DriveFiles"]]) == ("finished", ["finished"] * 2)
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_a_copy_that_never_got_there_is_told_and_copied_from_another_drive(
+    world: dict[str, Any], inside: Inside, tmp_path: Path, required: bool
+) -> None:
+    world["drives"][1] |= {"required": required, "bandwidth": "1GiB"}
+    write(tmp_path, world)
+    (tmp_path / "Away").rename(tmp_path / "unplugged")
+    (tmp_path / "Away").touch()
+    assert inside("run", "-q").code == int(required)
+    (tmp_path / "Away").unlink()
+    (tmp_path / "unplugged").rename(tmp_path / "Away")
+    assert reconciled(inside, code=0)[1]["Objects"] == [], "its dump waits for a retry"
+    with closing(sqlite3.connect(tmp_path / "state/backupman.db")) as store, store:
+        store.execute("update backupman_backups set dump_path = null")  # as once it was kept long enough
+    retried = inside("retry", "latest")
+    assert (retried.code == 0, "`backupman reconcile --drive 'Away' --fix`" in retried.err) == (False, True)
+    write(tmp_path, world | {"jobs": [{"label": "default", "drives": ["Disk"]}]})
+    assert reconciled(inside, code=0)[1]["Objects"] == [], "the job puts nothing there any more"
+    write(tmp_path, world)
+    ended = inside("reconcile", "--drive", "Away")
+    assert (ended.code, ended.err) == (0, "Put right what can be: backupman reconcile --fix\n")
+    assert ended.out.startswith("✓ Away: 1 copy is as recorded; of 1 more the upload has failed\n")
+    shutil.rmtree(tmp_path / "state/bandwidth", ignore_errors=True)
+    [away] = reconciled(inside, "--drive", "Away", "--fix", code=0)
+    assert (findings(away), away["Right"]) == ([("absent", True)], 2)
+    assert away["Reason"] == "Away: 2 copies are as recorded; 1 put right now"
+    assert (tmp_path / "state/bandwidth/away").exists(), "the drive's pace was kept"
+    objects = [{path.name: path.read_bytes() for path in (tmp_path / drive).glob("app/*.gz")} for drive in DRIVES]
+    assert objects[0] == objects[1]
+    newest = json.loads(inside("list", "--json").out)["Results"][0]
+    assert (newest["Status"], [file["Status"] for file in newest["DriveFiles"]]) == ("finished", ["finished"] * 2)
+    assert reconciled(inside, code=0)[1]["Objects"] == []
 
 
 def test_the_table_fits_eighty_columns(

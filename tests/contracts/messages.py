@@ -78,7 +78,9 @@ def _incident(kind: str, text: str) -> dict[str, Any]:
 
 def _reconciled(text: str) -> dict[str, Any]:
     """A `ReconcileReport`."""
-    counts = dict.fromkeys(("Altered", "Bare", "Leftover", "Unread", "Orphaned", "Unclaimed", "Foreign", "Mended"), 0)
+    counts = dict.fromkeys(
+        ("Altered", "Bare", "Leftover", "Absent", "Unread", "Orphaned", "Unclaimed", "Foreign", "Mended"), 0
+    )
     found = {
         "Finding": "missing",
         "Object": f"mysql-1/backup-20250702100000-b4c3f1a0.sql.gz{text}",

@@ -115,11 +115,14 @@ def test_a_checksum_that_was_not_recorded_says_nothing() -> None:
     [
         (known(1, Status.FAILED), []),
         (known(1, Status.FAILED, session="s"), [Finding.LEFTOVER]),
+        (known(1, Status.FAILED, session="s", elsewhere=True), [Finding.LEFTOVER]),
+        (known(1, Status.FAILED, elsewhere=True), [Finding.ABSENT]),
+        (known(1, Status.FAILED, elsewhere=True, waits=True), []),
         (known(1, Status.FAILED, session="s", waits=True), []),
         (known(1, Status.PENDING, session="s"), []),
     ],
 )
-def test_of_an_upload_that_failed_only_what_is_still_open_is_said(record: Known, kinds: list[Finding]) -> None:
+def test_of_an_upload_that_failed_only_what_can_be_done_is_said(record: Known, kinds: list[Finding]) -> None:
     assert [found.kind for found in compare({MINE}, [record], [])] == kinds
 
 
