@@ -113,8 +113,10 @@ def beside(
     drill = [*ours_argv, "verify", backup["Id"], "--level", "restore", "-q", "-c", str(config)]
     ours, theirs, drilled = Timed(), Timed(), Timed()
     planes: list[float] = []
+    pair = [(theirs, shell), (ours, restore)]
     for turn in range(turns + 1):  # the first only fills the page cache
-        for way, argv in ((theirs, shell), (ours, restore)):
+        pair.reverse()  # a server grows slower from one restore to the next
+        for way, argv in pair:
             subprocess.run(["bash", "-euc", drop], check=True, stdout=subprocess.DEVNULL)
             (Timed() if turn == 0 else way).time(argv)
         if turn:
