@@ -136,7 +136,6 @@ class _Deliveries(Config):
 
 
 _OWN = frozenset(WorkerConfig.model_fields)
-"""What every control host's config has."""
 
 
 def _fits(rule: Mapping[str, str], source: Source) -> bool:
