@@ -34,7 +34,8 @@ class Finding(StrEnum):
 
 WRONG = frozenset({Finding.MISSING, Finding.ALTERED, Finding.BARE, Finding.LEFTOVER, Finding.ORPHANED})
 """What ought not to be; the others are only told."""
-_MENDABLE = WRONG | {Finding.ABSENT, Finding.UNREAD}
+MENDABLE = WRONG | {Finding.ABSENT, Finding.UNREAD}
+"""What something can be done about."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Found:
     @property
     def mendable(self) -> bool:
         """Whether something can be done about it."""
-        return self.kind in _MENDABLE
+        return self.kind in MENDABLE
 
 
 def compare(instances: Collection[str], records: Sequence[Known], objects: Iterable[Object]) -> Iterator[Found]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from backupman.engine.comparing import Finding, Found
+from backupman.engine.comparing import MENDABLE, Finding, Found
 from backupman.events import View
 from backupman.text import listed
 
@@ -44,6 +44,8 @@ class Review:
     right: int = 0
     items: list[Item] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+    """Those of them that were not mended."""
     mended: int = 0
     failed: int = 0
     unlisted: str | None = None
@@ -52,6 +54,7 @@ class Review:
     def tell(self, item: Item) -> None:
         """One more finding."""
         self.counts[item.found.kind] += 1
+        self.left[item.found.kind] += not item.mended
         self.mended += bool(item.mended)
         if item.found.kind in _LACKING:
             self.right -= not item.mended
@@ -64,7 +67,7 @@ class Review:
     @property
     def mendable(self) -> bool:
         """Whether something is left that could be put right."""
-        return any(item.found.mendable and not item.mended for item in self.items)
+        return any(self.left[kind] for kind in MENDABLE)
 
     @property
     def good(self) -> bool:
@@ -155,7 +158,7 @@ def sentence(review: Review) -> str:
     right = f"{review.right:,} {'copy is' if review.right == 1 else 'copies are'} as recorded"
     if unread := review.counts[Finding.UNREAD]:
         right += f", {unread:,} of them not read before"
-    if absent := sum(item.found.kind == Finding.ABSENT and not item.mended for item in review.items):
+    if absent := review.left[Finding.ABSENT]:
         right += f"; of {absent:,} more the upload has failed"
     if not wrong:
         did = f"; {review.mended:,} put right now" if review.mended else ""
