@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from backupman import sidecar
-from backupman.data_plane.pacing import Pace
+from backupman.data_plane.pacing import pace_of
 from backupman.data_plane.protocol import BackupTask, Dumped, Phase, Progress
 from backupman.data_plane.room import Room
 from backupman.data_plane.throttle import Throttle
@@ -76,7 +76,7 @@ def _dump(
     source: Source, task: BackupTask, pipeline: Pipeline, spool: Spool, progress: "_Progress", tell: Tell
 ) -> Dumped:
     started = time.monotonic()
-    may_go = Pace(source.bandwidth, task.pace) if source.bandwidth else None
+    may_go = pace_of(source.bandwidth, task.pace)
     with _workspace(spool.path) as folder, Room(folder, task.keep_free):
         with source.dump(task.database, folder) as dump, pipeline.encode(spool) as sink:
             while chunk := dump.stream.read(CHUNK):

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from pydantic import BaseModel
 
-from backupman.data_plane.pacing import Pace
+from backupman.data_plane.pacing import Pace, pace_of
 from backupman.data_plane.protocol import Copy, MendTask, Phase, Uploaded
 from backupman.data_plane.uploading import drive_of
 from backupman.drives import Drive, Stored
@@ -119,7 +119,7 @@ def _copied(origin: Drive, copy: Copy, drive: Drive, task: MendTask, opened: Cal
         source = origin.open(copy.ref)
     except DriveError as error:
         raise _NotGood(error.sentence, permanent=True) from error
-    pace = Pace(drive.bandwidth, task.drive.pace) if drive.bandwidth and task.drive.pace else None
+    pace = pace_of(drive.bandwidth, task.drive.pace)
     with closing(source):
         reader = cast(BinaryIO, _Checked(source, origin.label, task.sha256, pace))
         return drive.upload(reader, task.object_name, {}, opened)

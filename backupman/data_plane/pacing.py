@@ -23,6 +23,11 @@ _STALE = 3600.0
 _TIME = struct.Struct("<d")
 
 
+def pace_of(bandwidth: int | None, file: Path | None, sleep: Callable[[float], Any] = time.sleep) -> "Pace | None":
+    """The pace of a drive or a source; None where it has no bandwidth, or nowhere to keep it."""
+    return Pace(bandwidth, file, sleep=sleep) if bandwidth and file else None
+
+
 class Pace:
     """Lets `rate` bytes a second through, all users of `file` together.
 

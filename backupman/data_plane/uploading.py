@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 from pydantic import BaseModel
 
 from backupman.data_plane.beside import put_restore_txt, remove_unfinished
-from backupman.data_plane.pacing import Pace
+from backupman.data_plane.pacing import pace_of
 from backupman.data_plane.protocol import (
     AbortTask,
     DriveTask,
@@ -110,8 +110,7 @@ class Uploads:
     def _upload(self, drive: Drive) -> None:
         started, attempts = time.monotonic(), 0
 
-        file = self._paces.get(drive.label)
-        pace = Pace(drive.bandwidth, file, sleep=self._spool.pause) if drive.bandwidth and file else None
+        pace = pace_of(drive.bandwidth, self._paces.get(drive.label), self._spool.pause)
 
         def attempt() -> Stored:
             nonlocal attempts
