@@ -96,12 +96,13 @@ class AlarmDrills:
         self._clock = clock
         self._lock = Lock()
         self._config: Config | None = None
+        self._taking_part: list[Recipient] = []
         self._since = clock()
 
     def watch(self, config: Config) -> None:
         """Take this config from now on."""
         with self._lock:
-            self._config = config
+            self._config, self._taking_part = config, drilled(config)
 
     def check(self) -> None:
         """Begin the drill that is due, and tell of endpoints that were not reached, or are again."""
@@ -109,9 +110,9 @@ class AlarmDrills:
             config, at = self._config, self._clock()
             if config is None:
                 return
-            found = results(config, self._store, at) if config.alarm_drill else []
+            found = results(config, self._store, at, self._taking_part) if config.alarm_drill else []
             if config.alarm_drill and found and self._is_due(config, found, at):
-                found = results(config, self._store, at)
+                found = results(config, self._store, at, self._taking_part)
             self._tell(config, found, at)
 
     def _is_due(self, config: Config, found: Sequence[Result], at: datetime) -> bool:
@@ -119,7 +120,7 @@ class AlarmDrills:
         assert config.alarm_drill  # noqa: S101 - it was asked before
         last = max((result.at for result in found if result.at), default=self._since)
         due = config.alarm_drill.schedule.latest(at, last)
-        return due is not None and begin(config, self._store, drilled(config), due, at)
+        return due is not None and begin(config, self._store, self._taking_part, due, at)
 
     def _tell(self, config: Config, found: Sequence[Result], at: datetime) -> None:
         known = {
@@ -130,7 +131,7 @@ class AlarmDrills:
         failed = [result.endpoint for result in found if result.outcome == Outcome.FAILED]
         others = [
             recipient.endpoint.name
-            for recipient in drilled(config)
+            for recipient in self._taking_part
             if not recipient.block.shows_state and recipient.endpoint.name not in failed
         ]
         changes = Changes()

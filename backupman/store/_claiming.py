@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, or_, update
@@ -19,15 +20,19 @@ def of(without: Collection[str], among: Collection[str] | None) -> ColumnElement
 
 def is_head(instance: str) -> Any:
     """Owed by the instance, with nothing owed before it in its lane."""
+    return and_(col(Delivery.instance) == instance, col(Delivery.state) == DeliveryState.OWED, ~_is_after_another())
+
+
+@cache  # it is asked each second, and takes longer to build than to ask
+def _is_after_another() -> ColumnElement[bool]:
     earlier = aliased(Delivery)
-    before = exists().where(
+    return exists().where(
         col(earlier.instance) == Delivery.instance,
         col(earlier.endpoint) == Delivery.endpoint,
         col(earlier.lane) == Delivery.lane,
         col(earlier.state) == DeliveryState.OWED,
         col(earlier.id) < col(Delivery.id),
     )
-    return and_(col(Delivery.instance) == instance, col(Delivery.state) == DeliveryState.OWED, ~before)
 
 
 def take(session: Session, delivery_id: int | None, time: datetime, lease: timedelta) -> bool:

@@ -102,6 +102,8 @@ class Outbox:
                 due = due.where(Delivery.endpoint == only).order_by(col(Delivery.attempts))
             ids = session.exec(due.order_by(col(Delivery.id)).limit(limit)).all()
             taken = [delivery_id for delivery_id in ids if take(session, delivery_id, time, lease)]
+            if not taken:
+                return []
             return session.exec(select(Delivery).where(col(Delivery.id).in_(taken)).order_by(col(Delivery.id))).all()
 
     def record(self, delivery_id: int, attempt: Attempt) -> None:
