@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from backupman.errors import BackupmanError, StoreError
-from backupman.store._engines import engine, sqlite_file
+from backupman.store._engines import READS, engine, sqlite_file
 from backupman.store.assignments import Assignments
 from backupman.store.backups import Backups
 from backupman.store.catalogue import Catalogue
@@ -51,6 +51,7 @@ class Store:
         self._place = self._url.set(query={}).render_as_string(hide_password=True)
         with self._translated():
             self._engine = engine(self._url)
+        self._reader = self._engine.execution_options(**{READS: True})
         self.assignments = Assignments(self._session)
         self.backups = Backups(self._session)
         self.copies = Copies(self._session)
@@ -60,14 +61,14 @@ class Store:
         self.imports = Imports(self._session)
         self.ingest = Ingest(self._session)
         self.jobs = Jobs(self._session)
-        self.listings = Listings(self._session)
+        self.listings = Listings(self._reading)
         self.outbox = Outbox(self._session)
         self.proofs = Proofs(self._session)
         self.restores = Restores(self._session)
         self.run_logs = RunLogs(self._session)
-        self.standing = Standing(self._session)
-        self.statistics = Statistics(self._session)
-        self.verifiable = Verifiable(self._session)
+        self.standing = Standing(self._reading)
+        self.statistics = Statistics(self._reading)
+        self.verifiable = Verifiable(self._reading)
         self.workers = Workers(self._session)
 
     @classmethod
@@ -139,6 +140,12 @@ class Store:
     def _session(self) -> Iterator[Session]:
         """A session; what was done in it is committed together at a clean exit, or not at all."""
         with self._translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        """A session for those that only read; nothing that was done in it is kept."""
+        with self._translated(), Session(self._reader, expire_on_commit=False) as session:
             yield session
 
     @contextmanager

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
+READS = "reads"
+"""The option of a connection by which nothing is written."""
 _CONNECT_SECONDS = 10
 _BUSY_SECONDS = 30
 _FROZEN_SECONDS = 20
@@ -72,6 +74,8 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(made, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # a later upgrade to a writer could fail as busy
+        # a later upgrade to a writer could fail as busy, while who only reads waits for nobody, and nobody for them
+        reads = connection.get_execution_options().get(READS)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return made
