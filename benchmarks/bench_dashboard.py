@@ -5,6 +5,7 @@ notification are on record, too.
 """
 
 import argparse
+import math
 import re
 import statistics
 import time
@@ -41,6 +42,8 @@ PAGES: Mapping[str, str] = {
     "Notifiers": "/notifiers",
     "Config": "/config",
 }
+_AT_REST = 0.05
+"""Seconds of processor time within a second."""
 _OLDER = re.compile(r'rel="next" href="([^"]+)"')
 _ASSET = re.compile(r'(?:href|src)="(/static/[^"]+)"')
 _TOKEN = re.compile(r'name="token" value="(\w+)"')
@@ -78,6 +81,7 @@ def measure(pid: int, visitor: httpx.Client, turns: int) -> None:
             assets[asset] = visitor.get(asset).num_bytes_downloaded  # packed, as browsers get them
         if older := _OLDER.search(text):
             pages[f"{name}, its second page"] = older[1].replace("&amp;", "&")
+    rested(pid)
     for name, path in pages.items():
         used = processor_seconds(pid)
         taken, texts = zip(*(ask(visitor, path) for _ in range(turns)), strict=True)
@@ -87,6 +91,14 @@ def measure(pid: int, visitor: httpx.Client, turns: int) -> None:
         loaded = (len(texts[0].encode()) + sum(assets.values())) / 1000
         tell("    the daemon's processor time for it", f"{used:.1f} ms")
         tell("    with all that it loads", f"{loaded:.1f} kB", "< 60 kB", met=loaded < 60)
+
+
+def rested(pid: int) -> None:
+    """Wait until the daemon has counted what it counts once, beside the first looks."""
+    used = -math.inf
+    while (now := processor_seconds(pid)) - used > _AT_REST:
+        used = now
+        time.sleep(1)
 
 
 def ask(visitor: httpx.Client, path: str) -> tuple[float, str]:
