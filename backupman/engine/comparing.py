@@ -40,10 +40,7 @@ MENDABLE = WRONG | {Finding.ABSENT, Finding.UNREAD}
 
 @dataclass(frozen=True)
 class Known:
-    """A copy on record: `id` is its drive file's. `waits`: its upload will go on from the spool.
-
-    `elsewhere`: its upload has failed, and another drive of the job has the dump.
-    """
+    """A copy on record: `id` is its drive file's. `waits`: its upload will go on from the spool."""
 
     id: str
     backup_id: str
@@ -56,7 +53,6 @@ class Known:
     verify_error: str | None = None
     session: str | None = None
     waits: bool = False
-    elsewhere: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -93,9 +89,14 @@ class Found:
         return self.kind in MENDABLE
 
 
-def compare(instances: Collection[str], records: Sequence[Known], objects: Iterable[Object]) -> Iterator[Found]:
-    """All findings on a drive, for a whole listing; `instances` are the installations whose orphans are ours."""
-    comparison = Comparison(instances, records)
+def compare(
+    instances: Collection[str], records: Sequence[Known], objects: Iterable[Object], elsewhere: Collection[str] = ()
+) -> Iterator[Found]:
+    """All findings on a drive, for a whole listing.
+
+    `instances` are the installations whose orphans are ours, `elsewhere` the ids of copies that another drive has.
+    """
+    comparison = Comparison(instances, records, elsewhere)
     for each in objects:
         yield from comparison.add(each)
     yield from comparison.rest()
@@ -104,9 +105,10 @@ def compare(instances: Collection[str], records: Sequence[Known], objects: Itera
 class Comparison:
     """The same bit by bit. What it remembers grows with the records, and not with what is foreign to them."""
 
-    def __init__(self, instances: Collection[str], records: Sequence[Known]) -> None:
+    def __init__(self, instances: Collection[str], records: Sequence[Known], elsewhere: Collection[str] = ()) -> None:
         self._instances = instances
         self._records = records
+        self._elsewhere = elsewhere
         self._by_ref = {each.ref: each for each in records if each.ref and each.status == Status.FINISHED}
         self._by_name = {each.name: each for each in records}
         self._sidecar_refs = {each.sidecar_ref for each in records if each.sidecar_ref}
@@ -143,7 +145,7 @@ class Comparison:
                 continue
             elif known.session:
                 yield Found(Finding.LEFTOVER, known.name, "an upload that has failed was not ended on the drive", known)
-            elif known.elsewhere:
+            elif known.id in self._elsewhere:
                 yield Found(Finding.ABSENT, known.name, "its upload has failed, and another drive has the dump", known)
         for name, waiting in self._unpaired.items():
             if not self._is_half_of_another(name):

@@ -69,9 +69,8 @@ class Reconciler:
 
     def _one(self, drive: Drive, instances: Collection[str], *, fix: bool) -> Review:
         files = self._store.catalogue.on(self._config.instance, drive.label)
-        elsewhere = self._store.catalogue.elsewhere(self._config.instance, drive.label)
-        records = [self._known(file, elsewhere=file.id in elsewhere and self._puts_onto(drive, file)) for file in files]
-        comparison = Comparison(instances, records)
+        records = [self._known(file) for file in files]
+        comparison = Comparison(instances, records, self._elsewhere(drive, files))
         review = Review(drive.label)
         later: list[Found] = []
 
@@ -262,12 +261,14 @@ class Reconciler:
         told = wanting(self._config, None, kind)
         self._store.outbox.announce(kind, JOB, report.instance, report.document(), told)
 
-    def _puts_onto(self, drive: Drive, file: DriveFile) -> bool:
-        """Whether the job still puts its backups onto the drive."""
-        plan = self._plans.get(file.backup.job)
-        return bool(plan and drive in plan.drives)
+    def _elsewhere(self, drive: Drive, files: Sequence[DriveFile]) -> set[str]:
+        """Failed copies that another drive of the config has, of jobs that still put their backups onto this one."""
+        labels = [each.label for each in self._config.drives]
+        found = self._store.catalogue.elsewhere(self._config.instance, drive.label, labels)
+        jobs = {plan.label for plan in self._plans.values() if drive in plan.drives}
+        return {file.id for file in files if file.id in found and file.backup.job in jobs}
 
-    def _known(self, file: DriveFile, *, elsewhere: bool = False) -> Known:
+    def _known(self, file: DriveFile) -> Known:
         return Known(
             id=file.id,
             backup_id=file.backup_id,
@@ -279,7 +280,6 @@ class Reconciler:
             checksums=file.checksums,
             verify_error=file.verify_error if self._store.proofs.is_damaged(file) else None,
             session=file.session,
-            elsewhere=elsewhere,
             waits=bool(file.backup.dump_path) or file.backup.trigger == TRIGGER,  # of theirs we remove nothing
         )
 

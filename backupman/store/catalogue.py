@@ -1,11 +1,11 @@
 """The copies that a drive should hold, whatever came of them; copies that were found there and are put on record."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from sqlalchemy.orm import aliased, contains_eager
-from sqlmodel import Session, select
+from sqlmodel import Session, and_, col, select
 
 from backupman.errors import BackupmanError
 from backupman.records import Backup, DriveFile, Kind, Status, now
@@ -34,16 +34,17 @@ class Catalogue:
             )
             return session.exec(query).all()
 
-    def elsewhere(self, instance: str, drive: str) -> set[str]:
-        """The drive files of a drive whose upload has failed while another drive holds the dump."""
+    def elsewhere(self, instance: str, drive: str, others: Collection[str]) -> set[str]:
+        """The drive files of a drive whose upload has failed while one of the others holds the dump."""
         other = aliased(DriveFile)
+        finished = and_(col(other.label).in_(others), other.status == Status.FINISHED)
         with self._sessions() as session:
             query = (
                 select(DriveFile.id)
                 .join(Backup)
                 .where(Backup.instance == instance, Backup.kind == Kind.OWN, DriveFile.label == drive)
                 .where(DriveFile.status == Status.FAILED, Backup.dump_status == Status.FINISHED)
-                .where(select(other).where(other.backup_id == Backup.id, other.status == Status.FINISHED).exists())
+                .where(select(other).where(other.backup_id == Backup.id, finished).exists())
             )
             return set(session.exec(query))
 

@@ -238,6 +238,8 @@ def test_a_copy_that_never_got_there_is_told_and_copied_from_another_drive(
     assert (retried.code == 0, "`backupman reconcile --drive 'Away' --fix`" in retried.err) == (False, True)
     write(tmp_path, world | {"jobs": [{"label": "default", "drives": ["Disk"]}]})
     assert reconciled(inside, code=0)[1]["Objects"] == [], "the job puts nothing there any more"
+    write(tmp_path, world | {"drives": [world["drives"][1]]})
+    assert reconciled(inside, code=0)[0]["Objects"] == [], "the drive that has it is not in the config any more"
     write(tmp_path, world)
     ended = inside("reconcile", "--drive", "Away")
     assert (ended.code, ended.err) == (0, "Put right what can be: backupman reconcile --fix\n")

@@ -111,19 +111,22 @@ def test_a_checksum_that_was_not_recorded_says_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "kinds"),
+    ("record", "elsewhere", "kinds"),
     [
-        (known(1, Status.FAILED), []),
-        (known(1, Status.FAILED, session="s"), [Finding.LEFTOVER]),
-        (known(1, Status.FAILED, session="s", elsewhere=True), [Finding.LEFTOVER]),
-        (known(1, Status.FAILED, elsewhere=True), [Finding.ABSENT]),
-        (known(1, Status.FAILED, elsewhere=True, waits=True), []),
-        (known(1, Status.FAILED, session="s", waits=True), []),
-        (known(1, Status.PENDING, session="s"), []),
+        (known(1, Status.FAILED), False, []),
+        (known(1, Status.FAILED, session="s"), False, [Finding.LEFTOVER]),
+        (known(1, Status.FAILED, session="s"), True, [Finding.LEFTOVER]),
+        (known(1, Status.FAILED), True, [Finding.ABSENT]),
+        (known(1, Status.FAILED, waits=True), True, []),
+        (known(1, Status.FAILED, session="s", waits=True), False, []),
+        (known(1, Status.PENDING, session="s"), False, []),
     ],
 )
-def test_of_an_upload_that_failed_only_what_can_be_done_is_said(record: Known, kinds: list[Finding]) -> None:
-    assert [found.kind for found in compare({MINE}, [record], [])] == kinds
+def test_of_an_upload_that_failed_only_what_can_be_done_is_said(
+    record: Known, elsewhere: bool, kinds: list[Finding]
+) -> None:
+    found = compare({MINE}, [record], [], elsewhere={record.id} if elsewhere else ())
+    assert [each.kind for each in found] == kinds
 
 
 def test_what_waits_for_its_retry_is_left_alone() -> None:
