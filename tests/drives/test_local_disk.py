@@ -11,9 +11,9 @@ from backupman.drives.local import Local
 from backupman.errors import DriveError, ObjectNotFound
 from tests.contracts.objects import NAME, content, put
 from tests.drives.test_local import local
+from tests.servers.disk import mounted_disk
 
 MIB = 2**20
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a disk")
 
 USES: dict[str, Callable[[Local], object]] = {
     "upload": lambda drive: put(drive, NAME, b"body"),
@@ -35,13 +35,10 @@ def place(tmp_path: Path) -> Path:
 @pytest.fixture
 def disk(place: Path) -> Iterator[Path]:
     """A real disk of 40 MiB, mounted at `place`."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", place], check=True)
-    yield place
-    if place.is_mount():
-        subprocess.run(["umount", place], check=True)
+    with mounted_disk(place, "40m"):
+        yield place
 
 
-@needs_root
 @pytest.mark.parametrize("inside", [".", "backups/of/shops"])
 def test_a_required_mount_is_used_while_it_is_there(disk: Path, inside: str) -> None:
     drive = local(disk / inside, require_mount=True)
@@ -70,7 +67,6 @@ def test_the_root_file_system_is_no_required_mount(place: Path) -> None:
         drive.check()
 
 
-@needs_root
 def test_an_upload_does_not_begin_without_room(disk: Path) -> None:
     drive = local(disk / "new" / "folder", min_free="41MiB")
     sentence = r"^a disk: only (39|40) MiB are free on the disk of .*folder, and min_free wants 41 MiB: make room"
@@ -81,7 +77,6 @@ def test_an_upload_does_not_begin_without_room(disk: Path) -> None:
     assert list(disk.iterdir()) == []
 
 
-@needs_root
 def test_an_upload_is_given_up_before_the_disk_is_full(disk: Path) -> None:
     drive = local(disk, min_free="15MiB")
     with pytest.raises(DriveError, match=r"^a disk: only \d+ MiB are free .*min_free wants 15 MiB"):
@@ -91,7 +86,6 @@ def test_an_upload_is_given_up_before_the_disk_is_full(disk: Path) -> None:
     assert content(drive, put(drive, NAME, data).ref) == data
 
 
-@needs_root
 def test_a_twentieth_stays_free(disk: Path) -> None:
     (disk / "other").write_bytes(bytes(39 * MIB))
     with pytest.raises(DriveError, match=r"^a disk: only [01] MiB are free .*min_free wants 2 MiB"):

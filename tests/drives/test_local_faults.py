@@ -14,21 +14,18 @@ from backupman.drives.local import Local
 from backupman.errors import DriveError, ObjectNotFound
 from tests.contracts.objects import NAME, content, put
 from tests.drives.test_local import drive, folder, local
+from tests.servers.disk import mounted_disk
 
 __all__ = ["drive", "folder"]
 
 NOBODY = 65534
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a disk")
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A real disk with room for 64 KiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], check=True)
-    yield place
-    subprocess.run(["umount", place], check=True)
+    with mounted_disk(tmp_path / "disk", "64k") as place:
+        yield place
 
 
 USES: dict[str, Callable[[Drive], object]] = {
@@ -87,7 +84,6 @@ def test_a_file_that_may_not_grow(drive: Local, folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-@needs_root
 def test_a_full_disk(disk: Path) -> None:
     drive = local(disk / "backups")
     with pytest.raises(DriveError, match=r"^a disk: the disk of .*backups is full: make room") as raised:
@@ -97,7 +93,6 @@ def test_a_full_disk(disk: Path) -> None:
     assert content(drive, put(drive, NAME, bytes(10_000)).ref) == bytes(10_000)
 
 
-@needs_root
 def test_a_disk_that_is_read_only(disk: Path) -> None:
     ref = put(local(disk), NAME, b"body").ref
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)

@@ -20,6 +20,7 @@ from tests.contracts.objects import NAME, content, put
 from tests.drives._tcp import Way, tcp_proxy
 from tests.drives.test_sftp import MIB, sftp_drive, unfinished
 from tests.e2e.world import wait_for
+from tests.servers.disk import mounted_disk
 from tests.servers.sftp import Sftp as Server
 
 pytestmark = pytest.mark.service("sftp")
@@ -142,16 +143,12 @@ def test_the_connection_stays_alive_while_the_dump_is_slow(
     spool.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a disk")
 def test_a_full_disk_is_named(sftp: Server, folder: Path) -> None:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=777", "tmpfs", folder], check=True)
-    try:
+    with mounted_disk(folder, "2m"):
         with pytest.raises(DriveError, match=r"^a server: the disk of .* is full: make room") as raised:
             put(sftp_drive(sftp, folder), NAME, bytes(4 * MIB))
         assert not raised.value.permanent
         assert list(folder.iterdir()) == []
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
 
 
 MEASURE = """

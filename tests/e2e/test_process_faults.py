@@ -1,9 +1,7 @@
 """Processes, disks, messages and configs that fail: nothing is lost, nobody is left running, everything is said."""
 
-import os
 import signal
 import socket
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import psutil
 import pytest
 
 from tests.e2e.world import Ended, World, assert_failed, end, wait_for
+from tests.servers.disk import mounted_disk
 
 
 def test_the_process_that_moves_the_data_is_killed(world: World) -> None:
@@ -93,16 +92,9 @@ def test_the_spool_leaves_room_for_the_database(world: World, small_disk: Path) 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Any:
-    """A file system of 8 MB of its own; only root can mount one."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)], check=False)
-    if mounted.returncode != 0:
-        pytest.skip("no file system can be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    """A file system of 8 MB of its own."""
+    with mounted_disk(tmp_path / "small", "8m") as folder:
+        yield folder
 
 
 def test_a_webhook_that_is_down_is_owed_and_never_fails_a_backup(world: World) -> None:

@@ -6,7 +6,6 @@ import os
 import resource
 import shutil
 import stat
-import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import pytest
 
 from backupman.errors import DumpError, PipelineError
 from backupman.pipeline.spool import Spool
+from tests.servers.disk import mounted_disk
 
 MIB = 2**20
 
@@ -255,12 +255,8 @@ def test_a_file_that_may_not_grow(spool: Spool) -> None:
         spool.write(bytes(200_000))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a disk")
 def test_a_full_disk(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=True)
-    try:
+    with mounted_disk(tmp_path / "disk", "64k") as disk:
         spool = Spool(disk / "dump")
         error = None
         with ThreadPoolExecutor(1) as pool:
@@ -276,8 +272,6 @@ def test_a_full_disk(tmp_path: Path) -> None:
         assert not error.permanent
         spool.close()
         assert list(disk.iterdir()) == []
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def test_writers_and_readers_agree_under_load(spool: Spool) -> None:

@@ -29,6 +29,7 @@ SERVICES = frozenset(
         "openssl",
         "curl",
         "jq",
+        "mount",
     }
 )
 
