@@ -16,7 +16,7 @@ from backupman.errors import DriveError, DumpError
 from backupman.pipeline.spool import Spool, SpoolReader
 from tests.contracts.objects import NAME, content
 from tests.drives.test_local import local
-from tests.drives.test_local_disk import disk, needs_root, place
+from tests.drives.test_local_disk import disk, place
 
 __all__ = ["disk", "place"]
 
@@ -116,7 +116,6 @@ def test_nothing_of_a_failed_dump_is_left(drive: Local, spool: Spool) -> None:
     assert names(drive.folder) == names(spool.path.parent) == []
 
 
-@needs_root
 def test_another_disk_gets_a_copy(disk: Path, spool: Spool) -> None:
     drive = local(disk)
     spool.write(BODY)
@@ -126,7 +125,6 @@ def test_another_disk_gets_a_copy(disk: Path, spool: Spool) -> None:
     assert not same(drive.path(NAME), spool.path)
 
 
-@needs_root
 def test_what_leaves_too_little_room_is_not_kept(disk: Path) -> None:
     drive, spool = local(disk / "drive", min_free="20MiB"), Spool(disk / "spool" / "dump")
     with uploading(drive, spool.reader()) as upload:
