@@ -16,6 +16,7 @@ class TestRestorePlain(RestoreContract):
 
 import io
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, cast
 
@@ -56,13 +57,18 @@ def processes_of(folder: Path) -> list[str]:
     """The processes of the whole machine that have a folder among their arguments, or work in it."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
-        try:
-            argv, where = (place / "cmdline").read_bytes(), (place / "cwd").readlink()
-        except OSError:
-            continue
-        if str(folder).encode() in argv or where.is_relative_to(folder):
-            found.append(argv.decode(errors="replace"))
+        with suppress(OSError):
+            argv = (place / "cmdline").read_bytes()
+            if str(folder).encode() in argv or _works_in(place, folder):
+                found.append(argv.decode(errors="replace"))
     return found
+
+
+def _works_in(process: Path, folder: Path) -> bool:
+    try:
+        return (process / "cwd").readlink().is_relative_to(folder)
+    except PermissionError:  # of another account: in a container root may lack the right to see it
+        return False
 
 
 class RestoreContract:

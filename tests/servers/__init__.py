@@ -30,6 +30,7 @@ SERVICES = frozenset(
         "curl",
         "jq",
         "mount",
+        "ptrace",
     }
 )
 
