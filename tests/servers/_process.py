@@ -102,7 +102,7 @@ def _wait_until_ready(child: subprocess.Popen[bytes], ready: Callable[[], object
     while child.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(Exception):
             ready()
-            return True
+            return child.poll() is None  # else another has the port, and answers
         time.sleep(0.1)
     return False
 

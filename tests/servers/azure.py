@@ -3,15 +3,16 @@
 import os
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from tests.servers import SEARCH_PATH, unavailable
@@ -66,9 +67,10 @@ def azurite(*options: str) -> Iterator[int]:
     fixed = ["--blobHost", "127.0.0.1", "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
     argv = [node, program, *fixed, "--inMemoryPersistence", *options, "--blobPort"]
     account = Account(None)
+    ready = partial(_answers, "https" if "--cert" in options else "http")
     with (
         account.folder() as folder,
-        account.server(lambda port: [*argv, str(port)], _answers, signal.SIGTERM, folder / "log") as port,
+        account.server(lambda port: [*argv, str(port)], ready, signal.SIGTERM, folder / "log") as port,
     ):
         yield port
 
@@ -80,5 +82,7 @@ def azure() -> Iterator[Azure]:
         yield Azure(port)
 
 
-def _answers(port: int) -> None:
-    socket.create_connection(("127.0.0.1", port), 5).close()
+def _answers(scheme: str, port: int) -> None:
+    # It takes seconds to start, in which another test's server may have got the port.
+    answer = httpx.get(f"{scheme}://127.0.0.1:{port}/", verify=False, trust_env=False)  # noqa: S501 - its certificate is a test's own
+    assert answer.headers["Server"].startswith("Azurite-Blob/")
