@@ -73,9 +73,10 @@ def kill_child(name: str, argument: bytes = b"", seconds: float = 90) -> None:
 
 def _direct(parent: int) -> list[int]:
     pids: list[int] = []
-    for task in Path(f"/proc/{parent}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            pids += map(int, task.read_text().split())
+    with contextlib.suppress(OSError):  # it may end while we look
+        for task in Path(f"/proc/{parent}/task").iterdir():
+            with contextlib.suppress(OSError):
+                pids += map(int, (task / "children").read_text().split())
     return pids
 
 
