@@ -125,6 +125,13 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def processor_share(pid: int, seconds: float) -> float:
+    """The share of one core that a process takes during so many seconds."""
+    used, started = processor_seconds(pid), time.monotonic()
+    time.sleep(seconds)
+    return (processor_seconds(pid) - used) / (time.monotonic() - started)
+
+
 def tree(pid: int) -> list[int]:
     """A process and its descendants that are alive now."""
     found = [pid]

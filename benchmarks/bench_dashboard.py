@@ -5,7 +5,6 @@ notification are on record, too.
 """
 
 import argparse
-import math
 import re
 import statistics
 import time
@@ -15,7 +14,7 @@ import httpx
 from _daemon import KEY, serving, write_config
 from _history import fill
 from _history import tell as tell_all
-from _measure import processor_seconds, spread, tell, title, workplace
+from _measure import processor_seconds, processor_share, spread, tell, title, workplace
 
 SOURCES = 4
 """Sources of the config, of three databases each: so many lines has the first page, beside those of other machines."""
@@ -43,7 +42,7 @@ PAGES: Mapping[str, str] = {
     "Config": "/config",
 }
 _AT_REST = 0.05
-"""Seconds of processor time within a second."""
+"""The share of a core of a daemon that has nothing to do but to answer."""
 _OLDER = re.compile(r'rel="next" href="([^"]+)"')
 _ASSET = re.compile(r'(?:href|src)="(/static/[^"]+)"')
 _TOKEN = re.compile(r'name="token" value="(\w+)"')
@@ -95,10 +94,8 @@ def measure(pid: int, visitor: httpx.Client, turns: int) -> None:
 
 def rested(pid: int) -> None:
     """Wait until the daemon has counted what it counts once, beside the first looks."""
-    used = -math.inf
-    while (now := processor_seconds(pid)) - used > _AT_REST:
-        used = now
-        time.sleep(1)
+    while processor_share(pid, 1) > _AT_REST:
+        pass
 
 
 def ask(visitor: httpx.Client, path: str) -> tuple[float, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from _daemon import Served, backupman, serving, small_database, write_config
-from _measure import processor_seconds, rss, tell, title, tree, workplace
+from _measure import processor_share, rss, tell, title, tree, workplace
 
 IDLE_SECONDS = 60
 """A minute holds everything that the daemon does by the clock."""
@@ -45,18 +45,11 @@ def processor(folder: Path) -> None:
     with serving(config) as daemon:
         tell("a thousand hourly jobs: start until it answers", f"{time.monotonic() - started:.1f} s")
         time.sleep(30)  # it looks at every job once when it has started
-        shares = [share(daemon.pid, IDLE_SECONDS) for _ in range(2)]
+        shares = [processor_share(daemon.pid, IDLE_SECONDS) for _ in range(2)]
         for what, value in zip(("first", "second"), shares, strict=True):
             figure = f"{value:.2%}"
             tell(f"a thousand hourly jobs: share of a core, {what} idle minute", figure, "< 1 %", met=value < 0.01)
         tell("a thousand hourly jobs: memory", f"{rss(daemon.pid):.0f} MiB")
-
-
-def share(pid: int, seconds: float) -> float:
-    """The share of one core that a process takes during so many seconds."""
-    used, started = processor_seconds(pid), time.monotonic()
-    time.sleep(seconds)
-    return (processor_seconds(pid) - used) / (time.monotonic() - started)
 
 
 def told(what: str, mebibytes: float) -> None:

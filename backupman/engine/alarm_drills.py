@@ -62,10 +62,9 @@ def drilled(config: Config) -> list[Recipient]:
     return recipients(config, settings.notifiers or [] if settings else [])
 
 
-def results(config: Config, store: Store, at: datetime, chosen: Sequence[Recipient] | None = None) -> list[Result]:
-    """What came of the last drill at each of these endpoints, or of all that take part, in the config's order."""
-    asked = drilled(config) if chosen is None else chosen
-    return [_result(config, store, recipient.endpoint.name, at) for recipient in asked]
+def results(config: Config, store: Store, at: datetime, chosen: Sequence[Recipient]) -> list[Result]:
+    """What came of the last drill at each of these endpoints, in their order."""
+    return [_result(config, store, recipient.endpoint.name, at) for recipient in chosen]
 
 
 def begin(config: Config, store: Store, chosen: Sequence[Recipient], due: datetime, at: datetime) -> bool:

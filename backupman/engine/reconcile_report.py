@@ -46,7 +46,6 @@ class Review:
     counts: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
     """Those of them that were not mended."""
-    mended: int = 0
     failed: int = 0
     unlisted: str | None = None
     error: str | None = None
@@ -55,7 +54,6 @@ class Review:
         """One more finding."""
         self.counts[item.found.kind] += 1
         self.left[item.found.kind] += not item.mended
-        self.mended += bool(item.mended)
         if item.found.kind in _LACKING:
             self.right -= not item.mended
         else:
@@ -63,6 +61,11 @@ class Review:
         self.failed += bool((item.found.wrong or item.error) and not item.mended)
         if self.counts[item.found.kind] <= _TOLD:
             self.items.append(item)
+
+    @property
+    def mended(self) -> int:
+        """How many were put right."""
+        return self.counts.total() - self.left.total()
 
     @property
     def mendable(self) -> bool:

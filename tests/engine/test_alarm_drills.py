@@ -13,7 +13,7 @@ import yaml
 from backupman.app import endpoints
 from backupman.config import load
 from backupman.config.model import Deliveries
-from backupman.engine.alarm_drills import AlarmDrills, Outcome, results
+from backupman.engine.alarm_drills import AlarmDrills, Outcome, drilled, results
 from backupman.engine.dispatcher import Dispatcher
 from backupman.store import Store
 from tests.engine._virtual import INSTANCE, Clock, settings
@@ -66,7 +66,9 @@ class Drilling:
 
     def outcomes(self) -> dict[str, Outcome]:
         """What came of the last drill."""
-        return {each.endpoint: each.outcome for each in results(self.config, self.store, self.clock())}
+        return {
+            each.endpoint: each.outcome for each in results(self.config, self.store, self.clock(), drilled(self.config))
+        }
 
     def got(self, path: str) -> list[str]:
         """The kinds of events that came there."""

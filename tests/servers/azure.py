@@ -83,6 +83,6 @@ def azure() -> Iterator[Azure]:
 
 
 def _answers(scheme: str, port: int) -> None:
-    # It takes seconds to start, in which another test's server may have got the port.
-    answer = httpx.get(f"{scheme}://127.0.0.1:{port}/", verify=False, trust_env=False)  # noqa: S501 - its certificate is a test's own
+    # It takes seconds to start, in which another test's server may have got the port. Its certificate is a test's own.
+    answer = httpx.get(f"{scheme}://127.0.0.1:{port}/", verify=False, trust_env=False)  # noqa: S501 - as said
     assert answer.headers["Server"].startswith("Azurite-Blob/")
