@@ -1,16 +1,14 @@
 """The store: the database of all records, and the only place that opens a session."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import Session
 
-from backupman.errors import BackupmanError, StoreError
-from backupman.store._engines import READS, engine, sqlite_file
+from backupman.errors import BackupmanError
+from backupman.store._engines import engine, sqlite_file
+from backupman.store._sessions import Sessions, translated
 from backupman.store.assignments import Assignments
 from backupman.store.backups import Backups
 from backupman.store.catalogue import Catalogue
@@ -31,11 +29,8 @@ from backupman.store.statistics import Statistics
 from backupman.store.transfer import Copied, copy
 from backupman.store.verifiable import Verifiable
 from backupman.store.workers import Workers
-from backupman.text import first_line
 
 __all__ = ["Announcement", "Store"]
-
-_EXTRAS = {"psycopg": "postgres", "pymysql": "mysql"}
 
 
 class Store:
@@ -49,27 +44,27 @@ class Store:
     def __init__(self, address: str) -> None:
         self._url = make_url(address)
         self._place = self._url.set(query={}).render_as_string(hide_password=True)
-        with self._translated():
+        with translated(self._place):
             self._engine = engine(self._url)
-        self._reader = self._engine.execution_options(**{READS: True})
-        self.assignments = Assignments(self._session)
-        self.backups = Backups(self._session)
-        self.copies = Copies(self._session)
-        self.catalogue = Catalogue(self._session)
-        self.claims = Claims(self._session)
-        self.history = History(self._session)
-        self.imports = Imports(self._session)
-        self.ingest = Ingest(self._session)
-        self.jobs = Jobs(self._session)
-        self.listings = Listings(self._reading)
-        self.outbox = Outbox(self._session)
-        self.proofs = Proofs(self._session)
-        self.restores = Restores(self._session)
-        self.run_logs = RunLogs(self._session)
-        self.standing = Standing(self._reading)
-        self.statistics = Statistics(self._reading)
-        self.verifiable = Verifiable(self._reading)
-        self.workers = Workers(self._session)
+        self._sessions = sessions = Sessions(self._engine, self._place)
+        self.assignments = Assignments(sessions)
+        self.backups = Backups(sessions)
+        self.copies = Copies(sessions)
+        self.catalogue = Catalogue(sessions)
+        self.claims = Claims(sessions)
+        self.history = History(sessions)
+        self.imports = Imports(sessions)
+        self.ingest = Ingest(sessions)
+        self.jobs = Jobs(sessions)
+        self.listings = Listings(sessions)
+        self.outbox = Outbox(sessions)
+        self.proofs = Proofs(sessions)
+        self.restores = Restores(sessions)
+        self.run_logs = RunLogs(sessions)
+        self.standing = Standing(sessions)
+        self.statistics = Statistics(sessions)
+        self.verifiable = Verifiable(sessions)
+        self.workers = Workers(sessions)
 
     @classmethod
     def open(cls, address: str) -> "Store":
@@ -80,7 +75,7 @@ class Store:
         """
         store = cls(address)
         try:
-            with store._translated():
+            with translated(store._place):
                 file = sqlite_file(store._url)
                 if file:
                     _make_private(file)
@@ -99,7 +94,7 @@ class Store:
         """
         store = cls(address)
         try:
-            with store._translated():
+            with translated(store._place):
                 file = sqlite_file(store._url)
                 if not file or file.exists():
                     refuse_older(store._engine, store._place)
@@ -115,7 +110,7 @@ class Store:
         Raises:
             StoreError: the target holds other records, they differ in the end, or somebody has changed them meanwhile.
         """
-        return copy(self._session, target._session, tell)
+        return copy(self._sessions, target._sessions, tell)
 
     @property
     def shared(self) -> bool:
@@ -133,34 +128,8 @@ class Store:
 
     def check(self) -> None:
         """Whether records can be read now; raises StoreError."""
-        with self._translated(), self._engine.connect() as connection:
+        with translated(self._place), self._engine.connect() as connection:
             connection.exec_driver_sql("SELECT 1").fetchall()
-
-    @contextmanager
-    def _session(self) -> Iterator[Session]:
-        """A session; what was done in it is committed together at a clean exit, or not at all."""
-        with self._translated(), Session(self._engine, expire_on_commit=False) as session, session.begin():
-            yield session
-
-    @contextmanager
-    def _reading(self) -> Iterator[Session]:
-        """A session for those that only read; nothing that was done in it is kept."""
-        with self._translated(), Session(self._reader, expire_on_commit=False) as session:
-            yield session
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except ModuleNotFoundError as error:
-            extra = _EXTRAS.get(error.name or "", "all")
-            raise StoreError(f"the store {self._place} needs {error.name}: pip install 'backupman[{extra}]'") from error
-        except (SQLAlchemyError, OSError) as error:
-            told = getattr(error, "orig", None) or error
-            reason = f"{told.strerror}: {told.filename}" if isinstance(told, OSError) else first_line(str(told))
-            raise StoreError(
-                f"the store {self._place} cannot be used: {reason}; see `database` and `state_folder` in the config"
-            ) from error
 
 
 def _make_private(file: Path) -> None:

@@ -1,7 +1,6 @@
 """What was handed to workers: opened with the run that it is of, taken once, ended once."""
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
@@ -9,10 +8,10 @@ from sqlalchemy import and_, exists, func, or_, update
 from sqlmodel import Session, col, select
 
 from backupman.records import Assignment, AssignmentKind, AssignmentState, Run, RunState
+from backupman.store._sessions import Sessions
 
 T = TypeVar("T")
 
-Sessions = Callable[[], AbstractContextManager[Session]]
 Defer = Callable[[Session, Sequence[Assignment]], None]
 """Puts assignments into their queues, in the session's transaction, and notes the numbers of their tasks."""
 
@@ -40,18 +39,18 @@ class Assignments:
     def hand_out(self, assignments: Sequence[Assignment], defer: Defer) -> None:
         """Record them and put them into their queues, in one transaction; none is needed for nothing."""
         if assignments:
-            with self._sessions() as session:
+            with self._sessions.writing() as session:
                 enter(session, assignments, defer)
 
     def within(self, work: Callable[[Session], T]) -> T:
         """Do something with the queues in a transaction."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             return work(session)
 
     def among(self, ids: Collection[str]) -> Sequence[Assignment]:
         """Several of them, the oldest first."""
         query = select(Assignment).where(col(Assignment.id).in_(ids))
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.exec(query.order_by(col(Assignment.created_at), col(Assignment.id))).all()
 
     def open(
@@ -67,19 +66,19 @@ class Assignments:
             query = query.where(Assignment.job == job)
         if source is not None:
             query = query.where(Assignment.source == source)
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.exec(query.order_by(col(Assignment.created_at), col(Assignment.id))).all()
 
     def places(self, instance: str) -> Sequence[Place]:
         """Where everything stands that has not ended."""
         query = select(Assignment.id, Assignment.task_id, Assignment.state, Assignment.created_at)
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return [Place(*row) for row in session.exec(query.where(Assignment.instance == instance, _OPEN))]
 
     def running(self, instance: str) -> Sequence[Assignment]:
         """What workers have under way, the oldest first."""
         query = select(Assignment).where(Assignment.instance == instance, Assignment.state == AssignmentState.RUNNING)
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.exec(query.order_by(col(Assignment.started_at))).all()
 
     def fruitless(self, instance: str, since: datetime) -> Sequence[Assignment]:
@@ -91,13 +90,13 @@ class Assignments:
             col(Assignment.error).is_not(None),
             col(Assignment.busy).is_(False),
         )
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return [assignment for assignment in session.exec(query) if not assignment.records]
 
     def end_dead_runs(self, instance: str) -> None:
         """Record that the runs were interrupted of which nothing waits or is under way."""
         opened = exists().where(col(Assignment.run_id) == col(Run.id), _OPEN)
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             dead = select(Run).where(Run.instance == instance, Run.state == RunState.RUNNING, ~opened)
             for run in session.exec(dead):
                 run.state, run.reason = RunState.INTERRUPTED, "interrupted by a crash"
@@ -116,14 +115,14 @@ class Assignments:
         }
         ours = and_(col(Assignment.state) == AssignmentState.RUNNING, col(Assignment.holder) == holder)
         mine = col(Assignment.id) == assignment_id, or_(col(Assignment.state) == AssignmentState.WAITING, ours)
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             if session.connection().execute(update(Assignment).where(*mine).values(values)).rowcount != 1:
                 return None
             return session.get(Assignment, assignment_id)
 
     def began(self, assignment_id: str, records: Sequence[str]) -> None:
         """Note the records that were begun for it."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             assignment = session.get_one(Assignment, assignment_id)
             assignment.records = [*assignment.records, *(each for each in records if each not in assignment.records)]
 
@@ -134,7 +133,7 @@ class Assignments:
 
         `holder` is the process that has it under way; None for what waits, or whose worker is dead.
         """
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             assignment = session.get(Assignment, assignment_id, with_for_update=True)
             if assignment is None or assignment.state == AssignmentState.ENDED:
                 return False
@@ -154,7 +153,7 @@ class Assignments:
 
         `holder` is the process that had it.
         """
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             assignment = session.get(Assignment, assignment_id, with_for_update=True)
             if assignment is None or assignment.state != AssignmentState.RUNNING or assignment.holder != holder:
                 return False
@@ -165,14 +164,14 @@ class Assignments:
 
     def put_back(self, assignment_id: str, defer: Callable[[Session, Assignment], None]) -> None:
         """Put something that waits, but has lost its place, into its queue."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             assignment = session.get(Assignment, assignment_id, with_for_update=True)
             if assignment and assignment.state == AssignmentState.WAITING:
                 defer(session, assignment)
 
     def cancel(self, assignment_id: str, record_id: str, reason: str) -> None:
         """Let its worker end a record of it before its time."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             assignment = session.get_one(Assignment, assignment_id, with_for_update=True)
             assignment.cancelled = {**assignment.cancelled, record_id: reason}
 
@@ -183,7 +182,7 @@ class Assignments:
             .where(Assignment.instance == instance, Assignment.state == AssignmentState.WAITING)
             .group_by(Assignment.queue)
         )
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return {queue: (count, since) for queue, count, since in session.exec(query)}
 
 

@@ -1,7 +1,6 @@
 """Backups and their drive files: begun, changed, settled, found and listed."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,10 +13,10 @@ from backupman.naming import LATEST
 from backupman.records import Backup, DriveFile, Kind, Status, now
 from backupman.settling import settle
 from backupman.store._ids import begins
+from backupman.store._sessions import Sessions
 from backupman.store.outbox import Announcement, owe
 from backupman.text import did_you_mean
 
-Sessions = Callable[[], AbstractContextManager[Session]]
 _LOOKED_AT, _SHOWN, _TELLING = 1000, 8, 4
 # As SQLAlchemy sees them: SQLModel types them as the records' own values.
 _FILE_BACKUP: Any = DriveFile.backup
@@ -51,7 +50,7 @@ class Backups:
 
     def begin(self, backup: Backup, announcements: Sequence[Announcement]) -> Backup:
         """Record a backup with its drive files, and owe what is announced, in one transaction."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             session.add(backup)
             session.flush()
             owe(session, backup, announcements)
@@ -59,12 +58,12 @@ class Backups:
 
     def change(self, backup_id: str, **fields: Any) -> None:
         """Set fields of a backup."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             _set(_existing(session, backup_id), fields)
 
     def change_drive_file(self, backup_id: str, label: str, **fields: Any) -> None:
         """Set fields of a backup's file on the drive of that label."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             for drive_file in _existing(session, backup_id).drive_files:
                 if drive_file.label == label:
                     _set(drive_file, fields)
@@ -74,7 +73,7 @@ class Backups:
 
         One that somebody has settled meanwhile stays as it is: whoever was frozen may wake up and go on telling.
         """
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             backup = _existing(session, backup_id, alone=True)
             if backup.status != Status.PENDING:
                 return
@@ -88,7 +87,7 @@ class Backups:
 
         One that somebody has settled meanwhile stays as it is: nothing is told twice.
         """
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             backup = _existing(session, backup_id, alone=True)
             if backup.status != Status.PENDING:
                 return backup
@@ -106,7 +105,7 @@ class Backups:
         Raises:
             NotFoundError: there is none, or the beginning fits several.
         """
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             if name == LATEST:
                 query = select(Backup).where(Backup.kind == Kind.OWN).order_by(*_NEWEST_FIRST).limit(1)
                 if newest := session.exec(query).first():
@@ -121,7 +120,7 @@ class Backups:
 
     def list(self, wanted: BackupFilter = BackupFilter(), limit: int | None = None) -> Sequence[Backup]:
         """Backups, the newest first."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Backup).order_by(*_NEWEST_FIRST).limit(limit)
             for name in ("status", "label", "job", "source", "database", "device", "sender", "kind"):
                 if (value := getattr(wanted, name)) is not None:
@@ -136,18 +135,18 @@ class Backups:
 
     def pending(self, instance: str) -> Sequence[Backup]:
         """An instance's own backups that are not settled, the oldest first."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Backup).where(Backup.status == Status.PENDING, Backup.instance == instance)
             return session.exec(query.where(Backup.kind == Kind.OWN).order_by(col(Backup.created_at))).all()
 
     def drive_file(self, drive_file_id: str) -> DriveFile | None:
         """The drive file of that id."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.get(DriveFile, drive_file_id)
 
     def all_finished(self, ids: Sequence[str], since: datetime | None = None) -> bool:
         """Whether these are finished backups, all of them; with `since`, those that were begun then or later."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             found = session.exec(select(Backup).where(col(Backup.id).in_(ids))).all()
         wanted = [backup for backup in found if since is None or backup.created_at >= since]
         known = since is not None or len(found) == len(set(ids))
@@ -155,13 +154,13 @@ class Backups:
 
     def untidied(self, instance: str) -> Sequence[Backup]:
         """An instance's settled backups whose spool may still be there although nothing needs it."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Backup).where(Backup.instance == instance, Backup.status != Status.PENDING, _SPOOLED)
             return session.exec(query.where(col(Backup.dump_path).is_(None))).all()
 
     def forget_spool(self, backup_id: str) -> None:
         """Nothing of the backup is spooled any more; its times stay as they were reported."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             _existing(session, backup_id).spool_path = None
 
     def kept_spools(self, source: str, database: str) -> Sequence[Backup]:
@@ -170,7 +169,7 @@ class Backups:
 
     def spooled(self) -> Sequence[Backup]:
         """Backups whose dump is still spooled; there are never many."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.exec(select(Backup).where(_SPOOLED, col(Backup.dump_path).is_not(None))).all()
 
 

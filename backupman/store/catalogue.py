@@ -1,17 +1,16 @@
 """The copies that a drive should hold, whatever came of them; copies that were found there and are put on record."""
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy.orm import aliased, contains_eager
-from sqlmodel import Session, and_, col, select
+from sqlmodel import and_, col, select
 
 from backupman.errors import BackupmanError
 from backupman.records import Backup, DriveFile, Kind, Status, now
 from backupman.settling import settle
+from backupman.store._sessions import Sessions
 
-Sessions = Callable[[], AbstractContextManager[Session]]
 # As SQLAlchemy sees them: SQLModel types them as the records' own values.
 _FILE_BACKUP: Any = DriveFile.backup
 _BACKUP_FILES: Any = Backup.drive_files
@@ -25,7 +24,7 @@ class Catalogue:
 
     def on(self, instance: str, drive: str) -> Sequence[DriveFile]:
         """Every drive file of a drive, of any status, each with its backup."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = (
                 select(DriveFile)
                 .join(Backup)
@@ -38,7 +37,7 @@ class Catalogue:
         """The drive files of a drive whose upload has failed while one of the others holds the dump."""
         other = aliased(DriveFile)
         finished = and_(col(other.label).in_(others), other.status == Status.FINISHED)
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = (
                 select(DriveFile.id)
                 .join(Backup)
@@ -50,7 +49,7 @@ class Catalogue:
 
     def file(self, drive_file_id: str) -> DriveFile | None:
         """One drive file as it is now, with its backup and the copies beside it."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             file = session.get(DriveFile, drive_file_id)
             if file:
                 _ = file.backup.drive_files  # loaded while the session lasts
@@ -58,7 +57,7 @@ class Catalogue:
 
     def backup(self, backup_id: str) -> Backup | None:
         """The backup of exactly that id."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.get(Backup, backup_id)
 
     def adopt(self, backup: Backup, file: DriveFile) -> Backup:
@@ -67,7 +66,7 @@ class Catalogue:
         Raises:
             BackupmanError: another backup has that id, or another copy of it is on record for the drive.
         """
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             known = session.get(Backup, backup.id)
             if known is None:
                 backup.drive_files = [file]
@@ -85,7 +84,7 @@ class Catalogue:
 
     def mended(self, drive_file_id: str, **fields: Any) -> None:
         """A copy is what it should be again; nothing is known against it any more."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             file = session.get(DriveFile, drive_file_id)
             if file is None:
                 return

@@ -1,7 +1,5 @@
 """Claims of processes on several hosts, in PostgreSQL: by its clock, because those of the hosts may differ."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,8 +8,7 @@ from sqlmodel import Session, col, select
 
 from backupman.errors import BusyError
 from backupman.records import Claim
-
-Sessions = Callable[[], AbstractContextManager[Session]]
+from backupman.store._sessions import Sessions
 
 NOW = "timezone('utc', clock_timestamp())"
 """PostgreSQL's clock, in SQL, as our columns hold times."""
@@ -56,7 +53,7 @@ class Claims:
         """
         values = vars(holder) | {"holder": holder.id, "name": name, "lease": lease.total_seconds()}
         del values["id"]
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             if session.connection().execute(_TAKE, values).first():
                 return None
             found = session.exec(select(Claim.host).where(Claim.instance == holder.instance, Claim.name == name))
@@ -64,18 +61,18 @@ class Claims:
 
     def renew(self, holder: Holder, lease: timedelta) -> int:
         """Put off the end of everything that is still ours; how many claims that are."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             values = {"holder": holder.id, "lease": lease.total_seconds()}
             return int(session.connection().execute(_RENEW, values).rowcount)
 
     def release(self, holder: Holder, name: str) -> None:
         """Let go of a claim, if it is still ours."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             session.connection().execute(_RELEASE, {"holder": holder.id, "name": name})
 
     def lives(self, instance: str, home: str) -> bool:
         """Whether any process of a state folder holds something."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.connection().execute(_LIVES, {"instance": instance, "home": home}).first() is not None
 
     def require(self, session: Session, holder: Holder, name: str) -> None:
@@ -89,10 +86,10 @@ class Claims:
 
     def living(self) -> list[Claim]:
         """The claims of all installations that have not ended."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return list(session.exec(select(Claim).where(text(f"until >= {NOW}")).order_by(col(Claim.name))))
 
     def all(self, instance: str) -> list[Claim]:
         """Every claim on record, also what has ended, in the order of the names."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return list(session.exec(select(Claim).where(Claim.instance == instance).order_by(col(Claim.name))))

@@ -1,7 +1,6 @@
 """The finished copies of an instance's backups, as retention sees them: judged, marked, pinned, forgotten."""
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +9,8 @@ from sqlmodel import Session, col, select
 
 from backupman.errors import NotFoundError
 from backupman.records import Backup, DriveFile, Kind, ManifestRecord, Status
+from backupman.store._sessions import Sessions
 
-Sessions = Callable[[], AbstractContextManager[Session]]
 # As SQLAlchemy sees them: SQLModel types them as the records' own values.
 _FILE_BACKUP: Any = DriveFile.backup
 _BACKUP_FILES: Any = Backup.drive_files
@@ -25,7 +24,7 @@ class Copies:
 
     def of(self, instance: str, job: str, source: str, databases: Collection[str] | None = None) -> Sequence[DriveFile]:
         """Every copy of a source's databases that a job has made, the newest first."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = (
                 select(DriveFile)
                 .join(Backup)
@@ -40,7 +39,7 @@ class Copies:
 
     def failing(self, instance: str, job: str, source: str, databases: Collection[str]) -> set[str]:
         """Those of the databases whose newest settled backup by the job has failed."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             newest = (
                 select(Backup.status)
                 .where(Backup.instance == instance, Backup.job == job, Backup.source == source)
@@ -53,7 +52,7 @@ class Copies:
 
     def mark(self, drive_file_id: str, time: datetime | None) -> None:
         """Say since when a copy waits for its deletion; None: it does not any more."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             if file := session.get(DriveFile, drive_file_id):
                 file.trashed_at = time
 
@@ -63,7 +62,7 @@ class Copies:
         Raises:
             NotFoundError: there is no such backup.
         """
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             backup = session.get(Backup, backup_id)
             if not backup:
                 raise NotFoundError(f"there is no backup {backup_id}")
@@ -75,7 +74,7 @@ class Copies:
 
     def forget(self, drive_file_id: str) -> None:
         """Drop the record of a copy whose object is gone, and the backup's when no copy of it is left."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             drive_file = session.get(DriveFile, drive_file_id)
             if not drive_file:
                 return
@@ -88,7 +87,7 @@ class Copies:
 
     def forget_backup(self, backup_id: str) -> None:
         """Drop the record of a backup of which no drive holds anything, if it is still there."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             if backup := session.get(Backup, backup_id):
                 _drop(session, backup)
 
@@ -104,7 +103,7 @@ class Copies:
         )
         if proved:
             query = query.where(col(DriveFile.proved_at).is_not(None))
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.exec(query).first() is not None
 
 

@@ -1,13 +1,10 @@
 """Lets go of old records that hold no good copy and that nobody waits for, in small transactions."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
 from sqlalchemy.orm import aliased
-from sqlmodel import Session
 
 from backupman.records import (
     Assignment,
@@ -27,6 +24,7 @@ from backupman.records import (
     Status,
     Verification,
 )
+from backupman.store._sessions import Sessions
 from backupman.store.run_logs import RunLog
 
 # As SQLAlchemy sees them: SQLModel types columns as the records' own values.
@@ -41,8 +39,6 @@ _N: Any = Notification
 _R: Any = Run
 _S: Any = Restore
 _V: Any = Verification
-
-Sessions = Callable[[], AbstractContextManager[Session]]
 
 
 class History:
@@ -78,7 +74,7 @@ class History:
 
     def _remove(self, key: Any, old: ColumnElement[bool], limit: int, parts: tuple[Any, str] | None = None) -> int:
         """Remove the records of a table, and first what is part of them, that are old."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             connection = session.connection()
             # Read before they are deleted: MySQL deletes nothing from a table that the condition reads.
             keys = connection.execute(select(key).where(old).limit(limit)).scalars().all()

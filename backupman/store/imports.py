@@ -1,7 +1,6 @@
 """Takes backups that another program has made into the records: each once, however often it is tried."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from backupman.records import Backup, DriveFile
 from backupman.settling import settle
-
-Sessions = Callable[[], AbstractContextManager[Session]]
+from backupman.store._sessions import Sessions
 
 TRIGGER = "import"
 """What an imported backup has as its `trigger`."""
@@ -37,7 +35,7 @@ class Imports:
 
         With `dry` it is only looked what would be.
         """
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             known = self._known(session, [backup.id for backup in backups])
             files = {file.id for backup in known.values() for file in backup.drive_files}
             foreign = {name for name, backup in known.items() if backup.trigger != TRIGGER}

@@ -6,7 +6,6 @@ to another daemon on the same store, finds the record that is there.
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,9 +16,8 @@ from backupman.columns import storable
 from backupman.errors import StoreError
 from backupman.events import EventKind, NotificationReport
 from backupman.records import Backup, Event, Kind, Notification, Status, now
+from backupman.store._sessions import Sessions
 from backupman.store.outbox import Announcement, owe, owe_event
-
-Sessions = Callable[[], AbstractContextManager[Session]]
 
 UNKNOWN_SENDER = "unknown@ingest"
 NAME_LENGTH = 255
@@ -122,7 +120,7 @@ class Ingest:
     def _once(self, record: SQLModel, record_id: str, report: Callable[[Session], None]) -> bool:
         """Add a record and its events unless it is there; whether it was added."""
         try:
-            with self._sessions() as session:
+            with self._sessions.writing() as session:
                 if session.get(type(record), record_id):
                     return False
                 session.add(record)

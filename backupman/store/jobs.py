@@ -4,7 +4,6 @@ Everything is an installation's own: other ones on the same store may have jobs 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -15,11 +14,11 @@ from sqlmodel import Session, col, select
 
 from backupman.errors import StoreError
 from backupman.records import Event, Incident, Run, RunState, Schedule
+from backupman.store._sessions import Sessions
 from backupman.store.outbox import owe_event
 
 _ONE_AT_A_TIME = 7209317
 
-Sessions = Callable[[], AbstractContextManager[Session]]
 Begin = Callable[[Session, int], None]
 """Does something more in the transaction that records a run."""
 
@@ -83,7 +82,7 @@ class Jobs:
 
     def since(self, instance: str) -> dict[str, datetime]:
         """Since when each job has had its schedule."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Schedule).where(Schedule.instance == instance, Schedule.source == "")
             return {known.job: known.since for known in session.exec(query)}
 
@@ -102,7 +101,7 @@ class Jobs:
 
     def open_again(self, run_id: int, begin: Begin = lambda session, run_id: None) -> bool:
         """Take over an interrupted run, and begin it; whether nobody else did."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             mine = col(Run.id) == run_id, col(Run.state) == RunState.INTERRUPTED
             changed = session.connection().execute(update(Run).where(*mine).values(state=RunState.RUNNING))
             if changed.rowcount == 1:
@@ -111,14 +110,14 @@ class Jobs:
 
     def end_run(self, run_id: int, at: datetime, interrupted: str | None = None) -> None:
         """Record that a run has ended, or why some of its sources have not begun."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             run = session.get_one(Run, run_id)
             run.state, run.ended_at = RunState.INTERRUPTED if interrupted else RunState.DONE, at
             run.reason = interrupted or run.reason
 
     def end_dead_runs(self, instance: str) -> None:
         """After a crash: the runs that an instance had under way were interrupted."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             dead = session.exec(select(Run).where(Run.instance == instance, Run.state == RunState.RUNNING)).all()
             for run in dead:
                 run.state, run.reason = RunState.INTERRUPTED, "interrupted by a crash"
@@ -135,20 +134,20 @@ class Jobs:
 
     def last_run(self, instance: str, job: str, until: datetime) -> Run | None:
         """The run of the newest due time that is not later than `until`."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Run).where(Run.instance == instance, Run.job == job, col(Run.due_at) <= until)
             return session.exec(query.order_by(col(Run.due_at).desc()).limit(1)).first()
 
     def first_start(self, instance: str, job: str, due_at: datetime) -> datetime | None:
         """When the first run was started that was due then or later."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Run.started_at).where(Run.instance == instance, Run.job == job, col(Run.due_at) >= due_at)
             query = query.where(col(Run.started_at).is_not(None)).order_by(col(Run.due_at))
             return session.exec(query.limit(1)).first()
 
     def skipped(self, instance: str, job: str, after: datetime, until: datetime) -> datetime | None:
         """The newest due time between the two (each may be it) that was skipped."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Run.due_at).where(
                 Run.instance == instance, Run.job == job, col(Run.due_at).between(after, until)
             )
@@ -157,25 +156,25 @@ class Jobs:
 
     def runs(self, instance: str, job: str, limit: int = 60) -> Sequence[Run]:
         """A job's runs, the newest first."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Run).where(Run.instance == instance, Run.job == job)
             return session.exec(query.order_by(col(Run.due_at).desc()).limit(limit)).all()
 
     def open_incidents(self, instance: str | None = None) -> Sequence[Incident]:
         """Everything that is not right now, of an installation or of all, the oldest first."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Incident).where(col(Incident.closed_at).is_(None)).order_by(col(Incident.id))
             return session.exec(query if instance is None else query.where(Incident.instance == instance)).all()
 
     def change_incidents(self, changes: Changes, at: datetime) -> None:
         """Open, remind of and close incidents, and owe what is told of them, in one transaction."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             self._enter(session, changes, at)
 
     def _record(self, run: Run, then: Begin = lambda session, run_id: None) -> int | None:
         """The run's id, or None when its due time was recorded before; `then` is done in the same transaction."""
         try:
-            with self._sessions() as session:
+            with self._sessions.writing() as session:
                 self.fence(session)
                 session.add(run)
                 session.flush()
@@ -189,7 +188,7 @@ class Jobs:
 
     def _seen(self, instance: str, wanted: Mapping[Key, str], at: datetime, *, of_jobs: bool) -> dict[Key, datetime]:
         """What is not wanted any more is forgotten; a clock that was ahead must not hold a schedule back."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             if session.connection().dialect.name == "postgresql":  # two daemons that start at once take turns
                 session.connection().execute(func.pg_advisory_xact_lock(_ONE_AT_A_TIME).select())
             query = select(Schedule).where(Schedule.instance == instance)

@@ -1,18 +1,16 @@
 """Events, deliveries and notifications in pages, the newest first, for whoever leafs through them."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, case, func, or_
 from sqlalchemy import select as columns
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from backupman.records import Delivery, DriveFile, Event, Notification, Status
-
-Sessions = Callable[[], AbstractContextManager[Session]]
+from backupman.store._sessions import Sessions
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Listings:
             query = query.where(Event.kind == kind)
         if before is not None:
             query = query.where(col(Event.seq) < before)
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.exec(query).all()
 
     def deliveries(self, state: str | None, endpoint: str | None, before: int | None, limit: int) -> Sequence[Delivery]:
@@ -48,13 +46,13 @@ class Listings:
                 query = query.where(getattr(Delivery, name) == value)
         if before is not None:
             query = query.where(col(Delivery.id) < before)
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.exec(query).all()
 
     def of_event(self, seq: int, limit: int) -> Sequence[Delivery]:
         """The deliveries of one event."""
         query = select(Delivery).where(Delivery.event_seq == seq).order_by(col(Delivery.id).desc()).limit(limit)
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.exec(query).all()
 
     def notifications(
@@ -68,7 +66,7 @@ class Listings:
                 query = query.where(getattr(Notification, field) == value)
         if before is not None:
             query = query.where(time <= before[0], or_(time < before[0], and_(time == before[0], name < before[1])))
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.exec(query).all()
 
     def held(self, since: datetime) -> dict[str, Held]:
@@ -77,7 +75,7 @@ class Listings:
         fresh = case((col(DriveFile.created_at) >= since, size), else_=0)
         query = columns(col(DriveFile.label), func.count(), func.sum(size), func.sum(fresh))
         query = query.where(col(DriveFile.status) == Status.FINISHED).group_by(col(DriveFile.label))
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             found = session.connection().execute(query).all()
         return {label: Held(count, int(total or 0), int(added or 0)) for label, count, total, added in found}
 
@@ -87,7 +85,7 @@ class Listings:
         query = columns(col(DriveFile.label), day, func.sum(col(DriveFile.size)))
         query = query.where(col(DriveFile.status) == Status.FINISHED, col(DriveFile.created_at) >= since)
         found: dict[str, dict[str, int]] = {}
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             for label, at, total in session.connection().execute(query.group_by(col(DriveFile.label), day)):
                 found.setdefault(label, {})[str(at)[:10]] = int(total or 0)
         return found

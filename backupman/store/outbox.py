@@ -4,8 +4,7 @@ A delivery is claimed by one atomic UPDATE with a lease, so that a daemon's disp
 send it. Deliveries of one (endpoint, lane) go out in order; lanes never wait for each other.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,9 +18,8 @@ from backupman.events import BackupExtended, EventKind
 from backupman.records import Backup, Delivery, DeliveryAttempt, DeliveryState, Event, now
 from backupman.store._claiming import free, is_head, of, take
 from backupman.store._ids import begins
+from backupman.store._sessions import Sessions
 from backupman.store.alarms import notifications
-
-Sessions = Callable[[], AbstractContextManager[Session]]
 
 _GAP_SETTLES = timedelta(seconds=10)
 
@@ -95,7 +93,7 @@ class Outbox:
         tried least go first: what nobody takes holds up nothing else.
         """
         time = at or now()
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             due = select(Delivery.id).where(is_head(instance), col(Delivery.next_attempt_at) <= time, free(time))
             due = due.where(of(without, among))
             if only is not None:
@@ -111,7 +109,7 @@ class Outbox:
 
         An attempt whose lease has ended, so that a later one is under way, can only say that it has delivered.
         """
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             delivery = session.get_one(Delivery, delivery_id, options=[lazyload("*")])  # without event and history
             delivered = attempt.state == DeliveryState.DELIVERED
             session.add(
@@ -135,7 +133,7 @@ class Outbox:
 
     def release(self, instance: str) -> None:
         """Let go of every lease of an instance: its process has died, and another attempt is due now."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             session.connection().execute(
                 update(Delivery)
                 .where(col(Delivery.instance) == instance, col(Delivery.state) == DeliveryState.OWED)
@@ -145,7 +143,7 @@ class Outbox:
     def has_ended(self, start: Event) -> bool:
         """Whether the backup whose start this is has told its end meanwhile."""
         ends = [EventKind.BACKUP_REPORT, EventKind.BACKUP_SUCCESS, EventKind.BACKUP_FAILURE]
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             later = select(Event.seq).where(Event.backup_id == start.backup_id, col(Event.kind).in_(ends))
             return session.exec(later.where(col(Event.seq) > start.seq).limit(1)).first() is not None
 
@@ -155,14 +153,14 @@ class Outbox:
         """When the next owed delivery can be claimed: it is due, first in its lane and not under way."""
         leased = col(Delivery.lease_until) > col(Delivery.next_attempt_at)
         free_at = case((leased, col(Delivery.lease_until)), else_=col(Delivery.next_attempt_at))
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(func.min(free_at)).where(is_head(instance), of(without, among))
             due: datetime | None = session.exec(query).one()
             return due
 
     def owed(self, instance: str | None = None) -> int:
         """How many deliveries are owed, by an instance or altogether."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(func.count()).where(Delivery.state == DeliveryState.OWED)
             return session.exec(query if instance is None else query.where(Delivery.instance == instance)).one()
 
@@ -175,7 +173,7 @@ class Outbox:
         limit: int | None = 100,
     ) -> Sequence[Delivery]:
         """Deliveries with their events and attempts, the newest first."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Delivery).order_by(col(Delivery.id).desc()).limit(limit)
             for name, value in (("state", state), ("endpoint", endpoint)):
                 if value is not None:
@@ -191,7 +189,7 @@ class Outbox:
         self, kind: str | None = None, backup_id: str | None = None, after: int = 0, limit: int | None = 100
     ) -> Sequence[Event]:
         """Events after a sequence number, the newest first."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Event).where(col(Event.seq) > after).order_by(col(Event.seq).desc()).limit(limit)
             for name, value in (("kind", kind), ("backup_id", backup_id)):
                 if value is not None:
@@ -204,14 +202,14 @@ class Outbox:
         Raises:
             NotFoundError: there is no such event, or several.
         """
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return _event(session, name)
 
     def announce(
         self, kind: EventKind, job: str, instance: str, payload: dict[str, Any], endpoints: Sequence[str]
     ) -> None:
         """Write an event that is not about one backup, and owe it."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             owe_event(session, Event(kind=kind, instance=instance, job=job, payload=payload), endpoints)
 
     def events_after(self, seq: int, limit: int) -> Sequence[Event]:
@@ -219,7 +217,7 @@ class Outbox:
 
         A server gives numbers out before their transactions end: what stands behind a gap waits until the gap is old.
         """
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Event).where(col(Event.seq) > seq).order_by(col(Event.seq)).limit(limit)
             found = session.exec(query).all()
         settled = now() - _GAP_SETTLES
@@ -233,7 +231,7 @@ class Outbox:
 
     def last_seq(self) -> int:
         """The number of the newest event; 0 without any."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.exec(select(func.max(Event.seq))).one() or 0
 
     def replay(self, event: str, endpoints: Sequence[str]) -> list[int]:
@@ -242,7 +240,7 @@ class Outbox:
         Raises:
             NotFoundError: there is no such event, or several.
         """
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             found = _event(session, event)
             session.add_all(deliveries := [_delivery(found, endpoint) for endpoint in endpoints])
             session.flush()
@@ -251,7 +249,7 @@ class Outbox:
     def drop(self, delivery_ids: Sequence[int], reason: str) -> int:
         """Owe deliveries no longer, of those that are owed or were given up; how many."""
         states = [DeliveryState.OWED, DeliveryState.FAILED]
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             changed = session.connection().execute(
                 update(Delivery)
                 .where(col(Delivery.id).in_(delivery_ids), col(Delivery.state).in_(states))
@@ -261,7 +259,7 @@ class Outbox:
 
     def owe_again(self, delivery_ids: Sequence[int]) -> int:
         """Owe given-up deliveries again, and owed ones at once; how many."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             changed = session.connection().execute(
                 update(Delivery)
                 .where(

@@ -1,15 +1,14 @@
 """Manifests and verifications on record."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from backupman.drills import DrillReport
 from backupman.manifest import Manifest, ManifestShown
 from backupman.records import Backup, DriveFile, ManifestRecord, Verification
+from backupman.store._sessions import Sessions
 
-Sessions = Callable[[], AbstractContextManager[Session]]
 _LOOKED_AT = 1000
 KEY = "key"
 """The level of a verification that shows no more than that a key opens the copy."""
@@ -23,18 +22,18 @@ class Proofs:
 
     def keep_manifest(self, backup_id: str, manifest: Manifest) -> None:
         """Record what was known of a backup's content."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             session.merge(ManifestRecord(backup_id=backup_id, document=manifest.model_dump(mode="json")))
 
     def manifest(self, backup_id: str) -> Manifest | None:
         """What was known of a backup's content; None where nothing was kept."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             record = session.get(ManifestRecord, backup_id)
             return Manifest.model_validate(record.document) if record else None
 
     def manifest_before(self, backup: Backup) -> Manifest | None:
         """The manifest of the newest finished dump of the same database before this one."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = (
                 select(ManifestRecord)
                 .join(Backup, col(Backup.id) == ManifestRecord.backup_id)
@@ -53,7 +52,7 @@ class Proofs:
 
     def verified(self, verification: Verification, drive_file_id: str) -> None:
         """Record one check, and on the copy itself that it was checked."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             session.add(verification)
             file = session.get(DriveFile, drive_file_id)
             if file is None:
@@ -69,7 +68,7 @@ class Proofs:
         """Whether the last look found the copy itself to be wrong, not what a drill asked of its content."""
         if not file.verify_error:
             return False
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             mine = select(Verification).where(Verification.backup_id == file.backup_id, Verification.level != KEY)
             mine = mine.where(Verification.drive == file.label).order_by(col(Verification.at).desc()).limit(1)
             last = session.exec(mine).first()
@@ -77,19 +76,19 @@ class Proofs:
 
     def note(self, verification: Verification) -> None:
         """Record what was found of a copy, and nothing on the copy itself."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             session.add(verification)
 
     def keys_checked(self) -> set[tuple[str, str]]:
         """The (source, database) of which a key was shown to open a backup."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Verification.details).where(Verification.level == KEY, Verification.good)
             found = session.exec(query.order_by(col(Verification.at).desc()).limit(_LOOKED_AT)).all()
         return {(details["Source"], details["Database"]) for details in found if "Source" in details}
 
     def last_drills(self, instance: str) -> dict[tuple[str, str, str], DrillReport]:
         """The last good drill of each (source, database, drive), as far as the last thousand tell."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = (
                 select(Backup.source, Backup.database, Verification.drive, Verification.details)
                 .join(Backup, col(Backup.id) == Verification.backup_id)
@@ -103,6 +102,6 @@ class Proofs:
 
     def verifications(self, backup_id: str) -> Sequence[Verification]:
         """The checks of a backup's copies, the newest first."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             mine = select(Verification).where(col(Verification.backup_id) == backup_id)
             return session.exec(mine.order_by(col(Verification.at).desc())).all()

@@ -1,15 +1,13 @@
 """The lines that were logged about each backup: a record for each, bounded, the newest lines kept."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlmodel import Field, Session, SQLModel
+from sqlmodel import Field, SQLModel
 
 from backupman.columns import Utc, text_column
 from backupman.records import now
-
-Sessions = Callable[[], AbstractContextManager[Session]]
+from backupman.store._sessions import Sessions
 
 MOST = 2_000
 """Lines of one backup."""
@@ -34,7 +32,7 @@ class RunLogs:
 
     def append(self, backup_id: str, instance: str, lines: Sequence[str]) -> None:
         """Add lines behind those that are there; the oldest go where there are too many."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             log = session.get(RunLog, backup_id) or RunLog(backup_id=backup_id, instance=instance)
             log.lines = "\n".join([*_lines(log), *lines][-MOST:])
             log.updated_at = now()
@@ -42,7 +40,7 @@ class RunLogs:
 
     def of(self, backup_id: str) -> list[str]:
         """The lines about a backup, the oldest first; none where nothing was kept."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             log = session.get(RunLog, backup_id)
             return _lines(log) if log else []
 

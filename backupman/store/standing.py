@@ -1,22 +1,20 @@
 """How things stand with what a job promises: which backups it has begun, and which of them are good."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, select
-from sqlmodel import Session
 
 from backupman.events import EventKind
 from backupman.records import Backup, Event, Kind, Status
+from backupman.store._sessions import Sessions
 
 # As SQLAlchemy sees them: SQLModel types columns as the records' own values.
 _B: Any = Backup
 _E: Any = Event
 
-Sessions = Callable[[], AbstractContextManager[Session]]
 
 _ONE_RUN = timedelta(minutes=10)
 """All backups of a source in one run are recorded before the first is made: within seconds, even of hundreds."""
@@ -106,11 +104,11 @@ class Standing:
         return [(seq, Of(instance, *about)) for seq, *about in self._rows(query.order_by(_E.seq))]
 
     def _rows(self, query: Select[Any]) -> Sequence[Any]:
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.connection().execute(query).all()
 
     def _first(self, query: Select[Any]) -> Any:
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.connection().execute(query).scalar()
 
 

@@ -1,7 +1,6 @@
 """Figures over all backups for whoever watches them, found through indexes and without counting millions of rows."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -12,8 +11,8 @@ from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from backupman.records import Backup, Delivery, DeliveryState, DriveFile, Kind, Status, Verification
+from backupman.store._sessions import Sessions
 
-Sessions = Callable[[], AbstractContextManager[Session]]
 Shown = Literal["verified", "proved"]
 """How a copy was shown to be good: it was read back and was right, or a drill has restored it."""
 _FEW = 10_000
@@ -96,7 +95,7 @@ class Statistics:
 
     def own_series(self, sources: Collection[str]) -> set[Series]:
         """Every database that these sources ever had."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return {Series(source, database) for source in sources for database in _databases(session, source)}
 
     def ingested_series(self) -> set[Series]:
@@ -107,7 +106,7 @@ class Statistics:
 
     def newest_on(self, series: Collection[Series], drives: Collection[str], shown: Shown | None = None) -> list[Copy]:
         """The newest good copy of each series on each of the drives; or the newest that was `shown` to be good."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             if shown and (known := _shown(session, shown)) is not None:
                 return [known[each, drive] for each in series for drive in drives if (each, drive) in known]
             found = [_newest(session, each, drive, shown) for each in series for drive in drives]
@@ -115,17 +114,17 @@ class Statistics:
 
     def newest(self, series: Collection[Series]) -> list[Copy]:
         """The newest good backup of each series, wherever it is."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return [copy for each in series if (copy := _newest(session, each, None))]
 
     def last(self, series: Collection[Series]) -> list[Outcome]:
         """How the last backup of each series ended; one that is under way does not count."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return [outcome for each in series if (outcome := _last(session, each))]
 
     def recent(self, series: Collection[Series], limit: int) -> dict[Series, list[Past]]:
         """The newest backups of each series with their copies, the newest first, also those that are under way."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             connection = session.connection()
             return {each: _recent(connection, each, limit) for each in series}
 
@@ -145,18 +144,18 @@ class Statistics:
         return {backup_id: details["RestoreSeconds"] for backup_id, details in drills if "RestoreSeconds" in details}
 
     def _rows(self, query: Any) -> Sequence[Any]:
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.connection().execute(query).all()
 
     def deliveries(self, state: DeliveryState) -> dict[str, int]:
         """How many deliveries to each endpoint are in that state."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Delivery.endpoint, func.count()).where(Delivery.state == state)
             return dict(session.exec(query.group_by(Delivery.endpoint)).all())
 
     def given_up(self, instance: str) -> dict[str, GivenUp]:
         """What an instance could not deliver, by endpoint: how many messages, and since when."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = columns(col(Delivery.endpoint), func.count(), func.min(Delivery.created_at))
             query = query.where(col(Delivery.state) == DeliveryState.FAILED, col(Delivery.instance) == instance)
             rows = session.connection().execute(query.group_by(col(Delivery.endpoint)).order_by(col(Delivery.endpoint)))
@@ -164,7 +163,7 @@ class Statistics:
 
     def newest_to(self, instance: str, endpoint: str, lane: str, limit: int) -> Sequence[Delivery]:
         """The newest deliveries to an endpoint in a lane, with their events."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Delivery).where(Delivery.endpoint == endpoint, Delivery.lane == lane)
             query = query.where(Delivery.instance == instance).order_by(col(Delivery.id).desc()).limit(limit)
             return session.exec(query).all()
@@ -172,7 +171,7 @@ class Statistics:
     def last_delivered(self, instance: str, endpoints: Collection[str], lanes: Collection[str]) -> dict[str, datetime]:
         """When each endpoint last took a message of one of these lanes; those that never did are left out."""
         taken: dict[str, datetime] = {}
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             for endpoint in endpoints:
                 times = [_delivered(session, instance, endpoint, lane) for lane in lanes]
                 if known := [time for time in times if time]:
@@ -181,7 +180,7 @@ class Statistics:
 
     def tried_in_vain(self, instance: str) -> dict[str, int]:
         """How many deliveries that an instance owes to each endpoint were tried before."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Delivery.endpoint, func.count()).where(
                 Delivery.state == DeliveryState.OWED, Delivery.instance == instance, Delivery.attempts > 0
             )

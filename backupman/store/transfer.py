@@ -6,7 +6,7 @@ A copy that is interrupted leaves nothing behind, because the other store commit
 import hashlib
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,8 +16,7 @@ from sqlmodel import Session, SQLModel
 
 from backupman.errors import StoreError
 from backupman.records import Claim, Worker
-
-Sessions = Callable[[], AbstractContextManager[Session]]
+from backupman.store._sessions import Sessions
 
 _BATCH = 200
 """Records held in memory at a time; the log of one backup, or what its dump holds, may be a megabyte."""
@@ -54,7 +53,7 @@ def copy(origin: Sessions, target: Sessions, tell: Callable[[str, int], None]) -
     present = _sums(target)
     if any(total.count for total in present.values()):
         return _compared(_sums(origin), present)
-    with target() as session:
+    with target.writing() as session:
         _take_time(session)
         copied = {table.name: _fill(session, table, origin, tell) for table in _tables()}
         _continue_numbers(session)
@@ -102,7 +101,7 @@ def _sums(sessions: Sessions) -> dict[str, Sum]:
 
 
 def _stored(sessions: Sessions, table: Table) -> Generator[list[dict[str, Any]]]:
-    with sessions() as session:
+    with sessions.reading() as session:
         _take_time(session)
         yield from _read(session, table)
 

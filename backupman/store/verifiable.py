@@ -1,7 +1,6 @@
 """The backups of an instance that have finished copies, chosen for being verified: all of them, or a sample."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -9,8 +8,8 @@ from sqlalchemy import ColumnElement, exists
 from sqlmodel import Session, col, func, select
 
 from backupman.records import Backup, DriveFile, Kind, Status
+from backupman.store._sessions import Sessions
 
-Sessions = Callable[[], AbstractContextManager[Session]]
 _PAGE = 100
 
 
@@ -22,7 +21,7 @@ class Verifiable:
 
     def all(self, instance: str, job: str | None = None) -> Iterator[Backup]:
         """Every one, in pages, of a job or of all."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             groups = list(self._groups(session, job))
         for of_job, source in groups:
             last = ""
@@ -48,7 +47,7 @@ class Verifiable:
         copy, encrypted = _WITH_COPY, col(Backup.object_name).endswith(".age")
         mine = Backup.kind == Kind.OWN, copy, encrypted
         databases = Backup.source, Backup.database
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             newest = select(*databases, func.max(Backup.created_at)).where(*mine).group_by(*databases)
             of = (
                 (Backup.source == source, Backup.database == database, Backup.created_at == created_at)
@@ -64,19 +63,19 @@ class Verifiable:
                 yield of_job, source
 
     def _page(self, instance: str, job: str, source: str, after: str) -> Sequence[Backup]:
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             query = select(Backup).where(*_with_copies(instance, job), Backup.source == source, col(Backup.id) > after)
             return session.exec(query.order_by(col(Backup.id)).limit(_PAGE)).all()
 
     def _ids(self, instance: str, job: str | None) -> Sequence[tuple[str, str, str]]:
         """Of all of them the id, the job and the source."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.exec(select(Backup.id, Backup.job, Backup.source).where(*_with_copies(instance, job))).all()
 
     def _newest(self, instance: str, job: str | None) -> dict[tuple[str, str], list[str]]:
         """The ids of the newest of each database, by job and source."""
         found: dict[tuple[str, str], list[str]] = {}
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             for of_job, source in self._groups(session, job):
                 mine = *_with_copies(instance, of_job), Backup.source == source
                 for database in _each(session, Backup.database, Backup.source == source):
@@ -86,7 +85,7 @@ class Verifiable:
         return found
 
     def _by_ids(self, ids: Sequence[str]) -> Sequence[Backup]:
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             return session.exec(select(Backup).where(col(Backup.id).in_(ids)).order_by(col(Backup.id))).all()
 
 

@@ -1,17 +1,15 @@
 """The workers of a fleet: which there are, what they take, and when they were last heard of, by PostgreSQL's clock."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import text
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from backupman.records import Assignment, AssignmentState, Claim, Worker
+from backupman.store._sessions import Sessions
 from backupman.store.claims import NOW
-
-Sessions = Callable[[], AbstractContextManager[Session]]
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,12 @@ class Workers:
 
     def come(self, worker: Worker) -> None:
         """A worker has started; what was known of its state folder is replaced."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             session.merge(worker)
 
     def beat(self, home: str) -> None:
         """A worker lives."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             session.connection().execute(
                 text(f"UPDATE backupman_workers SET heard_at = {NOW} WHERE home = :home"),  # noqa: S608 - of constants
                 {"home": home},
@@ -49,13 +47,13 @@ class Workers:
 
     def go(self, home: str, at: datetime) -> None:
         """A worker ends in good order."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             if worker := session.get(Worker, home):
                 worker.stopped_at = at
 
     def forget(self, instance: str, before: datetime) -> None:
         """Let go of workers of which nothing was heard since then."""
-        with self._sessions() as session:
+        with self._sessions.writing() as session:
             for worker in session.exec(
                 select(Worker).where(Worker.instance == instance, col(Worker.heard_at) < before)
             ):
@@ -63,13 +61,13 @@ class Workers:
 
     def lives(self, instance: str, home: str) -> bool:
         """Whether the worker of a state folder lives."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             worker = session.get(Worker, home)
         return worker is not None and worker.holder in self.living(instance)
 
     def living(self, instance: str) -> set[str]:
         """The processes (their ids as holders) of the workers that live."""
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             alive = select(Claim.holder).where(
                 Claim.instance == instance, col(Claim.name).startswith(worker_claim("")), text(f"until >= {NOW}")
             )
@@ -78,7 +76,7 @@ class Workers:
     def all(self, instance: str) -> Sequence[KnownWorker]:
         """Every worker on record, in the order of their hosts."""
         living = self.living(instance)
-        with self._sessions() as session:
+        with self._sessions.reading() as session:
             workers = session.exec(
                 select(Worker).where(Worker.instance == instance).order_by(col(Worker.host), col(Worker.home))
             ).all()

@@ -57,7 +57,7 @@ def test_an_event_behind_a_gap_waits_for_what_may_still_come_before_it(api: Api,
     """As on a server whose transactions end in another order than they began."""
 
     def add(seq: int, age: timedelta) -> None:
-        with api.daemon.app.store._session() as session:
+        with api.daemon.app.store._sessions.writing() as session:
             at = now() - age
             session.add(Event(seq=seq, kind=EventKind.NOTIFICATION, time=at, instance="i", job="j", payload={}))
 

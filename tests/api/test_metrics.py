@@ -170,7 +170,7 @@ def test_ingested_jobs_have_metrics_of_their_own(api: Api) -> None:
 
 def test_open_incidents_of_this_installation_are_shown(api: Api) -> None:
     at = now()
-    with api.daemon.app.store._session() as session:
+    with api.daemon.app.store._sessions.writing() as session:
         for instance in ("test-host", "another"):
             session.add(
                 Incident(

@@ -46,7 +46,7 @@ def full(configured: Api, receiver: Receiver) -> Api:
         Reported("web-1", "Nightly", now(), "Success", "m", seconds=1.0), Recipient("test-host")
     )
     at = now()
-    with api.daemon.app.store._session() as session:
+    with api.daemon.app.store._sessions.writing() as session:
         session.add(
             Incident(
                 instance="test-host",

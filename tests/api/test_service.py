@@ -200,7 +200,7 @@ def test_readyz_tells_of_broken_deadlines(api: Api) -> None:
         answer = client.get("/readyz")
         assert (answer.status_code, answer.json()) == (200, {"Status": "UP", "Incidents": 0})
         at = now()
-        with api.daemon.app.store._session() as session:
+        with api.daemon.app.store._sessions.writing() as session:
             for instance in ("test-host", "another"):
                 session.add(
                     Incident(

@@ -102,7 +102,7 @@ def test_what_is_too_old_is_given_up(store: Store) -> None:
     ops.answers.extend(NotifyError(f"ops: 503 number {number}") for number in range(2))
     settings = Deliveries(first_wait=timedelta(hours=1), give_up_after=timedelta(hours=2))
     assert drain(store, ops, settings=settings) == 1
-    with store._session() as session:
+    with store._sessions.writing() as session:
         for delivery in session.exec(select(Delivery)):
             delivery.created_at, delivery.next_attempt_at = now() - timedelta(hours=2), now()
     assert drain(store, ops, settings=settings) == 0
@@ -179,7 +179,7 @@ def test_no_secret_of_a_message_is_logged(store: Store, caplog: pytest.LogCaptur
 
 def test_what_was_sent_is_recorded_once_the_store_is_back(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     def rename(table: str, name: str) -> None:
-        with store._session() as session:
+        with store._sessions.writing() as session:
             session.connection().execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
 
     class Away(deque[str | Exception | float]):

@@ -17,7 +17,7 @@ def test_what_is_said_while_the_store_is_away_is_entered_once_it_is_back(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     def rename(table: str, name: str) -> None:
-        with store._session() as session:
+        with store._sessions.writing() as session:
             session.connection().execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
 
     def come_back() -> None:

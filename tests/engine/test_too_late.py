@@ -34,7 +34,7 @@ def begin(store: Store, *endpoints: str) -> Backup:
 
 
 def end(store: Store, backup: Backup, *endpoints: str) -> None:
-    with store.outbox._sessions() as session:
+    with store._sessions.writing() as session:
         owe(session, session.get_one(Backup, backup.id), [Announcement(EventKind.BACKUP_SUCCESS, endpoints)])
 
 
@@ -84,7 +84,7 @@ def test_what_is_older_than_a_day_is_dropped(store: Store, hours: int, sent: lis
     happened = Event(
         kind="backup_success", instance="host1", job="nightly", payload={}, time=now() - timedelta(hours=hours)
     )
-    with store.outbox._sessions() as session:
+    with store._sessions.writing() as session:
         owe_event(session, happened, ["ops"])
     assert drain(store, notifier) == sent
     assert len(store.outbox.deliveries(state="dropped")) == 1 - len(sent)

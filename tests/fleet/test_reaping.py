@@ -53,7 +53,7 @@ def test_a_pending_record_is_settled_first(bed: Bed) -> None:
 
 def test_a_pending_restore_is_settled_first_and_not_made_again(bed: Bed) -> None:
     assignment = taken(bed, bed.worker(lives=False))
-    with bed.store._session() as session:
+    with bed.store._sessions.writing() as session:
         again = session.get_one(Assignment, assignment.id)
         again.kind, again.begin_until = "restore", None
         restore = Restore(
@@ -70,7 +70,7 @@ def test_a_pending_restore_is_settled_first_and_not_made_again(bed: Bed) -> None
         again.records = [restore.id]
     bed.reaper.check(bed.app)
     assert state(bed, assignment) == ("running", 1, None)
-    with bed.store._session() as session:
+    with bed.store._sessions.writing() as session:
         session.get_one(Restore, restore.id).status = Status.FAILED
     bed.reaper.check(bed.app)
     assert state(bed, assignment) == ("ended", 1, "the worker on db-7 died")

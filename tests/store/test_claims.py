@@ -77,14 +77,14 @@ def test_other_installations_have_claims_of_their_own(store: Store) -> None:
 
 def test_nobody_takes_over_in_the_middle_of_a_fenced_transaction(store: Store) -> None:
     store.claims.take(ONE, "lead", LONG)
-    with store._session() as session:
+    with store._sessions.writing() as session:
         store.claims.require(session, ONE, "lead")
         age_and_take = "UPDATE backupman_claims SET holder = '2' WHERE name = 'lead'"
         with store._engine.connect() as other, pytest.raises(Exception, match="lock timeout"):
             other.execute(text("SET lock_timeout = '100ms'"))
             other.execute(text(age_and_take))
     age(store)
-    with pytest.raises(BusyError, match="another daemon of shop has taken over"), store._session() as session:
+    with pytest.raises(BusyError, match="another daemon of shop has taken over"), store._sessions.writing() as session:
         store.claims.require(session, ONE, "lead")
 
 
@@ -97,7 +97,7 @@ def test_a_host_that_is_frozen_in_a_transaction_keeps_no_record_from_the_others(
     backup = frozen.backups.begin(a_backup(), [])
     with (
         pytest.raises(StoreError, match=r"idle-in-transaction timeout|closed the connection"),
-        frozen._session() as session,
+        frozen._sessions.writing() as session,
     ):
         session.get_one(Backup, backup.id, with_for_update=True)
         settled = other.backups.settle(backup.id, finish, lambda _: [])  # waits until the server has let go

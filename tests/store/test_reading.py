@@ -10,26 +10,30 @@ from tests.store.conftest import START, a_backup
 def test_who_reads_waits_for_no_writer(sqlite_store: Store) -> None:
     backup = a_backup()
     sqlite_store.backups.begin(backup, [])
-    with sqlite_store._session() as writing:
+    with sqlite_store._sessions.writing() as writing:
         writing.connection().execute(text("UPDATE backupman_backups SET label = 'not committed'"))
         assert sqlite_store.statistics.own_series([backup.source])
         assert sqlite_store.listings.held(START) == {}
         assert sqlite_store.standing.last_event() == 0
         assert not list(sqlite_store.verifiable.newest_encrypted())
+        assert sqlite_store.backups.get("latest").label == backup.label
+        assert [each.backup_id for each in sqlite_store.catalogue.on(backup.instance, "disk")] == [backup.id]
+        assert sqlite_store.outbox.next_due(backup.instance) is None
+        assert sqlite_store.jobs.open_incidents() == []
 
 
 def test_a_writer_waits_for_nobody_who_reads(sqlite_store: Store) -> None:
     count = text("SELECT count(*) FROM backupman_backups")
-    with sqlite_store._reading() as reading:
+    with sqlite_store._sessions.reading() as reading:
         assert reading.connection().execute(count).scalar() == 0
         sqlite_store.backups.begin(a_backup(kind=Kind.OWN), [])
         assert reading.connection().execute(count).scalar() == 0, "two questions of one session have one answer"
-    with sqlite_store._reading() as reading:
+    with sqlite_store._sessions.reading() as reading:
         assert reading.connection().execute(count).scalar() == 1
 
 
 def test_nothing_is_written_by_who_reads(store: Store) -> None:
-    with store._reading() as reading:
+    with store._sessions.reading() as reading:
         reading.add(a_backup())
         reading.flush()
     assert store.backups.pending(a_backup().instance) == []

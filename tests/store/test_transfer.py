@@ -65,7 +65,7 @@ def files(tmp_path: Path) -> Iterator[tuple[Store, Store]]:
 
 def fill(store: Store) -> None:
     """Put records into every table, with values that one database may keep otherwise than another."""
-    with store._session() as session:
+    with store._sessions.writing() as session:
         session.add_all(a_backup("disk", "s3", label=f"shop {number}", created_at=START) for number in range(MANY))
     odd = store.backups.begin(a_backup(facts={"Ünï": "\\ \" ' \n ☃"}, size=2**62, dump_seconds=0.1), REPORT)
     finish(odd)
@@ -78,7 +78,7 @@ def fill(store: Store) -> None:
     [delivery, _] = store.outbox.claim("host1", 2, timedelta(minutes=1))
     store.outbox.record(delivery.id or 0, Attempt(1, DeliveryState.DELIVERED, START, 1 / 3, answer="200 OK"))
     of: dict[str, Any] = {"backup_id": odd.id, "instance": "host1"}
-    with store._session() as session:
+    with store._sessions.writing() as session:
         session.add(Assignment(instance="host1", kind="backup", queue="any", details={"a": 1}, begin_until=START))
         session.add(ManifestRecord(backup_id=odd.id, document={"z": [1, 2.5, None, True], "a": {"ß": "\t"}}))
         session.add(Verification(**of, drive="disk", level="restore", good=True, seconds=1 / 3))
@@ -99,9 +99,9 @@ def test_every_record_of_every_table_comes_over_once_and_numbers_go_on_behind_th
     origin, target = stores
     told: dict[str, int] = {}
     copied = origin.copy_into(target, told.__setitem__)
-    with origin._session() as session:
+    with origin._sessions.writing() as session:
         before = counts(session)
-    with target._session() as session:
+    with target._sessions.writing() as session:
         assert counts(session) == before == copied.counts == told
     assert all(before.values()), "the test leaves a table empty"
     odd = next(backup for backup in origin.backups.list(limit=1000) if backup.size)
@@ -126,7 +126,7 @@ def test_a_database_with_other_records_is_refused_and_left_as_it_is(files: tuple
 def test_a_copy_that_differs_by_one_value_is_not_taken_for_the_same(files: tuple[Store, Store]) -> None:
     origin, target = files
     origin.copy_into(target, quietly)
-    with target._session() as session:
+    with target._sessions.writing() as session:
         session.connection().execute(text("UPDATE backupman_drive_files SET attempts = 1 WHERE label = 's3'"))
     with pytest.raises(StoreError, match="other records already, in backupman_drive_files; name"):
         origin.copy_into(target, quietly)
@@ -146,7 +146,7 @@ def test_a_copy_that_is_interrupted_leaves_nothing_and_can_be_begun_anew(stores:
 
     with pytest.raises(CutOffError):
         origin.copy_into(target, fail)
-    with target._session() as session:
+    with target._sessions.writing() as session:
         assert not any(counts(session).values())
     assert not origin.copy_into(target, quietly).already
 
@@ -161,7 +161,7 @@ def test_records_that_change_meanwhile_are_noticed(stores: tuple[Store, Store]) 
 
     with pytest.raises(StoreError, match=r"changed while they were copied, in .*backupman_runs; stop every backupman"):
         origin.copy_into(target, disturb)
-    with target._session() as session:
+    with target._sessions.writing() as session:
         assert not any(counts(session).values())
 
 
