@@ -18,6 +18,7 @@ _TAIL_BYTES = 16 * 1024
 _TAIL_LINES = 50
 _LAST_WORDS = 1.0
 """Seconds that output may still come after the end, before the result is looked at."""
+_LONGEST_DEAF = 0.2
 _NOT_FOUND, _NOT_EXECUTABLE, _SIGNALLED = 127, 126, 128
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, *_FROM_TERMINAL)
@@ -86,7 +87,7 @@ def run(command: Sequence[str], ended: Callable[[Ended], None]) -> int:
         forwarding.to(process)
         streams = (process.stdout, 1), (process.stderr, 2)
         readers = [_passing(stream, target, tail) for stream, target in streams if stream]
-        returned = process.wait()
+        returned = _waited(process)
         until = time.monotonic() + _LAST_WORDS
         for reader in readers:
             reader.join(max(0.0, until - time.monotonic()))
@@ -95,6 +96,15 @@ def run(command: Sequence[str], ended: Callable[[Ended], None]) -> int:
     for reader in readers:
         reader.join()
     return code
+
+
+def _waited(process: "subprocess.Popen[bytes]") -> int:
+    """What it returned. A signal that comes just before a wait without an end is not seen until that is over."""
+    waiting = Thread(target=process.wait, daemon=True)
+    waiting.start()
+    while waiting.is_alive():
+        waiting.join(_LONGEST_DEAF)
+    return process.wait()
 
 
 def _told(returned: int) -> tuple[int, str]:
