@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backupman.cli.call import Call
+from backupman.cli.delivering import deliver
 from backupman.cli.options import BackupName, Jobs, Json, Sources, duration, known
 from backupman.errors import BackupmanError, BusyError, ConfigError, ExitCode
 
@@ -53,6 +54,8 @@ def prune(
             except BusyError as error:
                 busy += 1
                 errors.append(error)
+        if not dry_run:
+            deliver(app)
     steps = [(plan, step) for plan, planned in done for step in planned.steps]
     warnings = [sentence for _, planned in done for sentence in planned.warnings]
     if as_json:

@@ -6,6 +6,7 @@ import typer
 
 from backupman.cli import completing
 from backupman.cli.call import Call
+from backupman.cli.delivering import deliver
 from backupman.cli.options import Json, known
 from backupman.errors import ExitCode
 
@@ -55,6 +56,7 @@ def reconcile(
             reviews.append(review)
             if not as_json:
                 _print(review, fix=fix, quiet=call.quiet)
+        deliver(app)
         instance = app.config.instance
     if as_json:
         _print_json(reviews, instance)

@@ -5,17 +5,18 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import typer
 
 from backupman.cli.call import Call
+from backupman.cli.delivering import deliver
 from backupman.cli.interrupts import interruptible
 from backupman.cli.options import known, typed_password
 from backupman.cli.restore import Shown
 from backupman.cli.run import operator
-from backupman.errors import ConfigError, ExitCode, Interrupted
+from backupman.errors import ConfigError, Interrupted
 from backupman.logs import hide_secrets
 from backupman.naming import LATEST
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from backupman.records import Backup
 
 PASSWORD = "BACKUPMAN_RESTORE_PASSWORD"  # noqa: S105 - the name of a variable
-_DRAIN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,7 @@ def restore_into(call: Call, name: str, source: str | None, database: str | None
             raise Interrupted(f"{backup.label}: the restore was interrupted") from None
         if restore.error is None:
             shown.ended(f"restored into {restore.target}", restore.warnings)
-        with interruptible():
-            try:
-                app.dispatcher.drain(_DRAIN)
-            except KeyboardInterrupt:
-                raise typer.Exit(ExitCode.INTERRUPTED) from None
+        deliver(app)
     if restore.error is not None:
         raise BackupmanError(restore.error)
 

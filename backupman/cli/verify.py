@@ -7,6 +7,7 @@ import typer
 
 from backupman.cli import completing
 from backupman.cli.call import Call
+from backupman.cli.delivering import deliver
 from backupman.cli.interrupts import interruptible
 from backupman.cli.options import Json, known
 from backupman.errors import ConfigError, ExitCode, Interrupted
@@ -81,6 +82,7 @@ def verify(
         except KeyboardInterrupt:
             app.verifier.stop("it was interrupted")
             raise Interrupted("verifying was interrupted") from None
+        deliver(app)
     if as_json:
         _print_json(results)
     elif not done:
