@@ -13,7 +13,7 @@ from backupman.api.keys import KEYED, Caller, Ingester, Served
 from backupman.api.limits import Rate
 from backupman.api.timestamps import Moment
 from backupman.engine.ingesting import recipient
-from backupman.store.ingest import NAME_LENGTH, UNKNOWN_SENDER, Noted, Reported
+from backupman.store.ingest import NAME_LENGTH, UNKNOWN_SENDER, Noted, Recipient, Reported
 
 router = APIRouter(prefix="/api/ingest", tags=["ingest"])
 
@@ -89,7 +89,7 @@ def ingest_backup(daemon: Served, caller: _Limited, body: _Body, response: Respo
         message=entry.message,
         sender=entry.sender or UNKNOWN_SENDER,
     )
-    return _received(daemon.app.store.ingest.backup(told, recipient(daemon.app.config, caller.name)), response)
+    return _received(daemon.app.store.ingest.backup(told, _recipient(daemon, caller)), response)
 
 
 @router.post("/notification", openapi_extra=body_of(NotificationEntry), status_code=201, responses=_ANSWERS)
@@ -105,7 +105,11 @@ def ingest_notification(daemon: Served, caller: _Limited, body: _Body, response:
         message=entry.message,
         sender=entry.sender or UNKNOWN_SENDER,
     )
-    return _received(daemon.app.store.ingest.notification(told, recipient(daemon.app.config, caller.name)), response)
+    return _received(daemon.app.store.ingest.notification(told, _recipient(daemon, caller)), response)
+
+
+def _recipient(daemon: Served, caller: _Limited) -> Recipient:
+    return recipient(daemon.app.config, daemon.app.plans, caller.name)
 
 
 def _received(recorded: tuple[str, bool], response: Response) -> Received:

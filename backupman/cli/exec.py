@@ -86,7 +86,7 @@ def _record(
             sender=sender or UNKNOWN_SENDER,
             seconds=ended.seconds,
         )
-        app.store.ingest.backup(told, recipient(app.config, "exec"))
+        app.store.ingest.backup(told, recipient(app.config, app.plans, "exec"))
         with interruptible():
             try:
                 app.dispatcher.drain(longest)

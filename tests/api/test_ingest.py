@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from backupman.config import Config
+from backupman.config import Config, load, plans
 from backupman.engine.ingesting import recipient
 from backupman.events import EventKind
 from backupman.store.backups import BackupFilter
@@ -218,10 +218,26 @@ def test_what_was_ingested_never_goes_to_an_ingest_api_again() -> None:
             "webhook": [RecordingNotifier(name="webhook/b", wanted=everything)],
         },
     )
-    told = recipient(config, "key")
+    told = recipient(config, [], "key")
     assert told.endpoints is not None
     assert set(map(tuple, told.endpoints.values())) == {("webhook/b",)}
     assert (told.instance, told.operator) == ("here", "key")
+
+
+def test_a_check_that_shows_the_state_of_our_own_job_is_told_of_no_script(tmp_path: Path) -> None:
+    checks = {"ours": "one", "each": "{source}", "scripts": "two"}
+    blocks = [{"label": label, "ping_url": f"https://hc.example/ping/{path}"} for label, path in checks.items()]
+    document = {
+        "data_sources": [{"provider": "sqlite", "label": "App", "db_path": "app.db"}],
+        "drives": [{"provider": "local", "label": "Disk", "folder": "drive"}],
+        "jobs": [{"label": "nightly", "notifiers": ["ours", "each"]}],
+        "notifiers": {"healthchecks": blocks},
+    }
+    file = tmp_path / "config.yml"
+    file.write_text(json.dumps(document))
+    config = load(file).config
+    told = recipient(config, plans(config), "key").wanting(EventKind.BACKUP_SUCCESS)
+    assert told == ["healthchecks/each", "healthchecks/scripts"]
 
 
 def test_nothing_that_was_sent_is_in_the_log(api: Api, script: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
