@@ -106,9 +106,9 @@ class App:
     ) -> "App":
         """The app of a config that is loaded already, on a store that outlives it: let go of it by `release`."""
         spools, told = Spools(config, store, holding), endpoints(config)
-        pruner = Pruner(config, store)
         keeping = Keeping(store, config.instance, verbosity)
         runner = Runner(config, store, spools, Steps(observer or Unobserved(), asked), config_file, keeping)
+        pruner = Pruner(config, store, on_error=runner.on_error)
         restorer = Restorer(config, jobs, store, spools, holding)
         return cls(
             config=config,

@@ -35,17 +35,26 @@ class BackupmanError(Exception):
     """Something went wrong that the user can act on.
 
     `permanent` says that another try of the same call cannot help. `retry_after` (seconds) is the other side's own
-    wish, where it gave one.
+    wish, where it gave one. `output` is the end of what a command printed that has failed.
     """
 
     exit_code = ExitCode.FAILED
 
-    def __init__(self, sentence: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
+    def __init__(
+        self, sentence: str, *, permanent: bool = False, retry_after: float | None = None, output: str = ""
+    ) -> None:
         clean = sentence.encode(errors="replace").decode()  # a file's name may hold what is no text
         super().__init__(clean)
         self.sentence = clean
         self.permanent = permanent
         self.retry_after = retry_after
+        self._output = output
+
+    @property
+    def output(self) -> str:
+        """What the command printed; of a sentence that explains another error, what that one's did."""
+        cause = self.__cause__
+        return self._output or (cause.output if isinstance(cause, BackupmanError) else "")
 
 
 class ConfigError(BackupmanError):
@@ -109,11 +118,7 @@ class NotifyError(BackupmanError):
 
 
 class HookError(BackupmanError):
-    """A hook command failed; `output` is the end of what it printed."""
-
-    def __init__(self, sentence: str, *, output: str = "") -> None:
-        super().__init__(sentence)
-        self.output = output
+    """A hook command failed."""
 
 
 class RestoreError(BackupmanError):

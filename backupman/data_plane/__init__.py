@@ -66,7 +66,7 @@ class DataPlane:
         self.check()
         if isinstance(last, Failed):
             kind = ObjectNotFound if last.missing else BackupmanError
-            raise kind(last.error, permanent=last.permanent)
+            raise kind(last.error, permanent=last.permanent, output=last.output)
         if not isinstance(last, Done):
             raise BackupmanError(child.how_it_died())
 

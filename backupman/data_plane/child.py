@@ -154,8 +154,8 @@ def _work() -> int:
     try:
         _do(TASK.validate_json(said), channel)
     except BackupmanError as error:
-        missing = isinstance(error, ObjectNotFound)
-        channel.tell(Failed(error=error.sentence, permanent=error.permanent, missing=missing))
+        missing, output = isinstance(error, ObjectNotFound), error.output
+        channel.tell(Failed(error=error.sentence, permanent=error.permanent, missing=missing, output=output))
         return 1
     except Exception as error:  # noqa: BLE001 - the last door: whatever happened is told, never swallowed
         traceback.print_exc()

@@ -173,6 +173,8 @@ class Failed(BaseModel):
     permanent: bool = False
     missing: bool = False
     """Whether it is that a drive holds no such object."""
+    output: str = ""
+    """The end of what the tool printed that has failed."""
 
 
 class Done(BaseModel):

@@ -167,7 +167,6 @@ class Executor:
                     ]
                 result.backups += [backup.result() for backup in under_way]
             for failure in self._pruner.after(plan, source, result.backups):
-                self._runner.on_error(plan, source.label, failure)
                 result.errors.append(failure)
             return result
 

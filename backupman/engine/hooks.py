@@ -17,7 +17,8 @@ from datetime import timedelta
 from threading import Thread
 from typing import IO
 
-from backupman.errors import HookError
+from backupman.config import JobPlan
+from backupman.errors import BackupmanError, HookError
 
 PLACEHOLDERS = (
     "label",
@@ -37,7 +38,14 @@ _POLL = 0.1
 _GRACE = 5.0
 _LAST_WORDS = 1.0
 
+OnError = Callable[[JobPlan, str, BackupmanError, str], None]
+"""Hears what has failed beside a backup: a job's, of the source of that label, and on which drive."""
+
 log = logging.getLogger(__name__)
+
+
+def unheard(_plan: JobPlan, _label: str, _error: BackupmanError, _drive: str) -> None:
+    """Nobody hears of it."""
 
 
 def run_hooks(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from backupman.data_plane.protocol import Dumped, Message, Phase, Retrying, SessionOpened, Uploaded, UploadFailed
-from backupman.errors import BackupmanError, HookError, StoreError, TimedOut
+from backupman.errors import BackupmanError, StoreError, TimedOut
 from backupman.records import Backup, Status, now
 from backupman.store import Store
 
@@ -42,7 +42,7 @@ class Outcome:
         self._timed_out = False
         self._patience = _PATIENCE
         self._warnings: list[str] = []
-        self.hook_output = ""
+        self.output = ""
         self.begun: set[str] = set()
         self.ended: set[str] = set()
         self.on_dumped: Callable[[], None] = lambda: None
@@ -120,8 +120,7 @@ class Outcome:
         label = self._backup.label
         self._sentence = error.sentence if label in error.sentence else f"{label}: {error.sentence}"
         self._timed_out = isinstance(error, TimedOut)
-        if isinstance(error, HookError):
-            self.hook_output = error.output
+        self.output = error.output
 
     def enter(self, backup: Backup) -> None:
         """Everything that is known now, into the record; called inside the transaction that settles it."""

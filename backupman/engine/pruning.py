@@ -15,6 +15,7 @@ from backupman.config import Config, JobPlan
 from backupman.data_plane import DataPlane
 from backupman.data_plane.protocol import Deleted, DeleteTask, DriveTask, Message
 from backupman.drives import Drive
+from backupman.engine.hooks import OnError, unheard
 from backupman.errors import BackupmanError, DriveError
 from backupman.events import EventKind, Time, View
 from backupman.records import Backup, DriveFile, Status, now
@@ -104,10 +105,13 @@ class PruneReport(View):
 class Pruner:
     """Removes what the retention of a job lets go, and nothing of other jobs or instances."""
 
-    def __init__(self, config: Config, store: Store, clock: Callable[[], datetime] = now) -> None:
+    def __init__(
+        self, config: Config, store: Store, clock: Callable[[], datetime] = now, on_error: OnError = unheard
+    ) -> None:
         self._config = config
         self._store = store
         self._clock = clock
+        self._on_error = on_error
 
     def after(self, plan: JobPlan, source: Source, backups: Sequence[Backup]) -> list[DriveError]:
         """Apply the retention to the databases of a source that have just finished; what went wrong."""
@@ -152,15 +156,17 @@ class Pruner:
         for step in planned.of("mark"):
             self._store.copies.mark(step.file.id, self._clock())
         drives = {drive.label: drive for drive in plan.drives}
-        errors: list[DriveError] = []
+        errors: list[tuple[str, DriveError]] = []
         deleted = sorted(planned.of("delete"), key=lambda step: (step.file.label, step.file.backup.created_at))
         for label, group in groupby(deleted, key=lambda step: step.file.label):
-            errors += self.remove(drives[label], list(group))
+            errors += ((label, error) for error in self.remove(drives[label], list(group)))
         for sentence in planned.warnings:
             log.warning("%s", sentence)
         if planned.of("mark", "delete") or planned.warnings:
             self._report(plan, source, planned)
-        return errors
+        for label, error in errors:
+            self._on_error(plan, source.label, error, label)
+        return [error for _, error in errors]
 
     def remove(self, drive: Drive, steps: Sequence[Step], on_behalf: str = "retention") -> list[DriveError]:
         """Remove objects with their sidecars, in this order; each record goes with its object.

@@ -136,9 +136,15 @@ class Runner:
                 log.warning("%s", error.sentence)
             return self._conclude(plan, backup, outcome)
 
-    def on_error(self, plan: JobPlan, label: str, error: BackupmanError) -> None:
-        """Fire the error hooks for what failed beside a backup, for example retention."""
-        values = {"label": label, "error": error.sentence, "configuration_filename": str(self._config_file)}
+    def on_error(self, plan: JobPlan, label: str, error: BackupmanError, drive: str) -> None:
+        """Fire the error hooks for what failed beside a backup, for example retention: `engine.hooks.OnError`."""
+        values = {
+            "label": label,
+            "error": error.sentence,
+            "output": error.output,
+            "configuration_filename": str(self._config_file),
+            "repository": drive,
+        }
         self._try_hooks(plan, "on_error", values)
 
     def retry(
@@ -174,10 +180,12 @@ class Runner:
         self._abort_unended(plan, backup, outcome)
         backup = self._settle(plan, backup, outcome)
         self._spools.tidy(backup)
-        values = self._values(backup, outcome.hook_output)
-        self._try_hooks(plan, "after_backup", values)
+        values = self._values(backup, self._config.redact(outcome.output))
+        failure = self._try_hooks(plan, "after_backup", values)
         if backup.status == Status.FAILED:
             self._try_hooks(plan, "on_error", values)
+        elif failure:
+            self._try_hooks(plan, "on_error", values | {"error": failure.sentence, "output": failure.output})
         return backup
 
     def _abort_unended(self, plan: JobPlan, backup: Backup, outcome: Outcome) -> None:
@@ -205,12 +213,14 @@ class Runner:
         self._keeping.end(backup.id)
         return settled
 
-    def _try_hooks(self, plan: JobPlan, kind: str, values: Mapping[str, str]) -> None:
-        """Hooks of something that is settled: they cannot change it any more."""
+    def _try_hooks(self, plan: JobPlan, kind: str, values: Mapping[str, str]) -> HookError | None:
+        """Hooks of something that is settled, which they cannot change any more; what went wrong with them."""
         try:
             self._hooks(plan, kind, values)
         except HookError as error:
             log.warning("%s: %s", values["label"], error.sentence)
+            return error
+        return None
 
     def _hooks(
         self, plan: JobPlan, kind: str, values: Mapping[str, str], stopped: Callable[[], bool] = lambda: False

@@ -16,6 +16,7 @@ from backupman.data_plane.priority import Priority
 from backupman.data_plane.protocol import Drilled, Message, VerifyTask
 from backupman.drills import DrillReport
 from backupman.engine.drill_folders import DrillFolder, DrillFolders
+from backupman.engine.hooks import OnError, unheard
 from backupman.engine.spools import Spools
 from backupman.engine.verify_report import Checked, Tally
 from backupman.engine.verify_tasks import VerifyTasks, environment
@@ -39,7 +40,7 @@ class Verifier:
         store: Store,
         spools: Spools,
         clock: Callable[[], datetime] = now,
-        on_error: Callable[[JobPlan, str, BackupmanError], None] = lambda plan, label, error: None,
+        on_error: OnError = unheard,
     ) -> None:
         self._config = config
         self._plans = {plan.label: plan for plan in plans}
@@ -171,4 +172,4 @@ class Verifier:
         told = wanting(self._config, plan, kind)
         self._store.outbox.announce(kind, report.job, report.instance, report.document(), told)
         if report.bad and plan:
-            self._on_error(plan, report.source, BackupmanError(report.reason))
+            self._on_error(plan, report.source, BackupmanError(report.reason), report.copies[0].drive)

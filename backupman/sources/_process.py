@@ -157,7 +157,8 @@ class Tool:
         self._listener.join(timeout=_LAST_WORDS)
         if code != 0:
             why = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
-            raise DumpError(f"{self.label}: {self.name} {why}: {self.stderr() or 'it said nothing'}")
+            said = self.stderr()
+            raise DumpError(f"{self.label}: {self.name} {why}: {said or 'it said nothing'}", output=said)
 
     def ended(self, within: float) -> bool:
         """Whether it ends within so many seconds. Raises DumpError as `wait` does."""
@@ -246,5 +247,6 @@ def output(
         raise SourceError(f"{label}: {argv[0]} cannot be used: {error}") from error
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()
-        raise SourceError(f"{label}: {Path(argv[0]).name} failed with exit code {done.returncode}: {said}")
+        why = f"failed with exit code {done.returncode}: {said}"
+        raise SourceError(f"{label}: {Path(argv[0]).name} {why}", output=said)
     return done.stdout.decode(errors="replace")

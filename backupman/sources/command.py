@@ -48,7 +48,8 @@ class Command(Source):
                 yield Dump(tool.stdout, facts={"tool": tool.name})
         except DumpError as error:
             # Without its cause: the program may have printed what it was given.
-            raise DumpError(self.redact(error.sentence), permanent=error.permanent) from None
+            sentence, output = self.redact(error.sentence), self.redact(error.output)
+            raise DumpError(sentence, permanent=error.permanent, output=output) from None
 
     def accept(self, database: str, dump: Dump) -> None:
         super().accept(database, dump)
