@@ -59,6 +59,7 @@ _ALARMS: Mapping[str, str] = {
 def severity(kind: str, payload: dict[str, Any]) -> str | None:
     """How bad it is: `error`, `warning`, or `info` when something is over; None when nobody need look at it."""
     if kind == EventKind.BACKUP_SUCCESS:
+        # `Warning` is an ingested one's; the sentences in `Warnings` come with every dump alike, and call nobody
         lost = any(file["Status"] == "failed" for file in payload.get("DriveFiles") or [])
         return "warning" if lost or payload.get("Warning") else None
     if kind == EventKind.PRUNE_REPORT:

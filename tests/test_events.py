@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from backupman.events import BackupExtended, BackupReport, EventKind, documented, iso
+from backupman.events import BackupExtended, BackupReport, EventKind, documented, iso, severity
 from backupman.records import Backup, DriveFile, Status
 
 CREATED = datetime(2025, 7, 2, 10, 0, 0, tzinfo=UTC)
@@ -121,3 +121,27 @@ def test_a_time_is_utc_with_a_z(time: datetime) -> None:
 
 def test_the_events_of_a_backup_have_their_documented_names() -> None:
     assert {"backup_start", "backup_report", "backup_success", "backup_failure"} <= {kind.value for kind in EventKind}
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "bad"),
+    [
+        (EventKind.BACKUP_SUCCESS, {"DriveFiles": [{"Status": "finished"}, {"Status": "failed"}]}, "warning"),
+        (EventKind.BACKUP_SUCCESS, {"DriveFiles": None, "Warning": True}, "warning"),
+        (EventKind.BACKUP_SUCCESS, {"DriveFiles": [], "Warnings": ["the table t uses MyISAM"]}, None),
+        (EventKind.PRUNE_REPORT, {"Failed": 0}, None),
+        (EventKind.PRUNE_REPORT, {"Failed": 1}, "warning"),
+        (EventKind.RECONCILE_REPORT, {"Failed": 0, "Error": None}, "warning"),
+        (EventKind.RECONCILE_REPORT, {"Failed": 1, "Error": None}, "error"),
+        (EventKind.RECONCILE_REPORT, {"Failed": 0, "Error": "unreachable"}, "error"),
+        (EventKind.VERIFY_SUCCESS, {}, None),
+        (EventKind.VERIFY_FAILURE, {}, "error"),
+    ],
+)
+def test_how_bad_an_event_is(kind: EventKind, payload: dict[str, Any], bad: str | None) -> None:
+    assert severity(kind, payload) == bad
+
+
+def test_what_a_severity_is_read_from_stands_in_a_payload() -> None:
+    """The flag of an ingested backup, which is not the list of sentences of one of ours."""
+    assert {"Warning", "Warnings", "DriveFiles"} <= BackupExtended.of(the_example()).document().keys()

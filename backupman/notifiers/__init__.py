@@ -33,9 +33,13 @@ class State(StrEnum):
 STATES: Mapping[State, tuple[EventKind, ...]] = {
     State.START: (EventKind.BACKUP_START,),
     State.FINISH: (EventKind.BACKUP_SUCCESS,),
-    State.FAIL: (EventKind.BACKUP_FAILURE, EventKind.BACKUP_LATE, EventKind.BACKUP_MISSED),
+    State.FAIL: (EventKind.BACKUP_FAILURE, EventKind.BACKUP_LATE, EventKind.BACKUP_MISSED, EventKind.VERIFY_FAILURE),
 }
-"""The events that `states` stands for; a report says nothing that a success or failure does not say too."""
+"""The events that `states` stands for; a report says nothing that a success or failure does not say too.
+
+As with borgmatic, whose hooks hear of errors of `check` too, a bad copy is a failure. A good one is not among `finish`:
+a service that shows a state would take it for the backup.
+"""
 
 _STATES_OF_WORDS = {
     "start": State.START,
@@ -48,6 +52,7 @@ _STATES_OF_WORDS = {
     "unattended": State.FAIL,
     "anomaly": State.FAIL,
 }
+_HOUSEKEEPING = (EventKind.PRUNE_REPORT, EventKind.RECONCILE_REPORT)
 _NOTHING = "nothing to send of "
 _STATES_OF_STATUS = {"pending": State.START, "finished": State.FINISH, "failed": State.FAIL}
 
@@ -82,13 +87,15 @@ class Message:
 
     @property
     def state(self) -> State:
-        """What it says: of a report by the backup's status, of somebody's notification by its severity."""
+        """What it says: of a report by what came of it, of somebody's notification by its severity."""
         if self.event == EventKind.BACKUP_REPORT:
             return _STATES_OF_STATUS.get(self.payload.get("Status", ""), State.LOG)
         if self.event == EventKind.NOTIFICATION:
             return State.FAIL if self.payload.get("Severity") in ("error", "critical") else State.LOG
         if self.event == EventKind.RESTORE_START:  # that a backup begins, somebody would take it for
             return State.LOG
+        if self.event in _HOUSEKEEPING:  # which is told of also where all was done, or mended
+            return State.FAIL if self.payload.get("Failed") or self.payload.get("Error") else State.LOG
         return _STATES_OF_WORDS.get(self.event.rsplit("_", 1)[-1], State.LOG)
 
 
@@ -201,7 +208,7 @@ class Notifier(Selection, Provider, ABC):
 
     @property
     def tells_apart(self) -> bool:
-        """Whether each source has a state of its own there; of use where `only_now` is True."""
+        """Whether each source has a state of its own there; of use where `shows_state` is True."""
         return False
 
     @abstractmethod
@@ -217,7 +224,9 @@ class PerState(Settings, Generic[T]):
 
     start: T | None = Field(default=None, description="What to send when a backup starts.")
     finish: T | None = Field(default=None, description="What to send when a backup has finished.")
-    fail: T | None = Field(default=None, description="What to send when a backup has failed, is late or was missed.")
+    fail: T | None = Field(
+        default=None, description="What to send when a backup has failed, is late or was missed, or a copy is bad."
+    )
 
     def block_of(self, message: Message) -> T | None:
         """What was configured for the message's state."""

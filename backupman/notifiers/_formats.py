@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -22,6 +22,10 @@ from backupman.text import clean
 
 _TEXT_LENGTH = 10_000
 _STATUSES = {State.START: "start", State.FINISH: "success", State.FAIL: "failure"}
+_SOURCES = {"manual": "console", "api": "command_source", "schedule": "command_source", "retry": "command_source"}
+"""Prime Backup's word for what a trigger is: its own schedule is neither a player nor the console."""
+_BY_ITSELF = ("schedule", "retry")
+"""Triggers for which Backupman is the operator, as Prime Backup is `prime_backup:scheduled_backup`."""
 
 
 def backupman(message: Message, *, extended: bool) -> bytes:
@@ -44,9 +48,9 @@ def prime(message: Message) -> bytes:
         "timestamp": {"unix": message.time.timestamp(), "iso": f"{utc.isoformat()}Z"},
         "plugin": {"id": "backupman", "version": __version__},
         "server": {"running": None},
-        "backup": _prime_backup(known) if about_backup and message.state != State.START else None,
-        "operator": {"type": "user", "name": known["Operator"]} if known.get("Operator") else None,
-        "source": {"type": known["Trigger"], "name": known.get("Instance")} if known.get("Trigger") else None,
+        "backup": _prime_backup(known) if message.state != State.START else None,
+        "operator": _prime_operator(known),
+        "source": _prime_source(known),
         "cost_s": None if known.get("Seconds") is None else round(known["Seconds"], 3),
         "message": sentence(message) or None,
         "error": {"type": "BackupError", "message": known["Error"]} if known.get("Error") else None,
@@ -57,18 +61,36 @@ def prime(message: Message) -> bytes:
     return compact({key: value for key, value in document.items() if value is not None})
 
 
-def _prime_backup(known: Mapping[str, Any]) -> dict[str, Any]:
-    found = {
-        "id": known.get("Id"),
-        "date": known.get("CreatedAt"),
-        "comment": known.get("Comment") or "",
-        "creator": known.get("Operator"),
-        "targets": [known[key] for key in ("Source", "Database") if known.get(key)],
-        "tags": known.get("Tags") or {},
-        "raw_size": known.get("Size"),
-        "stored_size": known.get("StoredSize"),
-    }
-    return {key: value for key, value in found.items() if value is not None}
+def _prime_backup(known: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The backup that it is about; of a restore the one that is restored, of which the event knows less."""
+    targets = [known[key] for key in ("Source", "Database") if known.get(key)]
+    found: dict[str, Any] = {}
+    if "BackupId" in known:  # `Id`, `CreatedAt` and `Operator` are the restore's
+        found = {"id": known["BackupId"], "targets": targets, "raw_size": known.get("Size")}
+    elif "DriveFiles" in known:
+        found = {
+            "id": known.get("Id"),
+            "date": known.get("CreatedAt"),
+            "comment": known.get("Comment") or "",
+            "creator": known.get("Operator"),
+            "targets": targets,
+            "tags": known.get("Tags") or {},
+            "raw_size": known.get("Size"),
+            "stored_size": known.get("StoredSize"),
+        }
+    return {key: value for key, value in found.items() if value is not None} or None
+
+
+def _prime_operator(known: Mapping[str, Any]) -> dict[str, Any] | None:
+    kind, name = "user", known.get("Operator")
+    if not name and known.get("Trigger") in _BY_ITSELF:
+        kind, name = "backupman", known["Trigger"]
+    return {"type": kind, "name": name, "full": f"{kind}:{name}"} if name else None
+
+
+def _prime_source(known: Mapping[str, Any]) -> dict[str, Any] | None:
+    trigger = known.get("Trigger")
+    return {"type": _SOURCES.get(trigger, "unknown"), "name": known.get("Instance")} if trigger else None
 
 
 def simplebackups(message: Message) -> bytes | None:
@@ -76,8 +98,7 @@ def simplebackups(message: Message) -> bytes | None:
     known = clean(message.payload)
     if "DriveFiles" not in known or message.state not in (State.FINISH, State.FAIL):
         return None
-    files = known["DriveFiles"] or []
-    storage = next((file["Label"] for file in files if file.get("Required")), files[0]["Label"] if files else None)
+    storage = _storage(known["DriveFiles"] or [], failed=message.state == State.FAIL)
     return compact(
         {
             "id": known["Id"],
@@ -85,11 +106,19 @@ def simplebackups(message: Message) -> bytes | None:
             "status": "success" if message.state == State.FINISH else "error",
             "started_at": _spaced(known.get("CreatedAt")),
             "finished_at": _spaced(known.get("UpdatedAt")),
-            "backup": {"id": known.get("Job"), "name": known.get("Label"), "type": "database"},
+            # a job has many of them, and its label would mix them where a receiver keeps them by their ids
+            "backup": {"id": known.get("Label"), "name": known.get("Label"), "type": "database"},
             "server": {"id": known.get("Instance"), "name": known.get("Instance")},
             "storage": {"id": storage, "name": storage},
         }
     )
+
+
+def _storage(files: Sequence[Mapping[str, Any]], *, failed: bool) -> str | None:
+    """The first required drive, else the first; of a failure rather one that has failed."""
+    lost = [file for file in files if file["Status"] == "failed"] if failed else []
+    chosen = lost or files
+    return next((file["Label"] for file in chosen if file.get("Required")), chosen[0]["Label"] if chosen else None)
 
 
 def sb_signature(secret: str, body: bytes) -> str:

@@ -8,6 +8,7 @@ from uuid import UUID
 import httpx
 from pydantic import AfterValidator, SecretStr
 
+from backupman.events import EventKind
 from backupman.naming import slug
 from backupman.notifiers import Message, State, events_of
 from backupman.notifiers._http import Address, HttpNotifier
@@ -47,7 +48,14 @@ def ping_url(url: SecretStr, message: Message, /, *segments: str, **query: str |
 
 def filled(text: str, message: Message) -> str:
     """The text with the names of what the event is about, as slugs: lower case, `[a-z0-9_-]`."""
-    return _PLACE.sub(lambda match: _slug(message.payload.get(_PLACES[match[0]])), text)
+    names = {**message.payload, "Database": message.payload.get("Database") or _bad(message)}
+    return _PLACE.sub(lambda match: _slug(names.get(_PLACES[match[0]])), text)
+
+
+def _bad(message: Message) -> str | None:
+    """The database of the first bad copy of a `verify_failure`: its check is there, and its next success clears it."""
+    copies = message.payload.get("Copies") if message.event == EventKind.VERIFY_FAILURE else None
+    return next((copy["Database"] for copy in copies or [] if not copy["Good"]), None)
 
 
 def _slug(name: object) -> str:

@@ -3,7 +3,7 @@
 An event that is new to this module is told by its kind and by what its payload says in `Reason`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backupman.events import EventKind
@@ -97,9 +97,17 @@ def text(message: Message, longest: int) -> str:
 
 def text_with_log(message: Message, longest: int) -> str:
     """The text, and behind it the newest lines of the log, in at most so many bytes of UTF-8."""
-    head = text(message, longest)
+    return with_log(text(message, longest), message.log, longest)
+
+
+def with_log(head: str, lines: Sequence[str], longest: int, most_log: int = 0) -> str:
+    """A text, and behind it the newest lines, in at most so many bytes of UTF-8; of lines at most `most_log`, if not 0.
+
+    The lines give way: they get what the text leaves.
+    """
+    head = cut(head, longest)
     room = longest - len(head.encode()) - 2
-    log = newest(message.log, room) if room > 0 else ""
+    log = newest(lines, min(room, most_log or room)) if room > 0 else ""
     return "\n\n".join(part for part in (head, log) if part)
 
 

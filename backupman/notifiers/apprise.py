@@ -24,9 +24,9 @@ from backupman.errors import NotifyError
 from backupman.events import EventKind
 from backupman.notifiers import Endpoint, Message, Notifier, PerState, State, events_of, nothing_of
 from backupman.notifiers._network import Timeout
-from backupman.notifiers._words import newest, text, text_with_log, title
+from backupman.notifiers._words import text, title, with_log
 from backupman.registry import Settings, Size
-from backupman.text import cut, one_line
+from backupman.text import one_line
 
 _LOGGER = logging.getLogger("apprise")
 _LOGGER.propagate = False  # it writes addresses, which hold the keys
@@ -61,7 +61,7 @@ class Apprise(PerState[Words], Notifier):
     services: list[Service] = Field(default=[], description="Who is told.")
     send_logs: bool = Field(default=True, description="Sends the newest lines of the log too.")
     logs_size_limit: Annotated[Size, Field(ge=0)] = Field(
-        default=100_000, description="Bytes of text and log together; what a service cannot take is cut in any case."
+        default=100_000, description="Bytes of the log, at most; `0` as much as the service takes."
     )
     timeout: Timeout = Field(default=timedelta(seconds=10), description="For each connection and each answer.")
 
@@ -123,21 +123,17 @@ class AppriseService:
         own = self.provider.block_of(message) or Words()
         if own.tags is not None and not set(own.tags) & set(self.service.tags):
             return None
-        longest = min(self.provider.logs_size_limit or plugin.body_maxlen, plugin.body_maxlen)
         return {
             "title": one_line(own.title or title(message), plugin.title_maxlen or 250),
-            "body": self._body(message, own, longest),
+            "body": self._body(message, own, plugin.body_maxlen),
             "notify_type": "info" if message.event == EventKind.ALARM_DRILL else _TYPES[message.state],
             "body_format": "text",
         }
 
     def _body(self, message: Message, own: Words, longest: int) -> str:
         logs = self.provider.send_logs and message.state != State.START  # as borgmatic: there is nothing to tell yet
-        if own.body is None:
-            return (text_with_log if logs else text)(message, longest) or title(message)
-        room = longest - len(own.body.encode()) - 2
-        log = newest(message.log, room) if logs and message.log and room > 0 else ""
-        return cut("\n\n".join(part for part in (own.body, log) if part), longest)
+        told = text(message, longest) if own.body is None else own.body
+        return with_log(told, message.log if logs else (), longest, self.provider.logs_size_limit) or title(message)
 
     def _plugin(self) -> Any:
         """The library's object for the service. Raises NotifyError for a URL that it does not know."""

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from pydantic import Field, SecretStr
 
-from backupman.events import EventKind, iso
+from backupman.events import EventKind, iso, severity
 from backupman.notifiers import Message, State
 from backupman.notifiers._fitting import as_json
 from backupman.notifiers._http import HttpNotifier, Server
@@ -19,8 +19,6 @@ from backupman.text import one_line
 _MESSAGE_LENGTH, _NAME_LENGTH = 10_000, 255
 _STATUSES = {State.FINISH: "Success", State.FAIL: "Error"}
 _RESULTS = frozenset({EventKind.BACKUP_REPORT, EventKind.BACKUP_SUCCESS, EventKind.BACKUP_FAILURE})
-_SEVERITIES_OF = {str(EventKind.SIZE_ANOMALY): "warning", str(EventKind.ALARM_DRILL): "info"}
-_SEVERITIES = {State.FAIL: "error", State.FINISH: "info", State.START: "info", State.LOG: "warning"}
 
 
 class BackupMonitor(HttpNotifier):
@@ -57,12 +55,13 @@ class BackupMonitor(HttpNotifier):
         }
         if message.event in _RESULTS:
             return self._post("backup", about | {"status": self._status(message)})
-        severity = _SEVERITIES_OF.get(message.event) or _SEVERITIES[message.state]
-        return self._post("notification", about | {"severity": severity, "type": message.event})
+        bad = severity(message.event, known) or "info"
+        return self._post("notification", about | {"severity": bad, "type": message.event})
 
     def _status(self, message: Message) -> str:
-        warned = message.state == State.FINISH and message.payload.get("Warnings")
-        return "Warning" if warned else _STATUSES.get(message.state, "Error")
+        known = message.payload
+        warned = known.get("Warnings") or severity(EventKind.BACKUP_SUCCESS, known)  # also of a report of one
+        return "Warning" if warned and message.state == State.FINISH else _STATUSES.get(message.state, "Error")
 
     def _post(self, what: str, body: dict[str, Any]) -> httpx.Request:
         headers = {"Content-Type": "application/json", "X-Api-Key": self.api_key.get_secret_value().strip()}

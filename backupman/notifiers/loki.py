@@ -74,10 +74,13 @@ class Loki(HttpNotifier):
         return httpx.Request("POST", self.url.get_secret_value(), headers=headers, content=body)
 
     def _values(self, message: Message) -> list[list[str]]:
-        """The newest lines of the log and the line of the event, the oldest first, each with its time."""
+        """The newest lines of the log and the line of the event, the oldest first, each with its time.
+
+        The log of a start is still growing: every attempt would push another, and the end pushes it whole.
+        """
         lines: list[str] = [_line(message)]
         room = _LOG_LENGTH
-        for line in reversed(message.log if self.send_logs else ()):
+        for line in reversed(message.log if self.send_logs and message.state != State.START else ()):
             text = cut(line, _LINE_LENGTH)
             room -= len(text.encode())
             if room < 0:

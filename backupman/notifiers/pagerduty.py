@@ -6,6 +6,7 @@ is not open does nothing. An alarm drill is a change event, which calls nobody.
 """
 
 import json
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -20,8 +21,21 @@ from backupman.notifiers._words import label_of, newest, text, title
 from backupman.text import clean, cut
 
 _SUMMARY_LENGTH, _KEY_LENGTH, _TEXT_LENGTH, _LOG_LENGTH, _DETAIL_LENGTH = 1_024, 255, 20_000, 10_000, 1_000
-_WARNINGS = frozenset({EventKind.SIZE_ANOMALY, EventKind.ALARM_DRILL_FAILURE})
+_WARNINGS = frozenset({EventKind.SIZE_ANOMALY, EventKind.ALARM_DRILL_FAILURE, EventKind.PRUNE_REPORT})
+_APART: Mapping[str, str] = {
+    EventKind.RESTORE_SUCCESS: "restore",
+    EventKind.RESTORE_FAILURE: "restore",
+    EventKind.VERIFY_SUCCESS: "verify",
+    EventKind.VERIFY_FAILURE: "verify",
+    EventKind.PRUNE_REPORT: "prune_report",
+    EventKind.RECONCILE_REPORT: "reconcile_report",
+}
+"""What has alerts of its own, because it says nothing of whether the next backup succeeds."""
+_REPORTS = frozenset({EventKind.PRUNE_REPORT, EventKind.RECONCILE_REPORT})
+"""What resolves its own alert where nothing has failed any more."""
 _TOLD_ALREADY = frozenset({"Error", "Warnings", "DriveFiles", "Message", "Reason"})
+_ABOUT = ("Source", "Device", "Endpoint", "Queue", "Drive")
+_WHICH = ("Incident", "Type", "Level", "Database")
 
 Severity = Literal["critical", "error", "warning", "info"]
 
@@ -30,7 +44,7 @@ class PagerDuty(HttpNotifier):
     """One integration of a service."""
 
     needs = ("integration_key",)
-    default_events = (*events_of(State.FAIL, State.FINISH), EventKind.BACKUP_RECOVERED)
+    default_events = (*events_of(State.FAIL, State.FINISH), EventKind.BACKUP_RECOVERED, EventKind.VERIFY_SUCCESS)
     tried_by = (EventKind.BACKUP_FAILURE, EventKind.BACKUP_SUCCESS)
 
     integration_key: SecretStr = Field(default=SecretStr(""), description="Of an integration by the Events API v2.")
@@ -45,11 +59,11 @@ class PagerDuty(HttpNotifier):
         if message.event == EventKind.ALARM_DRILL:
             return self._post("change", {"payload": self._change(message)})
         event: dict[str, Any] = {}
-        if message.state == State.FINISH:
-            event |= {"event_action": "resolve", "dedup_key": dedup_key(message)}
-        elif message.state == State.FAIL or message.event == EventKind.NOTIFICATION:
+        if message.state == State.FAIL or message.event == EventKind.NOTIFICATION:
             event |= {"event_action": "trigger", "dedup_key": dedup_key(message), "client": "Backupman"}
             event["payload"] = self._payload(message)
+        elif message.state == State.FINISH or message.event in _REPORTS:
+            event |= {"event_action": "resolve", "dedup_key": dedup_key(message)}
         else:
             return None
         return self._post("", event)
@@ -101,14 +115,14 @@ class PagerDuty(HttpNotifier):
 def dedup_key(message: Message) -> str:
     """What an alert is about: a database of a source of a job, or an incident of a source.
 
-    Incidents are kept apart by their kind alone, because their recovery may name other databases than they did.
+    Incidents are kept apart by their kind alone, because their recovery may name other databases than they did. Copies
+    that are not right are by how far they were looked at: that the bytes are there is no answer to a failed drill.
     """
     known = message.payload
     parts = [known.get("Instance"), known.get("Sender"), known.get("Job")]
-    parts.append(known.get("Source") or known.get("Device") or known.get("Endpoint") or known.get("Queue"))
-    if "Target" in known:  # a restore says nothing of the backups
-        parts.append("restore")
-    parts.append(known.get("Incident") or known.get("Type") or known.get("Database"))
+    parts.append(next((known[key] for key in _ABOUT if known.get(key)), None))
+    parts.append(_APART.get(message.event))
+    parts.append(next((known[key] for key in _WHICH if known.get(key)), None))
     key = "backupman:" + "/".join(str(part) for part in parts if part)
     if len(key) <= _KEY_LENGTH:
         return key

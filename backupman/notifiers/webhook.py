@@ -153,8 +153,16 @@ class Webhook(Notifier):
         return [WebhookEndpoint(self.named(settings.name), settings, self) for settings in self.endpoint_settings]
 
     def warnings(self) -> list[str]:
-        """Endpoints that anybody in between can read or forge."""
-        return [warning for endpoint in self.endpoints() for warning in endpoint.settings.in_clear(endpoint.name)]
+        """Endpoints that anybody in between can read or forge, or whose receiver misses its signature."""
+        found: list[str] = []
+        for endpoint in self.endpoints():
+            found += endpoint.settings.in_clear(endpoint.name)
+            if endpoint.settings.format == "simplebackups" and not endpoint.settings.signing_secret:
+                found.append(
+                    f"{endpoint.name}: nothing is signed without signing_secret, and receivers of SimpleBackups' "
+                    "webhooks rely on the header SB-Signature"
+                )
+        return found
 
 
 @dataclass(frozen=True)

@@ -70,10 +70,36 @@ def test_the_words_of_the_config_and_the_newest_of_the_log(receiver: Receiver) -
     fail = {"title": "Ping!", "body": "Your backups have failed."}
     body = sent(receiver, event, fail=fail, logs_size_limit=60)
     assert body["title"] == "Ping!"
-    assert body["message"].startswith("Your backups have failed.\n\n...\n")
-    assert body["message"].endswith("line 99")
-    assert len(body["message"].encode()) <= 60
+    words, _, log = body["message"].partition("\n\n")
+    assert words == "Your backups have failed."
+    assert log.startswith("...\n") and log.endswith("line 98\nline 99")
+    assert 50 < len(log.encode()) <= 60
     assert sent(receiver, message("backup_success"), fail=fail)["title"] == "Backup of Mysql 1 finished"
+
+
+@pytest.mark.parametrize("body", [None, "Call the night shift now." * 25])
+@pytest.mark.parametrize("send_logs", [True, False])
+def test_a_limit_of_the_log_cuts_nothing_but_the_log(receiver: Receiver, body: str | None, send_logs: bool) -> None:
+    error = "My Google Drive: " + "x" * 683
+    event = replace(message("backup_failure", Error=error), log=[f"line {number}" for number in range(200)])
+    told = sent(receiver, event, logs_size_limit=500, send_logs=send_logs, fail={"body": body})["message"]
+    words = body or f"{error}\n\n- the table t uses MyISAM"
+    before, _, log = told.rpartition(words)
+    assert before in ("", "Mysql 1 is not backed up: no drive holds this dump.\n\n")
+    if send_logs:
+        assert log.startswith("\n\n...\n") and log.endswith("line 199")
+        assert 490 < len(log.strip()) <= 500
+    else:
+        assert log == ""
+
+
+@pytest.mark.parametrize("limit", [0, 500, 100_000])
+def test_a_service_is_sent_no_more_than_it_takes(receiver: Receiver, limit: int) -> None:
+    event = replace(message("backup_failure", Error="e" * 1_000), log=["line"] * 20_000)
+    for fail in ({}, {"body": "Ж" * 30_000}):
+        told = sent(receiver, event, logs_size_limit=limit, fail=fail)["message"]
+        assert len(told.encode()) <= 32_768, "what the library's plugin for JSON takes"
+    assert len(sent(receiver, event, logs_size_limit=0)["message"]) > 32_000
 
 
 def test_every_service_is_an_endpoint(receiver: Receiver) -> None:
@@ -95,7 +121,7 @@ def test_every_service_is_an_endpoint(receiver: Receiver) -> None:
 
 def test_only_failures_are_told_by_default(receiver: Receiver) -> None:
     (endpoint,) = Apprise.model_validate({"services": [{"url": service(receiver)}]}).endpoints()
-    assert list(endpoint.events) == ["backup_failure", "backup_late", "backup_missed"]
+    assert list(endpoint.events) == ["backup_failure", "backup_late", "backup_missed", "verify_failure"]
 
 
 def test_tags_choose_who_is_told_of_a_state(receiver: Receiver) -> None:

@@ -11,6 +11,7 @@ from tests.contracts.notifier import EVENTS, HttpNotifierContract, message
 from tests.servers.receiver import Answer, Receiver
 
 KEY = "bm_0123456789abcdef"
+LACKING = {"a": "finished", "b": "failed"}
 
 
 def sent(kind: str, text: str = "", /, payload: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
@@ -51,11 +52,32 @@ def test_a_report_is_a_backup_entry() -> None:
     assert "quota exceeded" in failed["message"]
 
 
+@pytest.mark.parametrize("kind", ["backup_report", "backup_success"])
+def test_a_backup_that_lacks_a_copy_is_a_warning(kind: str) -> None:
+    files = [{"Label": name, "Required": name == "a", "Status": status} for name, status in LACKING.items()]
+    entry = sent(kind, payload={"DriveFiles": files, "Warnings": []})
+    assert entry["status"] == "Warning"
+    assert "stored on a, but not on b" in entry["message"]
+
+
 @pytest.mark.parametrize(
-    ("kind", "severity"), [("backup_late", "error"), ("size_anomaly", "warning"), ("backup_recovered", "info")]
+    ("kind", "payload", "severity"),
+    [
+        ("backup_late", {}, "error"),
+        ("size_anomaly", {}, "warning"),
+        ("backup_recovered", {}, "info"),
+        ("verify_failure", {}, "error"),
+        ("verify_success", {}, "info"),
+        ("restore_start", {}, "info"),
+        ("prune_report", {}, "info"),
+        ("prune_report", {"Failed": 1}, "warning"),
+        ("reconcile_report", {}, "error"),
+        ("reconcile_report", {"Failed": 0}, "warning"),
+        ("alarm_drill", {}, "info"),
+    ],
 )
-def test_what_is_no_result_is_a_notification(kind: str, severity: str) -> None:
-    entry = sent(kind)
+def test_what_is_no_result_is_a_notification(kind: str, payload: dict[str, Any], severity: str) -> None:
+    entry = sent(kind, payload=payload)
     assert entry["/"].endswith("/api/ingest/notification")
     assert (entry["type"], entry["severity"]) == (kind, severity)
     assert "status" not in entry

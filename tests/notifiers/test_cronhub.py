@@ -19,7 +19,7 @@ def sent(kind: str, url: str) -> str | None:
 
 class TestCronhub(HttpNotifierContract):
     notifier_class = Cronhub
-    silent = frozenset({"restore_start", "prune_report", "reconcile_report", "alarm_drill"})
+    silent = frozenset({"restore_start", "prune_report", "alarm_drill"})
     wordless = frozenset(EVENTS) - silent
 
     @pytest.fixture

@@ -26,7 +26,7 @@ def asked(kind: str, **settings: Any) -> dict[str, list[str]]:
 
 class TestCronitor(HttpNotifierContract):
     notifier_class = Cronitor
-    silent = frozenset({"restore_start", "prune_report", "reconcile_report", "alarm_drill"})
+    silent = frozenset({"restore_start", "prune_report", "alarm_drill"})
 
     @pytest.fixture
     def settings(self, receiver: Receiver, timeout: str) -> dict[str, Any]:
@@ -59,9 +59,10 @@ def test_an_end_has_metrics() -> None:
 
 
 def test_an_incident_belongs_to_no_run() -> None:
-    late = asked("backup_late")
-    assert late["state"] == ["fail"]
-    assert not {"series", "metric"} & late.keys()
+    for kind in ("backup_late", "verify_failure"):
+        told = asked(kind)
+        assert told["state"] == ["fail"]
+        assert not {"series", "metric"} & told.keys()
 
 
 @pytest.mark.parametrize("odd", ODD_TEXTS)
@@ -77,6 +78,7 @@ def test_an_address_stays_short_enough_for_servers(odd: str) -> None:
         ("backup_success", "/d3x0c1/complete"),
         ("backup_failure", "/d3x0c1/fail"),
         ("prune_report", None),
+        ("reconcile_report", "/d3x0c1/fail"),
     ],
 )
 def test_a_short_address_is_pinged_as_borgmatic_does(kind: str, path: str | None) -> None:

@@ -49,7 +49,8 @@ def test_prime_backup_of_a_success() -> None:
             "raw_size": 1_503_238_553,
             "stored_size": 45_000_000,
         },
-        "source": {"type": "schedule", "name": "db1"},
+        "operator": {"type": "backupman", "name": "schedule", "full": "backupman:schedule"},
+        "source": {"type": "command_source", "name": "db1"},
         "cost_s": 300.0,
         "message": "Mysql 1 is stored on My Google Drive.",
         "title": "Backup of Mysql 1 finished",
@@ -61,6 +62,40 @@ def test_prime_backup_of_a_failure_and_of_a_start() -> None:
     assert (failed["event"], failed["status"]) == ("backup_failure", "failure")
     assert failed["error"] == {"type": "BackupError", "message": "disk full"}
     assert "backup" not in body("backup_start", format="prime")
+
+
+@pytest.mark.parametrize("kind", ["restore_start", "restore_success", "restore_failure"])
+def test_prime_backup_of_a_restore_names_the_backup_and_says_of_it_only_what_is_known(kind: str) -> None:
+    found = body(kind, format="prime")
+    assert (found["event"], found["task"], found["status"]) == (kind, "restore", kind.removeprefix("restore_"))
+    size = {"raw_size": 1_503_238_553} if kind == "restore_success" else {}
+    # The payload's Id, CreatedAt and Operator are those of the restore.
+    assert found["backup"] == {"id": message().payload["Id"], "targets": ["Mysql 1", "shop"]} | size
+    assert found["operator"] == {"type": "user", "name": "ada", "full": "user:ada"}
+    assert found["source"] == {"type": "console", "name": "db1"}
+
+
+@pytest.mark.parametrize(
+    ("trigger", "operator", "source", "who"),
+    [
+        ("manual", "ada", "console", "user:ada"),
+        ("api", "ci", "command_source", "user:ci"),
+        ("schedule", None, "command_source", "backupman:schedule"),
+        ("retry", None, "command_source", "backupman:retry"),
+        ("manual", None, "console", None),
+        ("ingest", None, "unknown", None),
+    ],
+)
+def test_prime_backup_has_four_words_for_what_began_it(
+    trigger: str, operator: str | None, source: str, who: str | None
+) -> None:
+    found = body("backup_report", format="prime", payload={"Trigger": trigger, "Operator": operator})
+    assert found["source"] == {"type": source, "name": "db1"}
+    assert found.get("operator", {}).get("full") == who
+
+
+def test_prime_backup_leaves_out_who_and_what_began_what_nobody_began() -> None:
+    assert not {"backup", "operator", "source"} & body("backup_late", format="prime").keys()
 
 
 @pytest.mark.parametrize("kind", EVENTS)
@@ -76,7 +111,7 @@ def test_simplebackups_of_a_success_and_of_a_failure() -> None:
         "status": "success",
         "started_at": "2025-07-02 10:00:00",
         "finished_at": "2025-07-02 10:05:00",
-        "backup": {"id": "nightly", "name": "Mysql 1", "type": "database"},
+        "backup": {"id": "Mysql 1", "name": "Mysql 1", "type": "database"},
         "server": {"id": "db1", "name": "db1"},
         "storage": {"id": "My Google Drive", "name": "My Google Drive"},
     }
@@ -88,9 +123,43 @@ def test_simplebackups_knows_no_other_events(kind: str) -> None:
     assert request_of(kind, format="simplebackups") is None
 
 
-def test_simplebackups_storage_is_the_first_required_drive() -> None:
-    files = [{"Label": name, "Required": name == "b", "Status": "finished"} for name in "ab"]
-    assert body("backup_report", format="simplebackups", payload={"DriveFiles": files})["storage"]["name"] == "b"
+def test_simplebackups_tells_the_databases_of_a_job_apart() -> None:
+    ids = {
+        body("backup_report", format="simplebackups", payload={"Label": label})["backup"]["id"]
+        for label in ("cluster/shop", "cluster/blog", "wiki")
+    }
+    assert ids == {"cluster/shop", "cluster/blog", "wiki"}
+
+
+@pytest.mark.parametrize(
+    ("status", "drives", "storage"),
+    [
+        ("finished", "a:finished b!finished", "b"),
+        ("finished", "a:failed b!finished", "b"),
+        ("finished", "a:finished", "a"),
+        ("failed", "a:failed b!finished c!failed d!failed", "c"),
+        ("failed", "a:finished b:failed c!finished", "b"),
+        ("failed", "a:finished b!finished", "b"),
+        ("failed", "", None),
+    ],
+)
+def test_simplebackups_storage_is_the_first_required_drive_and_of_a_failure_the_one_that_failed(
+    status: str, drives: str, storage: str | None
+) -> None:
+    files = [{"Label": each[0], "Required": each[1] == "!", "Status": each[2:]} for each in drives.split()]
+    payload = {"Status": status, "DriveFiles": files}
+    assert body("backup_report", format="simplebackups", payload=payload)["storage"]["name"] == storage
+
+
+def test_simplebackups_without_a_signature_is_warned_of() -> None:
+    def warnings(**settings: Any) -> list[str]:
+        block = {"endpoints": [{"name": "x", "url": "https://example.com/hook", **settings}]}
+        return Webhook.model_validate(block).warnings()
+
+    [warning] = warnings(format="simplebackups")
+    assert warning.startswith("webhook/x: ") and "signing_secret" in warning and "SB-Signature" in warning
+    for settings in ({"format": "simplebackups", "signing_secret": "secret"}, {"format": "prime"}, {}):
+        assert warnings(**settings) == []
 
 
 @pytest.mark.parametrize("odd", ODD_TEXTS.values())

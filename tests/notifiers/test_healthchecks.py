@@ -55,6 +55,8 @@ class TestHealthchecks(HttpNotifierContract):
         ("backup_success", f"/{UUID}"),
         ("backup_failure", f"/{UUID}/fail"),
         ("prune_report", f"/{UUID}/log"),
+        ("reconcile_report", f"/{UUID}/fail"),
+        ("verify_failure", f"/{UUID}/fail"),
     ],
 )
 def test_each_state_is_pinged_where_borgmatic_pings_it(kind: str, path: str) -> None:
@@ -66,7 +68,8 @@ def test_start_and_end_of_one_backup_share_a_run() -> None:
     assert {sent(kind)[1].partition("?")[2] for kind in ("backup_start", "backup_success", "backup_failure")} == {
         f"rid={RUN}"
     }
-    assert sent("backup_late")[1] == f"/{UUID}/fail"
+    for kind in ("backup_late", "verify_failure"):
+        assert sent(kind)[1] == f"/{UUID}/fail", "it is about no certain run"
 
 
 def test_a_start_has_no_body_and_an_end_says_what_came_of_it() -> None:
@@ -93,6 +96,14 @@ def test_a_slug_can_be_made_for_each_job_source_and_database() -> None:
     path = sent("backup_start", "http://localhost/pingkey/{job}-{source}-{database}", create_slug=True)[1]
     assert path == f"/pingkey/nightly-mysql-1-shop/start?rid={RUN}&create=1"
     assert healthchecks("https://hc-ping.com/pingkey/{job}", create_slug=True).warnings() == []
+
+
+def test_a_bad_copy_makes_the_check_of_its_database_red() -> None:
+    url = "http://localhost/pingkey/{job}-{source}-{database}"
+    bad, good = ({"Database": name, "Good": name == "b"} for name in "ab")
+    for copies, path in (([bad, good], "a"), ([good], "none"), ([], "none")):
+        request = healthchecks(url).request(message("verify_failure", Copies=copies))
+        assert request.url.path == f"/pingkey/nightly-mysql-1-{path}/fail"
 
 
 def test_a_uuid_is_not_created() -> None:
@@ -142,4 +153,5 @@ def test_its_url_is_required_and_an_address() -> None:
         "backup_failure",
         "backup_late",
         "backup_missed",
+        "verify_failure",
     ]

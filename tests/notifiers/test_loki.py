@@ -95,6 +95,13 @@ def test_the_log_comes_before_the_event_and_a_second_try_is_the_same() -> None:
     assert len(stream(event, send_logs=False)[1]) == 1
 
 
+def test_a_start_has_no_log_which_grows_between_its_attempts_and_comes_whole_with_the_end() -> None:
+    event = replace(message("backup_start"), log=["ERROR: one"])
+    _, [(_, line)] = stream(event)
+    assert line.startswith("Backup of Mysql 1 started")
+    assert stream(replace(event, log=["ERROR: one", "two"])) == stream(event)
+
+
 def test_of_a_long_log_the_newest_lines_are_sent_compressed() -> None:
     event = replace(message(), log=[f"{number} " + "x" * 1000 for number in range(5000)])
     _, values = stream(event)

@@ -102,7 +102,7 @@ def test_without_blocks_it_says_what_happened() -> None:
 
 def test_only_failures_are_told_by_default() -> None:
     (endpoint,) = Ntfy.model_validate({"topic": "backups"}).endpoints()
-    assert list(endpoint.events) == ["backup_failure", "backup_late", "backup_missed"]
+    assert list(endpoint.events) == ["backup_failure", "backup_late", "backup_missed", "verify_failure"]
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,12 @@ class TestPagerDuty(HttpNotifierContract):
     notifier_class = PagerDuty
     good = Answer(202, body=b'{"status":"success","message":"Event processed","dedup_key":"k"}')
     delivered = frozenset({202})
-    silent = frozenset({"backup_start", "restore_start", "prune_report", "reconcile_report"})
+    silent = frozenset({"backup_start", "restore_start"})
     wordless = frozenset(
-        {"backup_report", "backup_success", "backup_recovered", "alarm_drill_recovered", "queue_recovered"}
+        {
+            *("backup_report", "backup_success", "backup_recovered", "alarm_drill_recovered", "queue_recovered"),
+            "prune_report",  # of which nothing has failed
+        }
     )
 
     @pytest.fixture
@@ -146,8 +149,10 @@ def test_what_is_sent_by_default() -> None:
         "backup_failure",
         "backup_late",
         "backup_missed",
+        "verify_failure",
         "backup_success",
         "backup_recovered",
+        "verify_success",
     ]
 
 
@@ -155,3 +160,27 @@ def test_restores_have_an_alert_of_their_own() -> None:
     failed, good = sent(message("restore_failure")), sent(message("restore_success", Target="another place"))
     assert (failed["event_action"], good["event_action"]) == ("trigger", "resolve")
     assert failed["dedup_key"] == good["dedup_key"] != dedup_key(message("backup_failure"))
+
+
+def test_a_bad_copy_is_an_alert_that_only_a_look_as_deep_resolves() -> None:
+    failed, good = sent(message("verify_failure", Level="restore")), sent(message("verify_success", Level="restore"))
+    assert (failed["event_action"], good["event_action"]) == ("trigger", "resolve")
+    assert failed["dedup_key"] == good["dedup_key"] == "backupman:db1/nightly/Mysql 1/verify/restore"
+    others = [message(kind) for kind in ("verify_success", "backup_success", "prune_report", "restore_success")]
+    others.append(message("verify_success", Level="restore", Source="Mysql 2"))
+    assert failed["dedup_key"] not in [dedup_key(other) for other in others]
+    assert failed["payload"]["custom_details"]["Bad"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "severity"),
+    [
+        ("prune_report", "backupman:db1/nightly/Mysql 1/prune_report", "warning"),
+        ("reconcile_report", "backupman:db1/reconcile/Mysql 1/reconcile_report", "error"),
+    ],
+)
+def test_what_could_not_be_removed_or_mended_is_an_alert_until_it_was(kind: str, key: str, severity: str) -> None:
+    told, over = sent(message(kind, Failed=1)), sent(message(kind, Failed=0))
+    assert (told["event_action"], told["payload"]["severity"], over["event_action"]) == ("trigger", severity, "resolve")
+    assert told["dedup_key"] == over["dedup_key"] == key
+    assert dedup_key(message("reconcile_report", Drive="Disk")) != dedup_key(message("reconcile_report"))

@@ -20,7 +20,7 @@ def webhook(**block: Any) -> Webhook:
 
 def test_states_are_events_said_shorter() -> None:
     assert webhook(states=["start", "finish"]).kinds == ["backup_start", "backup_success"]
-    assert webhook(states=["fail"]).kinds == ["backup_failure", "backup_late", "backup_missed"]
+    assert webhook(states=["fail"]).kinds == ["backup_failure", "backup_late", "backup_missed", "verify_failure"]
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,18 @@ def test_what_an_event_says() -> None:
         "size_anomaly": State.FAIL,
         "notification": State.FAIL,
         "prune_report": State.LOG,
+        "reconcile_report": State.FAIL,
+        "verify_success": State.FINISH,
+        "verify_failure": State.FAIL,
     }
     assert {kind: message(kind).state for kind in said} == said
+
+
+@pytest.mark.parametrize("kind", [EventKind.PRUNE_REPORT, EventKind.RECONCILE_REPORT])
+def test_a_report_of_housekeeping_is_a_failure_where_something_could_not_be_done(kind: EventKind) -> None:
+    assert message(kind, Failed=1).state == State.FAIL
+    assert message(kind, Failed=0).state == State.LOG, "what was mended is none"
+    assert message(kind, Failed=0, Error="Offsite: unreachable").state == State.FAIL
 
 
 def test_a_report_says_what_its_backup_says_and_a_notification_what_its_severity_says() -> None:

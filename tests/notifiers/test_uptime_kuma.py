@@ -22,7 +22,7 @@ class TestUptimeKuma(HttpNotifierContract):
     good = Answer(body=b'{"ok":true}')
     delivered = frozenset({200, 201, 202})
     retried = frozenset({404})
-    silent = frozenset({"restore_start", "prune_report", "reconcile_report", "alarm_drill"})
+    silent = frozenset({"restore_start", "prune_report", "alarm_drill"})
 
     @pytest.fixture
     def settings(self, receiver: Receiver, timeout: str) -> dict[str, Any]:
@@ -78,6 +78,6 @@ def test_an_address_stays_short_enough_for_node(odd: str) -> None:
 
 def test_a_start_is_told_only_where_the_config_wants_it() -> None:
     usual = UptimeKuma.model_validate({"push_url": PUSH})
-    assert usual.kinds == ["backup_success", "backup_failure", "backup_late", "backup_missed"]
+    assert usual.kinds == ["backup_success", "backup_failure", "backup_late", "backup_missed", "verify_failure"]
     every = UptimeKuma.model_validate({"push_url": PUSH, "states": ["start", "finish", "fail"]})
     assert every.kinds[0] == "backup_start"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from backupman.notifiers._words import newest, sentence, text, text_with_log, title
+from backupman.notifiers._words import newest, sentence, text, text_with_log, title, with_log
 from backupman.text import cut
 from tests.contracts.messages import EVENTS, ODD_TEXTS, message
 
@@ -64,6 +64,17 @@ def test_of_a_log_the_newest_is_kept(longest: int) -> None:
     kept = newest([f"line {number} Ж" for number in range(100)], longest)
     assert len(kept.encode()) <= longest
     assert longest < 10 or (kept.startswith("...\n") and kept.endswith("line 98 Ж\nline 99 Ж"))
+
+
+@pytest.mark.parametrize("longest", [0, 80, 150, 200, 10_000])
+def test_a_log_has_a_limit_of_its_own_within_that_of_the_whole(longest: int) -> None:
+    failed = replace(message("backup_failure"), log=[f"line {number} Ж" for number in range(100)])
+    alone = text(failed, longest)
+    told = with_log(alone, failed.log, longest, 40)
+    assert told.startswith(alone) and len(told.encode()) <= longest
+    log = told.removeprefix(alone).strip()
+    assert len(log.encode()) <= 40
+    assert longest < 200 or log.endswith("line 99 Ж")
 
 
 def test_a_log_that_fits_is_whole() -> None:
