@@ -23,6 +23,7 @@ _AHEAD = timedelta(minutes=5)
 _DAYS = 30
 
 _NEWEST = "the newest"
+_SOUND = "the newest that is not known to be bad"
 _PROVED = "proved by a drill"
 
 _PERIODS: dict[str, Callable[[datetime], str]] = {
@@ -40,7 +41,7 @@ class Retention(Settings):
 
     enabled: bool = Field(default=True, description="`false` keeps everything.")
     by: Literal["age"] | None = Field(default=None, description="The rule of `value`; default where there is no other.")
-    value: int | None = Field(default=None, description="Days that a backup is kept; default 30.")
+    value: int | None = Field(default=None, le=36_525, description="Days that a backup is kept; default 30.")
     keep_within: PositiveSpan | None = Field(default=None, description="Keep all that are younger.")
     keep_last: Count | None = Field(default=None, description="Keep so many of the newest.")
     keep_hourly: Count | None = Field(default=None, description="Keep the newest of each of so many hours.")
@@ -165,9 +166,11 @@ class _Group:
         """By id, why a copy stays whatever the rules say."""
         found: dict[str, str] = {}
         ahead = self._at + _AHEAD
-        newest = next((copy for copy in self._copies if copy.created_at <= ahead), None)
-        if newest:
-            found[newest.id] = _NEWEST
+        past = [copy for copy in self._copies if copy.created_at <= ahead]
+        for copy in past[:1]:
+            found[copy.id] = _NEWEST
+        for copy in [copy for copy in past if not copy.doubtful][:1]:
+            found.setdefault(copy.id, _SOUND)
         for copy in self._proved():
             found.setdefault(copy.id, _PROVED)
         for copy in self._copies:
@@ -186,7 +189,7 @@ class _Group:
 
     def _kept(self, never: dict[str, str]) -> dict[str, str]:
         """By id, why the rules keep a copy; neither a pinned one nor one of the future uses up a number."""
-        counting = [copy for copy in self._copies if never.get(copy.id) in (None, _NEWEST, _PROVED)]
+        counting = [copy for copy in self._copies if never.get(copy.id) in (None, _NEWEST, _SOUND, _PROVED)]
         found: dict[str, str] = {}
         if self._rules.by_size_alone:
             return {copy.id: f"there is room in {in_words(self._rules.max_total_size or 0)}" for copy in counting}

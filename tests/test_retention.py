@@ -164,6 +164,16 @@ def test_a_proved_copy_uses_up_a_number_as_any_other() -> None:
     assert kept(copies, keep_last=2) == copies[:2]
 
 
+def test_where_the_newest_is_known_to_be_bad_the_newest_good_one_stays_too() -> None:
+    copies = [copy(0, doubtful=True), copy(1, doubtful=True), copy(2), copy(3)]
+    assert reasons(copies, keep_last=1) == [
+        "the newest",
+        "-no rule keeps it",
+        "the newest that is not known to be bad",
+        "-no rule keeps it",
+    ]
+
+
 def test_a_proved_copy_that_is_doubtful_since_is_not_the_only_one_that_stays() -> None:
     copies = [copy(0), copy(10, proved=True, doubtful=True), copy(20, proved=True), copy(30, proved=True)]
     assert kept(copies, keep_last=1) == copies[:3]

@@ -73,6 +73,17 @@ def test_the_last_proved_ones_of_each_place_always_stay(
 
 
 @given(copies, rules, zones)
+def test_of_each_place_the_newest_copy_without_a_doubt_stays(
+    given_copies: list[Copy], given_rules: Retention, zone: ZoneInfo
+) -> None:
+    verdicts = judge(given_copies, given_rules, NOW, zone)
+    for place in {each.place for each in given_copies}:
+        sound = [v for v in verdicts if v.copy.place == place and not v.copy.doubtful]
+        past = [v for v in sound if v.copy.created_at <= NOW + timedelta(minutes=5)]
+        assert all(v.keep for v in sorted(past, key=lambda v: (v.copy.created_at, v.copy.id))[-1:])
+
+
+@given(copies, rules, zones)
 def test_places_do_not_touch_each_other(given_copies: list[Copy], given_rules: Retention, zone: ZoneInfo) -> None:
     together = {v.copy.id: v.keep for v in judge(given_copies, given_rules, NOW, zone)}
     for place in {each.place for each in given_copies}:

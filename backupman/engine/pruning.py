@@ -127,12 +127,14 @@ class Pruner:
         files = self._store.copies.of(self._config.instance, plan.label, source.label, databases)
         names = {file.backup.database for file in files}
         failing = self._store.copies.failing(self._config.instance, plan.label, source.label, names)
+        restored = {restore.backup_id for restore in self._store.restores.pending(self._config.instance)}
         found = Plan()
         for drive, rules in ruled:
             on_drive = {file.id: file for file in files if file.label == drive.label}
             places = {(source.label, name) for name in failing}
             verdicts = judge(map(_copy, on_drive.values()), rules, self._clock(), plan.zone, places)
-            found.steps += [self._step(on_drive[verdict.copy.id], verdict, rules) for verdict in verdicts]
+            steps = [self._step(on_drive[verdict.copy.id], verdict, rules) for verdict in verdicts]
+            found.steps += [_spared(step) if step.file.backup_id in restored else step for step in steps]
             found.warnings += beyond(verdicts, rules)
         return found
 
@@ -209,6 +211,10 @@ class Pruner:
         report = _report(plan, source, self._config.instance, planned)
         kind = EventKind.PRUNE_REPORT
         self._store.outbox.announce(kind, plan.label, report.instance, report.document(), plan.wanting(kind))
+
+
+def _spared(step: Step) -> Step:
+    return step if step.action == "keep" else Step(step.file, "keep", "it is being restored")
 
 
 def _copy(file: DriveFile) -> Copy:

@@ -38,7 +38,10 @@ class Copies:
             return session.exec(query).all()
 
     def failing(self, instance: str, job: str, source: str, databases: Collection[str]) -> set[str]:
-        """Those of the databases whose newest settled backup by the job has failed."""
+        """Those of the databases whose newest settled backup by the job has failed.
+
+        One that failed before the databases of its source were known, was to be of all of them.
+        """
         with self._sessions.reading() as session:
             newest = (
                 select(Backup.status)
@@ -47,7 +50,9 @@ class Copies:
                 .order_by(col(Backup.created_at).desc())
                 .limit(1)
             )
-            found = {name: session.exec(newest.where(Backup.database == name)).first() for name in databases}
+            found = {
+                name: session.exec(newest.where(col(Backup.database).in_([name, ""]))).first() for name in databases
+            }
         return {name for name, status in found.items() if status == Status.FAILED}
 
     def mark(self, drive_file_id: str, time: datetime | None) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from backupman.engine.locks import source_lock
+from backupman.records import Event, Restore
+from backupman.store import Store
 from tests.e2e.test_retention import age
 from tests.e2e.world import World
 
@@ -143,3 +145,16 @@ def test_what_is_not_there_is_said(world: World, words: list[str], why: str) -> 
     ended = world.run(*words)
     assert ended.code != 0
     assert why in ended.err
+
+
+def test_a_copy_that_is_being_restored_stays(aged: World) -> None:
+    aged.config["retention"] = {"keep_last": 1}
+    oldest = aged.backups()[-1]["Id"]
+    store = Store.open(f"sqlite:///{aged.folder}/state/backupman.db")
+    restore = Restore(
+        backup_id=oldest, label="App", instance="test-host", source="App", database="app", target="app.db"
+    )
+    event = Event(kind="restore_start", instance="test-host", job="default", payload={})
+    store.restores.begin(restore, lambda begun: (event, []))
+    store.close()
+    assert planned(aged, "--dry-run")[-1] == ("keep", "it is being restored")

@@ -83,6 +83,9 @@ def test_the_databases_whose_newest_backup_has_failed(store: Store) -> None:
     assert store.copies.failing("host1", "nightly", "shop", ["shop", "blog", "new"]) == {"shop"}
     copies(store, 30)
     assert store.copies.failing("host1", "nightly", "shop", ["shop"]) == set()
+    unknown = a_backup(database="", created_at=START + timedelta(days=100))  # the server did not even list them
+    store.backups.settle(store.backups.begin(unknown, []).id, fail, lambda _: [])
+    assert store.copies.failing("host1", "nightly", "shop", ["shop", "blog"]) == {"shop", "blog"}
 
 
 def test_a_mark_is_set_and_taken_away(store: Store) -> None:
