@@ -1,5 +1,6 @@
 """In the child: uploads follow the spool, side by side; a failed one is tried again from the spool's start."""
 
+import hashlib
 import io
 import json
 import time
@@ -26,7 +27,7 @@ from backupman.data_plane.protocol import (
     UploadTask,
 )
 from backupman.drives import Drive, Stored
-from backupman.errors import BackupmanError, DriveError, Retained
+from backupman.errors import BackupmanError, DriveError, PipelineError, Retained
 from backupman.naming import sidecar_name
 from backupman.pipeline.spool import Spool
 from backupman.registry import provider_class
@@ -164,10 +165,13 @@ def upload_kept(task: UploadTask, tell: Tell, opened: Callable[[str, str], None]
     """Put the spool of an earlier run onto drives, after what it left there was looked at.
 
     Raises:
-        PipelineError: the spool is gone.
+        PipelineError: the spool is gone, or is not what was dumped any more.
     """
     spool = Spool.kept(task.spool)
     try:
+        with task.spool.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != task.sha256:
+                raise PipelineError(f"the spooled dump {task.spool} is damaged: make a new backup", permanent=True)
         tell(Phase(phase="uploading"))
         drives = [drive_of(drive, task.retry) for drive in task.drives]
         open_still = [

@@ -17,7 +17,7 @@ from backupman.data_plane.protocol import DriveTask, Uploaded, UploadFailed, Upl
 from backupman.data_plane.uploading import Uploads, upload_kept
 from backupman.drives import Opened, Stored
 from backupman.drives.local import Local
-from backupman.errors import DriveError, DumpError
+from backupman.errors import DriveError, DumpError, PipelineError
 from backupman.pipeline.spool import Spool
 from backupman.retry import NO_RETRY
 from backupman.testing import MemoryDrive
@@ -216,3 +216,22 @@ def test_what_belongs_beside_an_object_that_is_there_already_is_put_there_too(tm
     assert json.loads(sidecar.read_text()) == {"Id": "1"}
     assert sorted(disk.list()) == [name, f"{name}.json"]
     assert not list((tmp_path / "drive").rglob("*.part"))
+
+
+@pytest.mark.parametrize("damaged", [b"dum", b"dumb", b""])
+def test_a_kept_dump_that_is_not_what_was_dumped_goes_nowhere(tmp_path: Path, damaged: bytes) -> None:
+    kept = tmp_path / "kept"
+    kept.write_bytes(damaged)
+    disk = Local(provider="local", label="disk", folder=tmp_path / "drive")
+    task = UploadTask(
+        spool=kept,
+        object_name="shop/backup.sql.zst",
+        sidecar={"Id": "1"},
+        sha256=hashlib.sha256(b"dump").hexdigest(),
+        drives=[DriveTask(label="disk", settings=disk.revealed())],
+        parallel=None,
+        retry=NO_RETRY,
+    )
+    with pytest.raises(PipelineError, match="is damaged: make a new backup"):
+        upload_kept(task, lambda message: None, lambda label, session: None)
+    assert not (tmp_path / "drive").exists()
