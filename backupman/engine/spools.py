@@ -1,6 +1,7 @@
 """The spool folder: where each dump passes through, what stays there for a retry, and for how long."""
 
 import logging
+import os
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -19,11 +20,15 @@ log = logging.getLogger(__name__)
 
 
 class Spools:
-    """At most one kept spool per (source, database): a newer one replaces it, and none stays longer than `keep`."""
+    """At most one kept spool per (source, database): a newer one replaces it, and none stays longer than `keep`.
+
+    Those of another installation with the same records are its own to remove.
+    """
 
     def __init__(self, config: Config, store: Store, holding: Holding | None = None) -> None:
         self.folder = (config.spool.folder or config.state_folder / "spool").absolute()
         self._min_free = config.spool.min_free
+        self._instance = config.instance
         self._keep: timedelta = config.spool.keep
         self._store = store
         self._holding = holding
@@ -45,7 +50,8 @@ class Spools:
         """Bytes that must stay free on the spool's disk."""
         if self._min_free is not None:
             return self._min_free
-        existing = next(folder for folder in spool.parents if folder.exists())
+        # not Path.exists, which raises where a folder may not be entered: whoever writes there says it
+        existing = next(folder for folder in spool.parents if os.path.exists(folder))  # noqa: PTH110
         return min(int(shutil.disk_usage(existing).total * _MIN_FREE_SHARE), _MIN_FREE)
 
     def tidy(self, backup: Backup) -> None:
@@ -61,14 +67,14 @@ class Spools:
             self._store.backups.forget_spool(backup.id)
         if backup.dump_status != Status.FINISHED:
             return
-        kept = self._store.backups.kept_spools(backup.source, backup.database)
+        kept = self._store.backups.kept_spools(self._instance, backup.source, backup.database)
         for older in filter(self.holds, kept):
             if older.id != backup.id and older.created_at <= backup.created_at and older.status != Status.PENDING:
                 self.drop(older, "a newer dump replaces it")
 
     def expire(self) -> None:
         """Remove the spools that were kept long enough."""
-        for backup in self._store.backups.spooled():
+        for backup in self._store.backups.spooled(self._instance):
             if self.holds(backup) and backup.status != Status.PENDING and now() - backup.created_at > self._keep:
                 self.drop(backup, f"it was kept for {self._keep}")
 

@@ -163,14 +163,15 @@ class Backups:
         with self._sessions.writing() as session:
             _existing(session, backup_id).spool_path = None
 
-    def kept_spools(self, source: str, database: str) -> Sequence[Backup]:
-        """Backups of a database whose dump is still spooled."""
-        return [backup for backup in self.spooled() if (backup.source, backup.database) == (source, database)]
+    def kept_spools(self, instance: str, source: str, database: str) -> Sequence[Backup]:
+        """An instance's backups of a database whose dump is still spooled."""
+        return [backup for backup in self.spooled(instance) if (backup.source, backup.database) == (source, database)]
 
-    def spooled(self) -> Sequence[Backup]:
-        """Backups whose dump is still spooled; there are never many."""
+    def spooled(self, instance: str) -> Sequence[Backup]:
+        """An instance's backups whose dump is still spooled; there are never many."""
         with self._sessions.reading() as session:
-            return session.exec(select(Backup).where(_SPOOLED, col(Backup.dump_path).is_not(None))).all()
+            query = select(Backup).where(Backup.instance == instance, _SPOOLED, col(Backup.dump_path).is_not(None))
+            return session.exec(query).all()
 
 
 def _near(session: Session, name: str) -> str:

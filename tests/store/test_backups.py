@@ -165,8 +165,9 @@ def test_the_spooled_dumps_are_known(store: Store) -> None:
     store.backups.begin(a_backup(spool_path="/spool/now"), [])  # not committed yet
     kept = store.backups.begin(a_backup(spool_path="/spool/a", dump_path="/spool/a"), [])
     other = store.backups.begin(a_backup(source="blog", spool_path="/spool/b", dump_path="/spool/b"), [])
-    assert set(ids(store.backups.spooled())) == {kept.id, other.id}
-    assert ids(store.backups.kept_spools("shop", "shop")) == [kept.id]
+    store.backups.begin(a_backup(instance="host2", spool_path="/spool/c", dump_path="/spool/c"), [])
+    assert set(ids(store.backups.spooled("host1"))) == {kept.id, other.id}
+    assert ids(store.backups.kept_spools("host1", "shop", "shop")) == [kept.id]
 
 
 def test_many_threads_write_at_once(store: Store) -> None:

@@ -93,8 +93,8 @@ def test_a_backup_is_found_by_a_beginning_of_its_id_without_reading_all_ids(full
 
 
 def test_the_few_spooled_backups_are_found_by_their_own_index(full: Store) -> None:
-    assert ids(full.backups.spooled()) == [id_of(SPOOLED)]
-    assert "ix_backupman_backups_spooled" in plan_of(full, full.backups.spooled)
+    assert ids(full.backups.spooled("host1")) == [id_of(SPOOLED)]
+    assert "ix_backupman_backups_spooled" in plan_of(full, lambda: full.backups.spooled("host1"))
     assert "ix_backupman_backups_spooled" in plan_of(full, lambda: full.backups.untidied("host1"))
 
 

@@ -214,5 +214,5 @@ def test_what_was_ingested_is_in_nobodys_way(sqlite_store: Store) -> None:
     own = sqlite_store.backups.begin(a_backup(), [])
     assert [backup.id for backup in sqlite_store.backups.pending("host1")] == [own.id]
     assert [backup.id for backup in sqlite_store.backups.list()] == [own.id]
-    assert sqlite_store.backups.spooled() == []
+    assert sqlite_store.backups.spooled("host1") == []
     assert sqlite_store.copies.of("host1", "Nightly Full Backup", "web-1", ["Nightly Full Backup"]) == []
