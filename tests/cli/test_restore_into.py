@@ -178,6 +178,7 @@ def test_what_cannot_be_is_said_before_anything_is_begun(
         (*app, "--to-source", "Ap"): ("there is no source 'Ap'; did you mean 'App'?", 2),
         (*app, "--to-source", "App", "--url", "sqlite:///x"): ("--to-source and --url both name a server", 2),
         (*app, "--output", "x", "--clean"): ("--clean goes with a restore into a database", 2),
+        (*app, "--clean", "--table", "users"): ("would be replaced as a whole by some of its tables", 2),
         (*app, "--from-drive", "Othr"): ("there is no drive 'Othr'", 2),
         (*app, "--url", "postgresql://u:secret@h/x"): ("a dump of sqlite cannot go into h, which is postgres", 2),
         (*app, "--url", "postgresql://u:secret@h:port/x"): ("this is no URL", 2),
