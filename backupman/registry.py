@@ -28,6 +28,7 @@ _UNITS = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
+_LONGEST = timedelta(days=36525)
 _SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
@@ -63,9 +64,16 @@ def parse_size(value: object) -> object:
     return int(Decimal(match[1]) * _SIZES[match[2]])
 
 
+def _bounded(value: timedelta) -> timedelta:
+    if value > _LONGEST:  # or it would lead out of the calendar, where nothing is ever due
+        raise ValueError("should not be longer than a hundred years")
+    return value
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
+    AfterValidator(_bounded),
     PlainSerializer(format_duration, return_type=str),
     WithJsonSchema({"type": ["string", "number"], "examples": ["500ms", "5s", "30m", "1h", "2d"]}),
 ]

@@ -113,6 +113,8 @@ http: {api_keys: [""], port: http}
         ("spool: {keep: 3 moons}", "spool.keep: '3 moons' is not a duration: write for example 500ms, 5s, 30m, 1h or"),
         ("spool: {keep: [3]}", "spool.keep: should be a duration such as 30s or 1h"),
         ("spool: {keep: 9999999999d}", "spool.keep: '9999999999d' is too long a duration"),
+        ("spool: {keep: 9999999d}", "spool.keep: should not be longer than a hundred years"),
+        ("deadlines: {grace: 9999999d}", "deadlines.grace: should not be longer than a hundred years"),
         ("spool: {max_size: big}", "spool.max_size: 'big' is not a size: write for example 8MiB or 1GiB"),
     ],
 )
