@@ -107,6 +107,8 @@ class Runner:
                 data_plane.run(task, outcome.take, hand_over=(lock,))
         except BackupmanError as error:
             outcome.failed(data_plane.reason or error)  # a hook that was ended says less
+        except Exception as error:  # noqa: BLE001 - whatever it was, the backup is settled and told
+            outcome.failed(_unexpected(error))
         return self._conclude(plan, backup, outcome)
 
     def refuse(self, plan: JobPlan, source: Source, order: Order, error: BackupmanError) -> Backup:
@@ -173,6 +175,8 @@ class Runner:
             data_plane.run(task, outcome.take, hand_over=(lock,))
         except BackupmanError as error:
             outcome.failed(error)
+        except Exception as error:  # noqa: BLE001 - as in `run`
+            outcome.failed(_unexpected(error))
         return self._conclude(plan, backup, outcome)
 
     def _conclude(self, plan: JobPlan, backup: Backup, outcome: Outcome) -> Backup:
@@ -228,7 +232,11 @@ class Runner:
         commands = list(getattr(plan.hooks, kind))
         if kind == "on_error":
             commands += self._config.on_error
-        run_hooks(commands, values, plan.hooks.timeout, stopped=stopped)
+        try:
+            run_hooks(commands, values, plan.hooks.timeout, stopped=stopped)
+        except HookError as error:  # which repeats what the hook printed
+            redact = self._config.redact
+            raise HookError(redact(error.sentence), output=redact(error.output)) from None
 
     def _values(self, backup: Backup, output: str = "") -> dict[str, str]:
         """What the placeholders of hooks stand for."""
@@ -245,6 +253,11 @@ class Runner:
             "configuration_filename": str(self._config_file),
             "repository": failed[0] if failed and backup.dump_status == Status.FINISHED else "",
         }
+
+
+def _unexpected(error: Exception) -> BackupmanError:
+    log.debug("unexpected", exc_info=error)
+    return BackupmanError(f"unexpected {type(error).__name__}: {error}; please report it (run with --debug)")
 
 
 @contextmanager

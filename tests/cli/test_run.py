@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Inside
 from tests.e2e.world import World, end, wait_for
 
 SLOW = {"provider": "command", "label": "Slow", "argv": ["sh", "-c", "head -c 20000000 /dev/urandom; sleep 600"]}
@@ -265,3 +266,19 @@ def test_retry_all_takes_each_database_once_and_leaves_out_what_has_succeeded_si
     nothing = world.run("retry", "--all")
     assert nothing.code == 0
     assert "nothing to do" in nothing.out
+
+
+def test_a_fault_that_nobody_has_thought_of_is_recorded_and_told(
+    world: World, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr("backupman.engine.runner.backup_task", fault)
+    world.write_config()
+    ended = inside("run", "-c", str(world.config_file))
+    assert ended.code == 1
+    [report] = world.reports()
+    assert report["Status"] == "failed"
+    error = world.backups()[0]["Error"]
+    assert error.startswith("App: unexpected BlockingIOError: no more processes; please report it")

@@ -60,6 +60,14 @@ def test_a_drive_that_fails_is_the_repository(hooked: World) -> None:
     assert [each[:3] for each in said(hooked)] == [["App", "failed", "Bad"]]
 
 
+def test_a_secret_that_a_hook_prints_is_in_no_record(hooked: World) -> None:
+    hooked.config["hooks"] = {"before_backup": ["echo the token is t0ken; exit 4"]}
+    ended = hooked.run("run")
+    assert ended.code == 1
+    assert said(hooked) == [["App", "failed", "", "the token is ***"]]
+    assert "t0ken" not in ended.out + ended.err + str(hooked.backups())
+
+
 @pytest.mark.parametrize("command", [("prune",), ("verify", "latest")])
 def test_errors_beside_a_backup_name_their_drive(hooked: World, command: tuple[str, ...]) -> None:
     for _ in range(2):
