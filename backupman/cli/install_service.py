@@ -121,8 +121,8 @@ def _program(host: Host, kind: Kind) -> Path:
         if hidden or shut:
             raise ConfigError(
                 f"{place} is hidden from the service{f' by {shut}' if shut and not hidden else ''}: install Backupman "
-                "where everybody may read it, for example with `python3 -m venv /opt/backupman` and "
-                "`/opt/backupman/bin/pip install backupman`, and call /opt/backupman/bin/backupman install-service"
+                "where everybody may read it, for example with `python3 -m venv /opt/backupman` and, in the checkout, "
+                "`/opt/backupman/bin/pip install .`, and call /opt/backupman/bin/backupman install-service"
             )
     return program
 
