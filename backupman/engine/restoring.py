@@ -97,10 +97,8 @@ class Restorer:
     def check(self, order: RestoreOrder) -> None:
         """Raise ConfigError or NotFoundError where it cannot even begin."""
         if order.tables and order.destination.replaces:
-            raise ConfigError(
-                f"{order.destination.replaced} would be replaced as a whole by some of its tables: restore them into a "
-                "new database, and copy them from there"
-            )
+            whole = f"{order.destination.replaced} would be replaced as a whole by some of its tables"
+            raise ConfigError(f"{whole}: restore them into a new database, and copy them from there")
         self._task(order)
 
     def _task(self, order: RestoreOrder) -> FillTask:
