@@ -143,7 +143,7 @@ class Outbox:
     def has_ended(self, start: Event) -> bool:
         """Whether the backup whose start this is has told its end meanwhile."""
         ends = [EventKind.BACKUP_REPORT, EventKind.BACKUP_SUCCESS, EventKind.BACKUP_FAILURE]
-        with self._sessions.writing() as session:
+        with self._sessions.reading() as session:
             later = select(Event.seq).where(Event.backup_id == start.backup_id, col(Event.kind).in_(ends))
             return session.exec(later.where(col(Event.seq) > start.seq).limit(1)).first() is not None
 
@@ -160,7 +160,7 @@ class Outbox:
 
     def owed(self, instance: str | None = None) -> int:
         """How many deliveries are owed, by an instance or altogether."""
-        with self._sessions.writing() as session:
+        with self._sessions.reading() as session:
             query = select(func.count()).where(Delivery.state == DeliveryState.OWED)
             return session.exec(query if instance is None else query.where(Delivery.instance == instance)).one()
 
@@ -173,7 +173,7 @@ class Outbox:
         limit: int | None = 100,
     ) -> Sequence[Delivery]:
         """Deliveries with their events and attempts, the newest first."""
-        with self._sessions.writing() as session:
+        with self._sessions.reading() as session:
             query = select(Delivery).order_by(col(Delivery.id).desc()).limit(limit)
             for name, value in (("state", state), ("endpoint", endpoint)):
                 if value is not None:
@@ -189,7 +189,7 @@ class Outbox:
         self, kind: str | None = None, backup_id: str | None = None, after: int = 0, limit: int | None = 100
     ) -> Sequence[Event]:
         """Events after a sequence number, the newest first."""
-        with self._sessions.writing() as session:
+        with self._sessions.reading() as session:
             query = select(Event).where(col(Event.seq) > after).order_by(col(Event.seq).desc()).limit(limit)
             for name, value in (("kind", kind), ("backup_id", backup_id)):
                 if value is not None:
@@ -202,7 +202,7 @@ class Outbox:
         Raises:
             NotFoundError: there is no such event, or several.
         """
-        with self._sessions.writing() as session:
+        with self._sessions.reading() as session:
             return _event(session, name)
 
     def announce(
@@ -217,7 +217,7 @@ class Outbox:
 
         A server gives numbers out before their transactions end: what stands behind a gap waits until the gap is old.
         """
-        with self._sessions.writing() as session:
+        with self._sessions.reading() as session:
             query = select(Event).where(col(Event.seq) > seq).order_by(col(Event.seq)).limit(limit)
             found = session.exec(query).all()
         settled = now() - _GAP_SETTLES
@@ -231,7 +231,7 @@ class Outbox:
 
     def last_seq(self) -> int:
         """The number of the newest event; 0 without any."""
-        with self._sessions.writing() as session:
+        with self._sessions.reading() as session:
             return session.exec(select(func.max(Event.seq))).one() or 0
 
     def replay(self, event: str, endpoints: Sequence[str]) -> list[int]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from backupman.config.model import Deliveries
 from backupman.engine.dispatcher import Dispatcher
 from backupman.store import Store
 from backupman.testing import RecordingNotifier
@@ -27,9 +28,11 @@ def test_no_answer_in_time_is_a_temporary_failure(store: Store) -> None:
     owe(store, "ops")
     ops = RecordingNotifier(name="ops")
     ops.answers.append(300.0)
-    deliver(dispatcher(store, ops), lambda: bool(only(store).history), longest=1.0)
+    patient = dispatcher(store, ops, settings=Deliveries(first_wait=timedelta(hours=1)))
+    deliver(patient, lambda: bool(only(store).history), longest=1.0)
     waiting = only(store)
     assert (waiting.state, waiting.error) == ("owed", "ops: no answer within 1 s")
+    assert store.outbox.owe_again([waiting.id or 0]) == 1
     assert drain(store, ops) == 0
 
 
