@@ -102,6 +102,9 @@ class Recovery:
 
     def _can_go_on(self, backup: Backup) -> bool:
         known = self._plans.get(backup.job)
+        drives = {drive.label for drive in known.drives} if known else set()
+        if drives.isdisjoint(file.label for file in backup.drive_files if file.status != Status.FINISHED):
+            return False
         spooled = self._spools.holds(backup) and backup.dump_path and Path(backup.dump_path).exists()
         return bool(spooled and backup.dump_status == Status.FINISHED and known and known.source(backup.source))
 

@@ -13,7 +13,7 @@ from backupman.engine.hooks import run_hooks
 from backupman.engine.keeping import OFF, Keeping
 from backupman.engine.outcome import Observer, Outcome
 from backupman.engine.spools import Spools
-from backupman.engine.tasks import abort_task, backup_task, upload_task
+from backupman.engine.tasks import abort_task, backup_task, left, upload_task
 from backupman.errors import BackupmanError, HookError, TimedOut
 from backupman.events import EventKind
 from backupman.logs import about_backup
@@ -163,8 +163,10 @@ class Runner:
             BackupmanError: there is nothing to go on from.
         """
         task = upload_task(self._config, plan, backup, self._store.proofs.manifest(backup.id))
-        for drive in task.drives:
-            self._store.backups.change_drive_file(backup.id, drive.label, status=Status.PENDING, error=None)
+        served = {drive.label for drive in task.drives}
+        for label in (file.label for file in backup.drive_files if file.status == Status.FAILED):
+            again = {"status": Status.PENDING, "error": None} if label in served else {"error": left(plan, label)}
+            self._store.backups.change_drive_file(backup.id, label, **again)
         self._store.backups.change(backup.id, status=Status.PENDING)
         backup = self._store.backups.get(backup.id)
         self._keeping.begin(backup.id)

@@ -41,17 +41,17 @@ def backup_task(config: Config, spools: Spools, plan: JobPlan, source: Source, b
 
 
 def upload_task(config: Config, plan: JobPlan, backup: Backup, manifest: Manifest | None) -> UploadTask:
-    """Put the backup's spooled dump onto the drives that failed.
+    """Put the backup's spooled dump onto the drives that failed, as far as they are in the job still.
 
     Raises:
-        BackupmanError: no upload failed, a drive left the config, or the spooled dump is gone.
+        BackupmanError: no upload failed, all drives that did left the job, or the spooled dump is gone.
     """
     failed = {file.label: file for file in backup.drive_files if file.status == Status.FAILED}
     drives = {drive.label: drive for drive in plan.drives if drive.label in failed}
     if not failed:
         raise BackupmanError(f"{backup.label}: no upload of this backup has failed", permanent=True)
-    if gone := sorted(failed.keys() - drives.keys()):
-        raise BackupmanError(f"{backup.label}: the drive {gone[0]!r} is not in the config any more", permanent=True)
+    if not drives:
+        raise BackupmanError(left(plan, next(iter(failed))), permanent=True)
     if not backup.dump_path or not Path(backup.dump_path).exists():
         held = any(file.status == Status.FINISHED for file in backup.drive_files)
         how = (
@@ -71,6 +71,11 @@ def upload_task(config: Config, plan: JobPlan, backup: Backup, manifest: Manifes
         restore_txt=restore_txt(source) if source else None,
         retry=config.retry.policy(),
     )
+
+
+def left(plan: JobPlan, drive: str) -> str:
+    """Why nothing goes to a drive of an earlier backup."""
+    return f"the drive {drive!r} is not in the job {plan.label!r} any more"
 
 
 def abort_task(config: Config, plan: JobPlan, backup: Backup, labels: set[str]) -> AbortTask:

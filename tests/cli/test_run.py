@@ -227,6 +227,22 @@ def test_retry_of_a_finished_backup_makes_the_upload_that_it_did_without(world: 
     assert (again.code, "nothing to retry" in again.err) == (2, True)
 
 
+def test_retry_goes_on_without_a_drive_that_left_the_job(world: World) -> None:
+    spare = world.folder / "spare"
+    gone = {"provider": "local", "label": "Gone", "folder": str(spare)}
+    world.config["drives"].append(gone)
+    spare.touch()
+    blocked = block(world)
+    assert world.run("run").code == 1
+    world.config["drives"].remove(gone)
+    blocked.unlink()
+    (retried,) = world.run("retry", "latest", "--json").json["Results"]
+    left = "the drive 'Gone' is not in the job 'default' any more"
+    assert [(file["Status"], file["Error"]) for file in retried["DriveFiles"]] == [("finished", None), ("failed", left)]
+    again = world.run("retry", "latest")
+    assert (again.code, left in again.err) == (1, True)
+
+
 def test_retry_of_a_failed_dump_makes_a_new_one(world: World) -> None:
     world.config["data_sources"] = [gone()]
     world.run("run")

@@ -1,6 +1,7 @@
 """What a dead process left on a drive is removed, however little of it was recorded, and nothing else."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,17 @@ def test_what_somebody_works_on_is_left_alone(app: App) -> None:
         assert app.recovery.settle() == []
     assert app.store.backups.get(backup.id).status == Status.PENDING
     assert object_of(backup).exists()
+
+
+def test_a_drive_that_left_the_config_leaves_no_backup_pending(app: App, tmp_path: Path) -> None:
+    backup = dead(app)
+    spool = Path(backup.spool_path or "")
+    spool.parent.mkdir(parents=True, exist_ok=True)
+    spool.write_text("x")
+    app.store.backups.change(backup.id, dump_status=Status.FINISHED, dump_path=str(spool))
+    other = yaml.safe_load((tmp_path / "config.yml").read_text())
+    other["drives"][0]["label"] = "Other"
+    (tmp_path / "config.yml").write_text(yaml.safe_dump(other))
+    with closing(App.from_config(tmp_path / "config.yml")) as later:
+        assert later.recovery.settle() == []
+        assert later.store.backups.get(backup.id).status == Status.FAILED
