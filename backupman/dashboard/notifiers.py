@@ -30,7 +30,7 @@ def test(daemon: Served, visit: Administrator, request: Request, fields: Form) -
 
 
 def _page(daemon: Daemon, visit: Visit, request: Request, tested: TestedPage | None = None) -> Response:
-    config, statistics = daemon.app.config, daemon.app.store.statistics
+    config, reached = daemon.app.config, daemon.app.store.reached
     jobs: dict[str, list[str]] = {}
     for plan in daemon.app.plans:
         for endpoint in plan.endpoints:
@@ -41,7 +41,7 @@ def _page(daemon: Daemon, visit: Visit, request: Request, tested: TestedPage | N
         visit,
         endpoints=[endpoint for block in config.all_notifiers() for endpoint in block.endpoints()],
         jobs=jobs,
-        owed=statistics.deliveries(DeliveryState.OWED),
-        failed=statistics.deliveries(DeliveryState.FAILED),
+        owed=reached.deliveries(DeliveryState.OWED),
+        failed=reached.deliveries(DeliveryState.FAILED),
         tested=tested,
     )

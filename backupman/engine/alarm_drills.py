@@ -212,7 +212,7 @@ def _let_go(config: Config, store: Store, names: Sequence[str]) -> None:
     for name in names:
         owed = [
             delivery.id
-            for delivery in store.statistics.newest_to(config.instance, name, LANE, _MOST)
+            for delivery in store.reached.newest_to(config.instance, name, LANE, _MOST)
             if delivery.state == DeliveryState.OWED and delivery.event.kind not in _TOLD and delivery.id is not None
         ]
         if owed:
@@ -220,7 +220,7 @@ def _let_go(config: Config, store: Store, names: Sequence[str]) -> None:
 
 
 def _result(config: Config, store: Store, endpoint: str, at: datetime) -> Result:
-    found = store.statistics.newest_to(config.instance, endpoint, LANE, _MOST)
+    found = store.reached.newest_to(config.instance, endpoint, LANE, _MOST)
     found = [delivery for delivery in found if delivery.event.kind not in _TOLD]
     if not found:
         return Result(endpoint, Outcome.NEVER)

@@ -99,7 +99,7 @@ class Dispatcher:
     async def _breakers(self) -> Breaker:
         if self._breaker is None:
             self._breaker = Breaker(self._settings.first_wait, self._settings.max_wait)
-            tried = await asyncio.to_thread(self._store.statistics.tried_in_vain, self._instance)
+            tried = await asyncio.to_thread(self._store.reached.tried_in_vain, self._instance)
             self._breaker.restore({name: count for name, count in tried.items() if self._serves(name)}, now())
         return self._breaker
 

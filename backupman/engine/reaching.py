@@ -73,9 +73,9 @@ def reached(config: Config, store: Store, at: datetime, chosen: Sequence[Recipie
     """
     asked = recipients(config) if chosen is None else chosen
     names = [recipient.endpoint.name for recipient in asked]
-    lost = store.statistics.given_up(config.instance)
+    lost = store.reached.given_up(config.instance)
     lanes = [LANE, *(plan.label for plan in plans(config)), *(job.job for job in config.ingest.jobs)]
-    taken = store.statistics.last_delivered(config.instance, names, list(dict.fromkeys(lanes)))
+    taken = store.reached.last_delivered(config.instance, names, list(dict.fromkeys(lanes)))
     drills = {result.endpoint: result for result in results(config, store, at, asked)}
     gone = [] if chosen is not None else [name for name in lost if name not in names]
     return [

@@ -22,6 +22,7 @@ from backupman.store.listings import Listings
 from backupman.store.migrating import migrate, refuse_older
 from backupman.store.outbox import Announcement, Outbox
 from backupman.store.proofs import Proofs
+from backupman.store.reached import Reached
 from backupman.store.restores import Restores
 from backupman.store.run_logs import RunLogs
 from backupman.store.standing import Standing
@@ -59,6 +60,7 @@ class Store:
         self.listings = Listings(sessions)
         self.outbox = Outbox(sessions)
         self.proofs = Proofs(sessions)
+        self.reached = Reached(sessions)
         self.restores = Restores(sessions)
         self.run_logs = RunLogs(sessions)
         self.standing = Standing(sessions)

@@ -240,7 +240,7 @@ def test_a_proof_is_the_last_message_that_was_taken_by_whom(drilling: Drilling) 
     drilling.notifiers["uptime_kuma"] = {"push_url": f"{drilling.receiver.url}/api/push/abcd1234"}
     drilling.begin()
     drilling.check(DUE)
-    taken = drilling.store.statistics.last_delivered(INSTANCE, ["webhook/A", "uptime_kuma"], ["nightly", "alarm drill"])
+    taken = drilling.store.reached.last_delivered(INSTANCE, ["webhook/A", "uptime_kuma"], ["nightly", "alarm drill"])
     assert list(taken) == ["webhook/A"]
     [delivery] = [each for each in drilling.store.outbox.deliveries() if each.endpoint == "webhook/A"]
     assert taken["webhook/A"] == delivery.settled_at

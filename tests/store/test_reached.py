@@ -20,19 +20,19 @@ def settle(store: Store, state: DeliveryState) -> None:
 
 
 def test_what_was_given_up_is_counted_by_endpoint_with_the_oldest(store: Store) -> None:
-    assert store.statistics.given_up("host1") == {}
+    assert store.reached.given_up("host1") == {}
     for job in ("nightly", "weekly"):
         owe(store, "mail/ops", "webhook/Ops", job=job)
     owe(store, "mail/ops", instance="host2")
     settle(store, DeliveryState.FAILED)
     owe(store, "pagerduty")
     settle(store, DeliveryState.DELIVERED)
-    found = store.statistics.given_up("host1")
+    found = store.reached.given_up("host1")
     assert {name: lost.count for name, lost in found.items()} == {"mail/ops": 2, "webhook/Ops": 2}
     oldest = min(each.created_at for each in store.outbox.deliveries("failed", "mail/ops"))
     assert found["mail/ops"].oldest == oldest
     assert timedelta(0) <= now() - found["mail/ops"].oldest < timedelta(hours=1)
-    assert store.statistics.given_up("host2") == {}
+    assert store.reached.given_up("host2") == {}
 
 
 def test_when_an_endpoint_last_took_a_message_in_any_of_the_lanes(store: Store) -> None:
@@ -44,9 +44,9 @@ def test_when_an_endpoint_last_took_a_message_in_any_of_the_lanes(store: Store) 
     settle(store, DeliveryState.DELIVERED)
     names, lanes = ["mail/ops", "webhook/Ops"], ["nightly", "weekly", "alarm drill"]
     newest, oldest = store.outbox.deliveries("delivered")
-    assert store.statistics.last_delivered("host1", names, lanes) == {"mail/ops": newest.settled_at}
-    assert store.statistics.last_delivered("host1", names, lanes[:2]) == {"mail/ops": oldest.settled_at}
-    assert store.statistics.last_delivered("host2", names, lanes) == {}
+    assert store.reached.last_delivered("host1", names, lanes) == {"mail/ops": newest.settled_at}
+    assert store.reached.last_delivered("host1", names, lanes[:2]) == {"mail/ops": oldest.settled_at}
+    assert store.reached.last_delivered("host2", names, lanes) == {}
 
 
 def test_the_newest_deliveries_of_a_lane_come_with_their_events(store: Store) -> None:
@@ -54,10 +54,10 @@ def test_the_newest_deliveries_of_a_lane_come_with_their_events(store: Store) ->
     newest = owe(store, "mail/ops", job="alarm drill")
     owe(store, "mail/ops", job="nightly")
     owe(store, "webhook/Ops", job="alarm drill")
-    [found] = store.statistics.newest_to("host1", "mail/ops", "alarm drill", 1)
+    [found] = store.reached.newest_to("host1", "mail/ops", "alarm drill", 1)
     assert (found.event.id, found.event.payload) == (newest.id, newest.payload)
-    assert len(store.statistics.newest_to("host1", "mail/ops", "alarm drill", 10)) == 2
-    assert store.statistics.newest_to("host2", "mail/ops", "alarm drill", 10) == []
+    assert len(store.reached.newest_to("host1", "mail/ops", "alarm drill", 10)) == 2
+    assert store.reached.newest_to("host2", "mail/ops", "alarm drill", 10) == []
 
 
 def test_an_event_of_one_id_is_written_once_and_with_it_all_that_comes_together(store: Store) -> None:
