@@ -9,6 +9,9 @@ BackupmanError
 │   └── DumpError        a dump failed, or the gate refused it
 │       └── TimedOut     a dump took longer than its source's timeout
 ├── PipelineError        a stream cannot be compressed, encrypted, decoded or spooled
+│   ├── NoKey            none of the keys that are here opens it
+│   └── NoRoom           a disk has not enough room
+├── CopyError            a copy is gone, damaged or cannot be restored
 ├── DriveError           a drive refused or lost something
 │   ├── ObjectNotFound   there is no such object on the drive
 │   └── Retained         the drive itself keeps the object for now
@@ -93,6 +96,18 @@ class TimedOut(DumpError):
 
 class PipelineError(BackupmanError):
     """A stream cannot be compressed, encrypted, decoded or spooled."""
+
+
+class NoKey(PipelineError):
+    """None of the keys that are here opens an encrypted object."""
+
+
+class NoRoom(PipelineError):
+    """A disk has not enough room for what is to be written there."""
+
+
+class CopyError(BackupmanError):
+    """A copy was looked at and is gone, damaged or cannot be restored."""
 
 
 class DriveError(BackupmanError):

@@ -53,7 +53,7 @@ def verify(
 ) -> None:
     """Read copies back and compare them with what was stored, or restore them into a throwaway database.
 
-    Ends with 1 if one is bad, gone or cannot be checked, and also if there is nothing to check.
+    Ends with 1 if one is bad, gone or could not be checked, and also if there is nothing to check.
 
     \b
     Examples:
@@ -67,14 +67,14 @@ def verify(
     if [bool(name), everything, sample is not None].count(True) != 1:
         raise ConfigError("name a backup, or say --all or --sample N (one of them)")
     identities = [key for file in identity or [] for key in identities_in(file)]
-    done, bad, results = 0, 0, []
+    done, bad, unchecked, results = 0, 0, 0, []
     with call.app() as app:
         for label in drive or []:
             known("drive", label, [each.label for each in app.config.drives])
         try:
             with interruptible():
                 for checked in app.verifier.verify(_chosen(app, name, sample), drive, level, identities):
-                    done, bad = done + 1, bad + bool(checked.error)
+                    done, bad, unchecked = done + 1, bad + checked.bad, unchecked + checked.unchecked
                     if as_json:
                         results.append(_document(checked))
                     elif checked.error or not call.quiet:
@@ -87,9 +87,9 @@ def verify(
         _print_json(results)
     elif not done:
         typer.echo("Error: there is no finished copy to check", err=True)
-    elif bad or not call.quiet:
-        _sum_up(level, done, bad)
-    raise typer.Exit(ExitCode.FAILED if bad or not done else ExitCode.OK)
+    elif bad or unchecked or not call.quiet:
+        _sum_up(level, done, bad, unchecked)
+    raise typer.Exit(ExitCode.FAILED if bad or unchecked or not done else ExitCode.OK)
 
 
 def _chosen(app: "App", name: str | None, sample: int | None) -> "Iterable[Backup]":
@@ -108,7 +108,8 @@ def _print(checked: "Checked") -> None:
     label, file = checked.backup.label, checked.file
     what = f"{label} of {local(checked.backup.created_at)} on {file.label}"
     if checked.error:
-        print_marked("failed", f"{what}: {checked.error}", console(stderr=True))
+        said = f"could not be checked: {checked.error}" if checked.unchecked else checked.error
+        print_marked("failed", f"{what}: {said}", console(stderr=True))
         return
     print_marked("finished", f"{what}: {size(file.size)} in {span(checked.seconds)}", console())
     if checked.drill:
@@ -132,7 +133,7 @@ def _found(checked: "Checked") -> str:
     return "; ".join(said)
 
 
-def _sum_up(level: Level, count: int, bad: int) -> None:
+def _sum_up(level: Level, count: int, bad: int, unchecked: int) -> None:
     from backupman.cli.output import console, counted
 
     copies = counted(count, "copy", "copies")
@@ -141,7 +142,9 @@ def _sum_up(level: Level, count: int, bad: int) -> None:
         "structure": f"{copies} read through, each is whole.",
         "restore": f"{copies} restored in drills, all that should be there was there.",
     }
-    console().print(f"{bad} of {copies} not right." if bad else good[level])
+    wrong = {"not right": bad, "could not be checked": unchecked}
+    said = [f"{number} of {copies} {words}" for words, number in wrong.items() if number]
+    console().print(f"{'; '.join(said)}." if said else good[level])
 
 
 def _document(checked: "Checked") -> dict[str, object]:

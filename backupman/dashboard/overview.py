@@ -11,8 +11,9 @@ from backupman.api.keys import Served
 from backupman.daemon import Daemon
 from backupman.dashboard.doors import PageRoute, Reader
 from backupman.dashboard.figures import strip, trend
+from backupman.dashboard.headline import Sentence, sentence
 from backupman.dashboard.pages import render
-from backupman.dashboard.standing import Row, Sentence, groups, rows, sentence
+from backupman.dashboard.standing import Row, groups, rows
 from backupman.dashboard.workers import waiting_for_nobody
 from backupman.engine.workers import fleet, has_fleet
 from backupman.records import now

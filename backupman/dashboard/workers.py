@@ -7,8 +7,8 @@ from fastapi.responses import Response
 
 from backupman.api.keys import Served
 from backupman.dashboard.doors import PageRoute, Reader
+from backupman.dashboard.headline import Sentence
 from backupman.dashboard.pages import render
-from backupman.dashboard.standing import Sentence
 from backupman.engine.workers import NO_FLEET, Fleet, WorkerState, fleet, has_fleet, state_of
 from backupman.text import listed
 

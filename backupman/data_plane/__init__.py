@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from backupman.children import KILL_AFTER, Child, next_child
 from backupman.data_plane.alive import WORD
 from backupman.data_plane.priority import Priority
-from backupman.data_plane.protocol import MESSAGE, Done, Failed, Logged, Message, SessionOpened
-from backupman.errors import BackupmanError, ObjectNotFound
+from backupman.data_plane.protocol import KINDS, MESSAGE, Done, Failed, Logged, Message, SessionOpened
+from backupman.errors import BackupmanError
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class DataPlane:
 
         Raises:
             ObjectNotFound: the task needs an object that is not on its drive.
+            CopyError: the copy that was to be looked at is not good.
             BackupmanError: the task failed, was cancelled (with the reason given then), or the child died.
         """
         with self._lock:
@@ -65,8 +66,7 @@ class DataPlane:
             self._end(child)
         self.check()
         if isinstance(last, Failed):
-            kind = ObjectNotFound if last.missing else BackupmanError
-            raise kind(last.error, permanent=last.permanent, output=last.output)
+            raise KINDS.get(last.kind, BackupmanError)(last.error, permanent=last.permanent, output=last.output)
         if not isinstance(last, Done):
             raise BackupmanError(child.how_it_died())
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 
 from backupman.data_plane import alive, dumping, filling, mending, restoring, surveying, uploading, verifying
 from backupman.data_plane.protocol import (
+    KINDS,
     TASK,
     AbortTask,
     BackupTask,
@@ -46,7 +47,7 @@ from backupman.data_plane.protocol import (
     VerifyTask,
 )
 from backupman.drives import Drive
-from backupman.errors import BackupmanError, Interrupted, ObjectNotFound, Retained
+from backupman.errors import BackupmanError, Interrupted, Retained
 from backupman.pipeline._sink import CHUNK
 from backupman.registry import provider_class
 from backupman.sources import Source
@@ -154,8 +155,8 @@ def _work() -> int:
     try:
         _do(TASK.validate_json(said), channel)
     except BackupmanError as error:
-        missing, output = isinstance(error, ObjectNotFound), error.output
-        channel.tell(Failed(error=error.sentence, permanent=error.permanent, missing=missing, output=output))
+        kind = next((kind for kind, its_class in KINDS.items() if isinstance(error, its_class)), None)
+        channel.tell(Failed(error=error.sentence, permanent=error.permanent, kind=kind, output=error.output))
         return 1
     except Exception as error:  # noqa: BLE001 - the last door: whatever happened is told, never swallowed
         traceback.print_exc()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -13,7 +13,7 @@ from backupman.data_plane.dumping import source_of
 from backupman.data_plane.protocol import Drilled, VerifyTask
 from backupman.data_plane.restoring import opened
 from backupman.drills import Answer, Assertion, DrillReport, holds, time_of
-from backupman.errors import RestoreError
+from backupman.errors import BackupmanError, RestoreError, SourceError
 from backupman.manifest import TableRows
 from backupman.pipeline._sink import CHUNK
 from backupman.sources import GLOBALS, Source, Target
@@ -25,9 +25,14 @@ def drill(task: VerifyTask, folder: Path, tell: Tell) -> None:
     """Restore the copy, ask, tell what was found, and remove everything.
 
     Raises:
-        BackupmanError: it cannot be restored; nothing of it is left.
+        SourceError, RestoreError: it cannot be restored; nothing of it is left.
+        BackupmanError: there is nothing to restore it into, or it could not be read.
     """
-    with _server(task, folder) as server:
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(_server(task, folder))
+        except (SourceError, RestoreError) as error:
+            raise BackupmanError(error.sentence) from error
         database = GLOBALS if task.origin.database == GLOBALS else server.target_of(task.database)
         started = time.monotonic()
         warnings = _restore(task, server, database, folder)
@@ -44,7 +49,9 @@ def drill(task: VerifyTask, folder: Path, tell: Tell) -> None:
 def _server(task: VerifyTask, folder: Path) -> Iterator[Source]:
     """The configured scratch server, or one that lives as long as the drill."""
     if task.scratch:
-        yield source_of(task.scratch)
+        server = source_of(task.scratch)
+        server.exists(server.target_of(task.database))  # or there is no server to restore anything into
+        yield server
         return
     place = folder / "server"
     place.mkdir(mode=0o700)

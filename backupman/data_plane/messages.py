@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, TypeAdapter
 
 from backupman.drills import DrillReport
+from backupman.errors import BackupmanError, CopyError, ObjectNotFound
 from backupman.manifest import Manifest
 
 
@@ -171,10 +172,14 @@ class Failed(BaseModel):
     type: Literal["failed"] = "failed"
     error: str
     permanent: bool = False
-    missing: bool = False
-    """Whether it is that a drive holds no such object."""
+    kind: str | None = None
+    """Whether it is that a drive holds no such object, or that a copy is not good."""
     output: str = ""
     """The end of what the tool printed that has failed."""
+
+
+KINDS: dict[str | None, type[BackupmanError]] = {"missing": ObjectNotFound, "copy": CopyError}
+"""Errors that the parent tells from others."""
 
 
 class Done(BaseModel):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter
 
 from backupman.data_plane.messages import (
+    KINDS,
     MESSAGE,
     CopyFailed,
     Databases,
@@ -40,6 +41,7 @@ from backupman.retry import RetryPolicy
 from backupman.sources import Origin, Target
 
 __all__ = [
+    "KINDS",
     "MESSAGE",
     "TASK",
     "AbortTask",

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
 
-from backupman.errors import Interrupted, PipelineError
+from backupman.errors import Interrupted, NoRoom
 from backupman.pipeline.spool import check_room
 
 _LOOK_EVERY = 0.5
 
 
 def check_drill_room(folder: Path, keep_free: int) -> None:
-    """Raise PipelineError when less than `keep_free` bytes are free where drills restore."""
+    """Raise NoRoom when less than `keep_free` bytes are free where drills restore."""
     free = shutil.disk_usage(folder).free
     if free < keep_free:
-        raise PipelineError(
+        raise NoRoom(
             f"only {free // 2**20} MiB are free for the drill in {folder}, and spool.min_free wants "
             f"{keep_free // 2**20} MiB to stay free: make room, or set verify.folder to a larger disk"
         )
@@ -27,14 +27,14 @@ class Room:
     """Sees to it that what is written into a folder (a copy, a directory, a database) leaves enough of the disk free.
 
     Raises:
-        PipelineError: it did not; the work is ended by the signal that ends any task.
+        NoRoom: it did not; the work is ended by the signal that ends any task.
     """
 
     def __init__(self, folder: Path, keep_free: int, check: Callable[[Path, int], None] = check_room) -> None:
         self._folder = folder
         self._keep_free = keep_free
         self._check = check
-        self._short: PipelineError | None = None
+        self._short: NoRoom | None = None
         self._over = Event()
         self._watcher = Thread(target=self._watch, name="room", daemon=True)
 
@@ -51,7 +51,7 @@ class Room:
         while not self._over.wait(_LOOK_EVERY):
             try:
                 self._check(self._folder, self._keep_free)
-            except PipelineError as error:
+            except NoRoom as error:
                 self._short = error
                 os.kill(os.getpid(), signal.SIGTERM)
                 return

@@ -23,7 +23,11 @@ _TOLD: dict[str, str] = {
     EventKind.SIZE_ANOMALY: "had a backup of an unusual size",
 }
 
+_LATE = (EventKind.BACKUP_LATE, EventKind.BACKUP_MISSED, EventKind.BACKUP_STUCK)
+
 _NAMED = 5
+_LAST = 30
+"""Of so many of its last backups a copy that is not right is told."""
 _OLD = timedelta(days=30)
 """A proof that is older does not say much of the backups of today."""
 
@@ -129,6 +133,7 @@ def of_alarms(config: Config, jobs: Sequence[JobPlan], store: Store, at: datetim
     for job in jobs:
         if not any(failures & set(endpoint.events) for endpoint in job.endpoints):
             yield problem("alarms", job.label, "nobody is told when its backups fail: name a notifier in the job")
+        yield from _unheard(job)
     for each in reached(config, store, at):
         if each.given_up:
             yield problem(
@@ -143,6 +148,23 @@ def of_alarms(config: Config, jobs: Sequence[JobPlan], store: Store, at: datetim
             yield advice("alarms", each.endpoint, "it has never taken a message: try it with `backupman notify test`")
         elif not each.given_up:
             yield good("alarms", each.endpoint, f"took a message on {minute(each.last_delivered)}")
+
+
+def _unheard(job: JobPlan) -> Iterator[Finding]:
+    """What can go wrong with a job beside a backup that fails, and nobody is told of."""
+    possible = {
+        "a backup is late, was missed or does not end": (_LATE, bool(job.schedule)),
+        "a copy is not right": ((EventKind.VERIFY_FAILURE,), bool(job.verify_schedule)),
+    }
+    heard = {kind for endpoint in job.endpoints for kind in endpoint.events}
+    unheard = {what: kinds for what, (kinds, can_be) in possible.items() if can_be and not heard.issuperset(kinds)}
+    if unheard and job.endpoints:
+        missing: list[str] = [kind for kinds in unheard.values() for kind in kinds if kind not in heard]
+        yield advice(
+            "alarms",
+            job.label,
+            f"nobody is told when {' or when '.join(unheard)}: add {listed(missing)} to the events of a notifier",
+        )
 
 
 def of_keeping(jobs: Sequence[JobPlan]) -> Iterator[Finding]:
@@ -185,6 +207,7 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
     drives = {drive.label for job in jobs for drive in job.drives}
     series = sorted(store.statistics.own_series(sources))
     newest = {copy.series for copy in store.statistics.newest(series)}
+    recent = store.statistics.recent(series, _LAST)
     verified, proved = (_newest_shown(store, series, drives, how) for how in ("verified", "proved"))
     for label in sorted(sources.keys() - {each.source for each in series}):
         yield advice("proofs", label, "it was never backed up here: make the first one with `backupman run`")
@@ -192,6 +215,14 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
     for each, name in names.items():
         source = sources[each.source]
         shown = proved.get(each) if source.restores else verified.get(each)
+        bad = [(copy, past) for past in recent[each] for copy in past.copies if copy.is_bad]
+        for copy, made in bad[:1]:
+            yield problem(
+                "proofs",
+                name,
+                f"the copy of {minute(made.created_at)} on {copy.drive} is not right: {copy.verify_error}; "
+                "`backupman reconcile --fix` copies it anew from another drive that has a good one",
+            )
         if each not in newest:
             yield problem("proofs", name, "it has no good backup: see `backupman list`")
         elif each not in verified:

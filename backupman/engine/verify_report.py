@@ -1,5 +1,6 @@
 """What came of verifying copies, as events, the API and the command line tell it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,10 @@ _TOLD = 1000
 
 @dataclass(frozen=True)
 class Checked:
-    """What came of one copy: `error` is None when it is good as far as `level` looks."""
+    """What came of one copy: `error` is None when it is good as far as `level` looks.
+
+    Of one that is `unchecked` the error says why it could not be looked at; whether it is good is not known.
+    """
 
     backup: Backup
     file: DriveFile
@@ -25,6 +29,12 @@ class Checked:
     error: str | None
     seconds: float
     drill: DrillReport | None = None
+    unchecked: bool = False
+
+    @property
+    def bad(self) -> bool:
+        """Whether something is wrong with the copy itself."""
+        return self.error is not None and not self.unchecked
 
 
 class VerifiedCopy(View):
@@ -38,7 +48,8 @@ class VerifiedCopy(View):
     created_at: Time = Field(description="When its backup was begun.")
     level: Level = Field(description="How far it was looked at.")
     good: bool = Field(description="Whether it is good as far as that.")
-    error: str | None = Field(description="What is wrong with it.")
+    unchecked: bool = Field(default=False, description="Whether it could not be looked at, and may be good.")
+    error: str | None = Field(description="What is wrong with it, or why it could not be looked at.")
     seconds: float = Field(description="How long that took.")
     drill: DrillReport | None = Field(default=None, description="What a drill found.")
 
@@ -54,6 +65,7 @@ class VerifiedCopy(View):
             created_at=checked.backup.created_at,
             level=checked.level,
             good=checked.error is None,
+            unchecked=checked.unchecked,
             error=checked.error,
             seconds=round(checked.seconds, 3),
             drill=checked.drill,
@@ -70,7 +82,8 @@ class VerifyReport(View):
     level: Level = Field(description="`checksum`: every byte; `structure`: the whole archive; `restore`: a drill.")
     good: int
     bad: int
-    copies: list[VerifiedCopy] = Field(description="The bad ones first, up to 1,000.")
+    unchecked: int = Field(default=0, description="Copies that could not be looked at, and may be good.")
+    copies: list[VerifiedCopy] = Field(description="Those that are not good first, up to 1,000.")
     rto_seconds: float | None = Field(default=None, description="Of drills: how long the longest restore took.")
     rpo_seconds: float | None = Field(default=None, description="Of drills: the age of the newest row found.")
     reason: str = Field(description="All this in a sentence.")
@@ -81,8 +94,8 @@ class Tally:
 
     def __init__(self) -> None:
         self._good: list[Checked] = []
-        self._bad: list[Checked] = []
-        self._counts = {True: 0, False: 0}
+        self._not_good: list[Checked] = []
+        self._counts: Counter[str] = Counter()
         self._read = 0
         self._rto: list[float] = []
         self._rpo: list[float] = []
@@ -90,8 +103,8 @@ class Tally:
     def add(self, checked: Checked) -> None:
         """One more copy."""
         good = checked.error is None
-        self._counts[good] += 1
-        listed_so_far = self._good if good else self._bad
+        self._counts["good" if good else "bad" if checked.bad else "unchecked"] += 1
+        listed_so_far = self._good if good else self._not_good
         if len(listed_so_far) < _TOLD:
             listed_so_far.append(checked)
         if good:
@@ -103,7 +116,7 @@ class Tally:
 
     def report(self, instance: str) -> VerifyReport | None:
         """All of it; None where there was no copy."""
-        copies = [*self._bad, *self._good][:_TOLD]
+        copies = [*sorted(self._not_good, key=lambda checked: checked.unchecked), *self._good][:_TOLD]
         if not copies:
             return None
         backup, level = copies[0].backup, copies[0].level
@@ -114,8 +127,9 @@ class Tally:
             source=backup.source,
             instance=instance,
             level=level,
-            good=self._counts[True],
-            bad=self._counts[False],
+            good=self._counts["good"],
+            bad=self._counts["bad"],
+            unchecked=self._counts["unchecked"],
             copies=[VerifiedCopy.about(checked) for checked in copies],
             rto_seconds=rto,
             rpo_seconds=rpo,
@@ -124,11 +138,11 @@ class Tally:
 
     def _sentences(self, source: str, level: Level, rto: float | None, rpo: float | None) -> Sequence[str]:
         done = {"checksum": "read back", "structure": "read through", "restore": "restored in drills"}[level]
-        counts = {f"{self._counts[True]} good ({size(self._read)})": self._counts[True]}
-        counts[f"{self._counts[False]} bad"] = self._counts[False]
-        said = [f"{source}: copies {done}: {listed([words for words, count in counts.items() if count])}"]
+        words = {"good": f"good ({size(self._read)})", "bad": "bad", "unchecked": "could not be looked at"}
+        counts = [f"{self._counts[what]} {said}" for what, said in words.items() if self._counts[what]]
+        said = [f"{source}: copies {done}: {listed(counts)}"]
         if rto is not None:
             said.append(f"the restore took {span(rto)}")
         if rpo is not None:
             said.append(f"the newest row was {span(rpo)} old")
-        return [*said, *(checked.error or "" for checked in self._bad[:3])]
+        return [*said, *(checked.error or "" for checked in self._not_good[:3])]

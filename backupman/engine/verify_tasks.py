@@ -49,15 +49,14 @@ class VerifyTasks:
         """Read a copy back as far as the level says.
 
         Raises:
-            BackupmanError: it cannot be checked so far, and why.
+            BackupmanError: it cannot be looked at so far, and why.
         """
         drive = self._config.drive(file.label)
         if drive is None:
-            raise BackupmanError(f"cannot be checked: the drive {file.label!r} is not in the config any more")
+            raise BackupmanError(f"the drive {file.label!r} is not in the config any more")
         if file.ref is None or file.sha256 is None:
             raise BackupmanError(
-                f"{file.label}: cannot be checked: no checksum is known; `backupman reconcile --fix` reads it and "
-                "records one"
+                f"{file.label}: no checksum is known; `backupman reconcile --fix` reads it and records one"
             )
         source = self._config.source(backup.source)
         ending = ending_of(self._config, backup)
@@ -107,12 +106,9 @@ def _must_be_readable(
 ) -> None:
     if encrypted and not identities:
         raise BackupmanError(
-            f"{backup.label}: cannot be checked here: the backup is encrypted; set verify.identity_file, or use "
-            "--identity FILE"
+            f"{backup.label}: the backup is encrypted; set verify.identity_file, or use --identity FILE"
         )
     if source is None:
-        raise BackupmanError(
-            f"{backup.label}: cannot be checked so far: the source {backup.source!r} is not in the config any more"
-        )
+        raise BackupmanError(f"{backup.label}: the source {backup.source!r} is not in the config any more")
     if level == "restore" and not source.restores:
         raise source.cannot_restore()

@@ -20,7 +20,7 @@ from backupman.engine.hooks import OnError, unheard
 from backupman.engine.spools import Spools
 from backupman.engine.verify_report import Checked, Tally
 from backupman.engine.verify_tasks import VerifyTasks, environment
-from backupman.errors import BackupmanError, BusyError, Interrupted
+from backupman.errors import BackupmanError, BusyError, CopyError, Interrupted
 from backupman.events import EventKind
 from backupman.levels import Level
 from backupman.pipeline.encryption import identities_in
@@ -68,8 +68,8 @@ class Verifier:
             keys, unreadable = self._identities(job, level, identities)
             for backup in group:
                 for file in backup.drive_files:
-                    if file.status == Status.FINISHED and (drives is None or file.label in drives):
-                        checked = self._checked(backup, file, level, keys, unreadable)
+                    wanted = file.status == Status.FINISHED and (drives is None or file.label in drives)
+                    if wanted and (checked := self._checked(backup, file, level, keys, unreadable)):
                         tally.add(checked)
                         yield checked
             self._report(tally)
@@ -93,9 +93,11 @@ class Verifier:
 
     def _checked(
         self, backup: Backup, file: DriveFile, level: Level, identities: Sequence[str], unreadable: str | None
-    ) -> Checked:
+    ) -> Checked | None:
+        """What came of it; None of a copy that was removed on purpose meanwhile."""
         started = time.monotonic()
         drill = error = None
+        unchecked = False
         try:
             if self._stopped:
                 raise Interrupted("verifying was stopped")
@@ -103,11 +105,17 @@ class Verifier:
             error = "; ".join(drill.problems) or None if drill else None
         except (Interrupted, BusyError) as stopped:  # while it waited for another drill's end
             raise Interrupted(f"{backup.label}: verifying was stopped") from stopped
+        except CopyError as failure:
+            error = failure.sentence
         except BackupmanError as failure:
+            unchecked = True
             error = failure.sentence if not unreadable else f"{failure.sentence}: {unreadable}"
+        if error and not self._store.copies.is_held(file.id):
+            return None
         if error:
-            log.error("%s: the copy %s is not right: %s", backup.label, file.path, error)
-        checked = Checked(backup, file, level, error, time.monotonic() - started, drill)
+            found = "could not be checked" if unchecked else "is not right"
+            log.error("%s: the copy %s %s: %s", backup.label, file.path, found, error)
+        checked = Checked(backup, file, level, error, time.monotonic() - started, drill, unchecked)
         self._record(checked)
         return checked
 
@@ -161,15 +169,19 @@ class Verifier:
             seconds=checked.seconds,
             details=details,
         )
-        self._store.proofs.verified(verification, checked.file.id)
+        if checked.unchecked:
+            self._store.proofs.note(verification)
+        else:
+            self._store.proofs.verified(verification, checked.file.id)
 
     def _report(self, tally: Tally) -> None:
         report = tally.report(self._config.instance)
         if report is None:
             return
-        kind = EventKind.VERIFY_FAILURE if report.bad else EventKind.VERIFY_SUCCESS
+        failed = report.bad + report.unchecked > 0
+        kind = EventKind.VERIFY_FAILURE if failed else EventKind.VERIFY_SUCCESS
         plan = self._plans.get(report.job)
         told = wanting(self._config, plan, kind)
         self._store.outbox.announce(kind, report.job, report.instance, report.document(), told)
-        if report.bad and plan:
+        if failed and plan:
             self._on_error(plan, report.source, BackupmanError(report.reason), report.copies[0].drive)

@@ -15,13 +15,15 @@ from typing import Any, BinaryIO
 
 from pydantic import Field, model_validator
 
-from backupman.errors import PipelineError
+from backupman.errors import NoKey, PipelineError
 from backupman.pipeline._sink import CHUNK, Sink, Watched, stream
 from backupman.registry import Settings
 from backupman.writing import widened
 
 _PIECES = 2
 """How many pieces of the compressor's, of two megabytes at most, wait to be encrypted."""
+_NO_KEY = "No matching keys found"
+"""What pyrage says of another's object, and of one whose header was altered."""
 
 
 class Encryption(Settings):
@@ -95,7 +97,7 @@ class Encryption(Settings):
 def decrypt(source: BinaryIO, identities: Sequence[str]) -> BinaryIO:
     """The plain stream of an object; reading raises PipelineError when it was cut, altered or is for another key."""
     if not identities:
-        raise PipelineError("the object is encrypted: name the file of its age identity", permanent=True)
+        raise NoKey("the object is encrypted: name the file of its age identity", permanent=True)
     return stream(_decrypted(source, [_identity(identity) for identity in identities]))
 
 
@@ -252,7 +254,8 @@ def _decrypted(source: BinaryIO, keys: list[Any]) -> Generator[bytes, None, None
     if watched.error:
         raise watched.error
     if errors:
-        raise PipelineError(f"the object cannot be decrypted: {errors[0]}", permanent=True) from errors[0]
+        kind = NoKey if str(errors[0]) == _NO_KEY else PipelineError
+        raise kind(f"the object cannot be decrypted: {errors[0]}", permanent=True) from errors[0]
 
 
 def _recipient(text: str) -> Any:

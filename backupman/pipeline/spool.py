@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Condition
 
-from backupman.errors import BackupmanError, PipelineError
+from backupman.errors import BackupmanError, NoRoom, PipelineError
 from backupman.pipeline._sink import CHUNK
 from backupman.writing import Flusher, write_all
 
@@ -25,10 +25,10 @@ _TELL_EVERY = 0.25
 
 
 def check_room(folder: Path, keep_free: int) -> None:
-    """Raise PipelineError when less than `keep_free` bytes are free where the folder is."""
+    """Raise NoRoom when less than `keep_free` bytes are free where the folder is."""
     free = shutil.disk_usage(folder).free
     if free < keep_free:
-        raise PipelineError(
+        raise NoRoom(
             f"only {free // 2**20} MiB are free for the spool in {folder}, and spool.min_free wants "
             f"{keep_free // 2**20} MiB to stay free: make room, or set spool.folder to a larger disk"
         )
@@ -175,9 +175,7 @@ class Spool:
 
     def _no_room(self, error: OSError) -> PipelineError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return PipelineError(
-                f"the disk of the spool folder {self.path.parent} is full: make room, or set spool.folder"
-            )
+            return NoRoom(f"the disk of the spool folder {self.path.parent} is full: make room, or set spool.folder")
         return PipelineError(f"the spool {self.part} cannot be written: {error.strerror}")
 
     def _link(self, name: Path) -> bool:

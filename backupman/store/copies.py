@@ -55,6 +55,12 @@ class Copies:
             }
         return {name for name, status in found.items() if status == Status.FAILED}
 
+    def is_held(self, drive_file_id: str) -> bool:
+        """Whether a copy is still kept: on record, finished, and not waiting for its deletion."""
+        with self._sessions.reading() as session:
+            file = session.get(DriveFile, drive_file_id)
+            return file is not None and file.status == Status.FINISHED and file.trashed_at is None
+
     def mark(self, drive_file_id: str, time: datetime | None) -> None:
         """Say since when a copy waits for its deletion; None: it does not any more."""
         with self._sessions.writing() as session:

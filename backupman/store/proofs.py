@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from backupman.drills import DrillReport
 from backupman.manifest import Manifest, ManifestShown
@@ -12,6 +12,9 @@ from backupman.store._sessions import Sessions
 _LOOKED_AT = 1000
 KEY = "key"
 """The level of a verification that shows no more than that a key opens the copy."""
+
+
+_DEPTHS = {KEY: 0, "checksum": 1, "structure": 2, "restore": 3}
 
 
 class Proofs:
@@ -51,13 +54,18 @@ class Proofs:
         return manifest.compared(self.manifest_before(backup)) if manifest else None
 
     def verified(self, verification: Verification, drive_file_id: str) -> None:
-        """Record one check, and on the copy itself that it was checked."""
+        """Record one check, and on the copy itself that it was checked.
+
+        What a deeper look has found stays with the copy until one as deep finds it right.
+        """
         with self._sessions.writing() as session:
-            session.add(verification)
             file = session.get(DriveFile, drive_file_id)
+            found = _found(session, file) if file else None
+            session.add(verification)
             if file is None:
                 return
-            file.verify_error = verification.error
+            if not (verification.good and found and _DEPTHS[found.level] > _DEPTHS[verification.level]):
+                file.verify_error = verification.error
             if verification.good:
                 file.verified_at = verification.at
                 if verification.level == "restore":
@@ -65,14 +73,12 @@ class Proofs:
             session.add(file)
 
     def is_damaged(self, file: DriveFile) -> bool:
-        """Whether the last look found the copy itself to be wrong, not what a drill asked of its content."""
+        """Whether the copy itself was found to be wrong, not what a drill asked of its content."""
         if not file.verify_error:
             return False
         with self._sessions.reading() as session:
-            mine = select(Verification).where(Verification.backup_id == file.backup_id, Verification.level != KEY)
-            mine = mine.where(Verification.drive == file.label).order_by(col(Verification.at).desc()).limit(1)
-            last = session.exec(mine).first()
-        return last is None or last.level != "restore" or not last.details
+            found = _found(session, file)
+        return found is None or found.level != "restore" or not found.details
 
     def note(self, verification: Verification) -> None:
         """Record what was found of a copy, and nothing on the copy itself."""
@@ -105,3 +111,12 @@ class Proofs:
         with self._sessions.reading() as session:
             mine = select(Verification).where(col(Verification.backup_id) == backup_id)
             return session.exec(mine.order_by(col(Verification.at).desc())).all()
+
+
+def _found(session: Session, file: DriveFile) -> Verification | None:
+    """The check by which a copy was found not to be right, where that is what counts of it."""
+    if not file.verify_error:
+        return None
+    query = select(Verification).where(Verification.backup_id == file.backup_id, Verification.drive == file.label)
+    query = query.where(Verification.error == file.verify_error)
+    return session.exec(query.order_by(col(Verification.at).desc()).limit(1)).first()

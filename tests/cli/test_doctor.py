@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,9 @@ from tests.engine._fleet import Fleet, fleet, shared_records
 __all__ = ["fleet", "shared_records"]
 
 
+HEARD = ["backup_report", "backup_late", "backup_missed", "backup_stuck"]
+
+
 @pytest.fixture(autouse=True)
 def synchronized(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose clock is right, whatever the one of the tests says."""
@@ -32,6 +36,7 @@ def synchronized(monkeypatch: pytest.MonkeyPatch) -> None:
 def cared_for(world: World) -> World:
     """A world in which nothing is left to wish for, but for a second place."""
     world.config["jobs"] = [{"label": "nightly", "cron": "@daily", "retention": {"keep_last": 3}}]
+    world.config["notifiers"]["webhook"]["endpoints"][0]["events"] = HEARD
     write(world)
     return world
 
@@ -101,6 +106,32 @@ def test_nobody_told_nothing_scheduled_and_nothing_removed(world: World, inside:
     assert "no job has a cron or an interval" in advised["jobs"]
     assert "never backed up here" in advised["proofs"]
     assert any("nothing that default puts there is ever removed" in each[2] for each in findings(inside, "advice"))
+
+
+def test_what_nobody_is_told_of_beside_failures_is_advice(cared_for: World, inside: Inside) -> None:
+    def unheard(*events: str) -> list[str]:
+        cared_for.config["notifiers"]["webhook"]["endpoints"][0]["events"] = list(events)
+        write(cared_for)
+        said = [each[2] for each in findings(inside, "advice") if each[:2] == ("alarms", "nightly")]
+        return [sentence.removeprefix("nobody is told when ") for sentence in said]
+
+    assert unheard(*HEARD) == []
+    [said] = unheard("backup_report", "backup_late")
+    assert said.startswith("a backup is late, was missed or does not end: add backup_missed and backup_stuck to the")
+    cared_for.config["jobs"][0]["verify"] = {"cron": "@weekly"}
+    [said] = unheard(*HEARD)
+    assert said == "a copy is not right: add verify_failure to the events of a notifier"
+    [said] = unheard("backup_report")
+    assert " or when a copy is not right: add backup_late, backup_missed, backup_stuck and verify_failure" in said
+
+
+def test_a_copy_that_is_not_right_is_a_problem(cared_for: World, inside: Inside) -> None:
+    assert inside("run").code == 0
+    copy = Path(cared_for.backups()[0]["DriveFiles"][0]["Path"])
+    copy.write_bytes(copy.read_bytes() + b"x")
+    assert inside("verify", "latest").code == 1
+    said = dict(each[1:] for each in findings(inside, "problem") if each[0] == "proofs")
+    assert re.match(r"the copy of .* on Disk is not right: .* bytes, and .*`backupman reconcile --fix`", said["App"])
 
 
 def test_a_backup_that_only_fails_and_one_that_nobody_read(cared_for: World, inside: Inside) -> None:

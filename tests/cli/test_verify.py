@@ -72,7 +72,29 @@ def test_a_copy_on_a_drive_that_left_the_config_cannot_be_checked(made: World) -
     made.config["drives"][0]["label"] = "Other"
     ended = made.run("verify", "--all")
     assert ended.code == 1
-    assert "cannot be checked: the drive 'Disk' is not in the config any more" in ended.err
+    assert "could not be checked: the drive 'Disk' is not in the config any more" in ended.err
+    assert ended.out.splitlines()[-1] == "1 of 1 copy could not be checked."
+    (event,) = told(made)
+    assert event["Event"] == "verify_failure"
+    assert [event["Payload"][name] for name in ("Good", "Bad", "Unchecked")] == [0, 0, 1]
+
+
+def test_what_could_not_be_looked_at_leaves_open_what_is_known_of_it(made: World) -> None:
+    path = copy_of(made)
+    path.write_bytes(path.read_bytes() + b"x")
+    assert made.run("verify", "latest", "-q").code == 1
+    found = made.backups()[0]["DriveFiles"][0]["VerifyError"]
+    made.config["drives"][0]["mount"] = "/mnt/not-mounted"
+    assert made.run("verify", "latest", "-q").code == 1
+    assert made.backups()[0]["DriveFiles"][0]["VerifyError"] == found
+    path.write_bytes(path.read_bytes()[:-1])
+    del made.config["drives"][0]["mount"]
+    assert made.run("verify", "latest", "-q").code == 0
+    made.config["drives"][0]["mount"] = "/mnt/not-mounted"
+    ended = made.run("verify", "latest", "-q")
+    assert ended.code == 1
+    assert "could not be checked: Disk: " in ended.err
+    assert made.backups()[0]["DriveFiles"][0]["VerifyError"] is None
 
 
 def test_who_is_told_is_for_the_job_to_say(made: World) -> None:

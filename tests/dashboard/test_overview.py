@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 from backupman.dashboard.figures import strip, trend
+from backupman.dashboard.headline import Sentence, sentence
 from backupman.dashboard.series import KnownSeries
-from backupman.dashboard.standing import Sentence, rows, sentence
+from backupman.dashboard.standing import rows
 from backupman.events import EventKind
 from backupman.records import Incident, Status, Verification, now
 from backupman.store.ingest import Recipient, Reported
@@ -70,9 +71,10 @@ def test_a_copy_is_proven_only_while_nothing_is_wrong_with_it(two: Served) -> No
             seconds=1.0,
         )
         two.store.proofs.verified(found, file.id)
-    assert said(two).text == "All 2 databases have a good backup younger than 6 h"
+    damaged = "A copy of the backup of orders on disk is damaged"
+    assert said(two) == Sentence("bad", damaged, "it was made 5 h 30 min ago")
     assert {row.label: row.state for row in rows(two.daemon, KnownSeries(two.daemon))} == {
-        "orders": "warn",
+        "orders": "bad",
         "shop": "ok",
     }
 

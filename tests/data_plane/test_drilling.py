@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backupman.drills import Assertion, DrillReport
-from backupman.errors import BackupmanError, RestoreError
+from backupman.errors import BackupmanError, CopyError
 from backupman.manifest import Manifest, TableRows
 from backupman.pipeline import Pipeline
 from backupman.sources.command import Command
@@ -110,9 +110,19 @@ def test_a_freshness_that_is_none_is_a_problem(copy: Stored, sql: str, why: str)
 
 def test_what_cannot_be_restored_is_not_good(copy: Stored, tmp_path: Path) -> None:
     command = Command(provider="command", label="Any", argv=["false"])
-    with pytest.raises(RestoreError, match="cannot restore"):
+    with pytest.raises(BackupmanError, match="cannot restore"):
         copy.verify("restore", source=command.for_drill())
     assert not copy.task.folder.exists()
+
+
+def test_a_copy_is_not_bad_because_there_is_no_server_to_restore_it_into(copy: Stored) -> None:
+    away = {"provider": "postgres", "label": "Drills", "host": "127.0.0.1", "port": 1, "user": "nobody", "db_name": "x"}
+    with pytest.raises(BackupmanError, match="Drills") as refused:
+        copy.verify("restore", scratch=away, database="backupman_drill_1a2b3c4d")
+    assert not isinstance(refused.value, CopyError)
+    copy.place.write_bytes(copy.whole[:-1])
+    with pytest.raises(CopyError):
+        copy.verify("restore")
 
 
 def test_a_configured_scratch_server_is_left_as_it_was(copy: Stored, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pyrage
 import pytest
 
-from backupman.errors import BackupmanError, ObjectNotFound, PipelineError
+from backupman.errors import BackupmanError, CopyError, NoKey, NoRoom
 from backupman.pipeline import Pipeline
 from backupman.sources import Dump, Source
 from backupman.sources.command import Command
@@ -142,7 +142,7 @@ def test_another_whole_object_in_its_place_passes_nowhere(
     another = copy_of(other, "other", dumped(other, "other", tmp_path / "dump"), "zstd", tmp_path / "two")
     copy.place.write_bytes(another.whole)
     for level in ("checksum", "structure", "restore"):
-        with pytest.raises(PipelineError, match=r"^Disk: .*/object: "):
+        with pytest.raises(CopyError, match=r"^Disk: .*/object: "):
             copy.verify(level)
 
 
@@ -150,7 +150,7 @@ def test_a_copy_that_is_gone_is_said_to_be(notes: Sqlite, taken: tuple[Dump, byt
     copy = copy_of(notes, "notes", taken, "gzip", tmp_path)
     copy.place.unlink()
     for level in ("checksum", "structure", "restore", "key"):
-        with pytest.raises(ObjectNotFound, match=r"^Disk: .*/object is gone"):
+        with pytest.raises(CopyError, match=r"^Disk: .*/object is gone"):
             copy.verify(level)
 
 
@@ -161,13 +161,24 @@ def test_the_wrong_key_is_said_at_every_level_that_needs_one(
     copy.verify("checksum", identities=[])
     copy.verify("key")
     for level in ("structure", "restore", "key"):
-        with pytest.raises(PipelineError, match=r"^Disk: .*object"):
+        with pytest.raises(NoKey, match=r"^Disk: .*object"):
             copy.verify(level, identities=[str(pyrage.x25519.Identity.generate())])
+
+
+def test_a_copy_whose_head_was_altered_is_bad_although_no_key_fits_it(
+    notes: Sqlite, taken: tuple[Dump, bytes], tmp_path: Path
+) -> None:
+    copy = copy_of(notes, "notes", taken, "gzip, age", tmp_path)
+    place = copy.whole.index(b"X25519 ") + 12
+    copy.place.write_bytes(copy.whole[:place] + b"?" + copy.whole[place + 1 :])
+    for level in ("structure", "restore"):
+        with pytest.raises(CopyError, match=r"SHA-256 differs|cannot be decrypted"):
+            copy.verify(level)
 
 
 def test_a_full_disk_ends_it_before_it_is_full(notes: Sqlite, taken: tuple[Dump, bytes], tmp_path: Path) -> None:
     copy = copy_of(notes, "notes", taken, "gzip", tmp_path)
     for level in ("structure", "restore"):
-        with pytest.raises(PipelineError, match=r"free for the drill in .*set verify.folder"):
+        with pytest.raises(NoRoom, match=r"free for the drill in .*set verify.folder"):
             copy.verify(level, keep_free=2**60)
     assert not copy.task.folder.exists()

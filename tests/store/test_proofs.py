@@ -66,7 +66,23 @@ def test_what_a_drill_asked_in_vain_does_not_make_the_copy_damaged(store: Store,
     cut = check(backup, "restore", "it cannot be restored", hours=2)
     cut.details = {}
     assert damaged(cut)
-    assert not damaged(check(backup, "structure", hours=3))
+    assert not damaged(check(backup, "restore", hours=3))
+
+
+def test_what_a_deeper_look_has_found_stays_until_one_as_deep_finds_it_right(store: Store, backup: Backup) -> None:
+    def found(level: str, error: str | None = None, *, hours: int) -> str | None:
+        [file] = store.backups.get(backup.id).drive_files
+        store.proofs.verified(check(backup, level, error, hours), file.id)
+        [file] = store.backups.get(backup.id).drive_files
+        return file.verify_error
+
+    assert found("restore", "orders is empty", hours=0) == "orders is empty"
+    assert found("checksum", hours=1) == "orders is empty"
+    assert found("structure", hours=2) == "orders is empty"
+    assert found("checksum", "it is cut", hours=3) == "it is cut"
+    assert found("checksum", hours=4) is None
+    assert found("restore", "orders is empty", hours=5) == "orders is empty"
+    assert found("restore", hours=6) is None
 
 
 def test_a_check_of_a_copy_that_has_gone_meanwhile_is_kept(store: Store, backup: Backup) -> None:
