@@ -29,6 +29,7 @@ class _Question:
     text: str
     default: str | None = None
     secret: bool = False
+    path: bool = False
 
 
 def _server(port: str, user: str) -> tuple[_Question, ...]:
@@ -42,13 +43,13 @@ def _server(port: str, user: str) -> tuple[_Question, ...]:
 
 
 _SOURCES = {
-    "sqlite": (_Question("db_path", "--db-path", "Path of the SQLite file"),),
+    "sqlite": (_Question("db_path", "--db-path", "Path of the SQLite file", path=True),),
     "postgres": _server("5432", "postgres"),
     "mysql": _server("3306", "root"),
     "mariadb": _server("3306", "root"),
 }
 _DRIVES = {
-    "local": (_Question("folder", "--folder", "Folder to keep the backups in"),),
+    "local": (_Question("folder", "--folder", "Folder to keep the backups in", path=True),),
     "s3": (
         _Question("bucket", "--bucket", "Bucket"),
         _Question("region", "--region", "Region", "us-east-1"),
@@ -163,9 +164,12 @@ def _answers(questions: tuple[_Question, ...], given: dict[str, str | None]) -> 
 
 
 def _answer(question: _Question, given: str | None) -> str:
-    if given is not None:
-        return given if question.secret else _literal(given)
-    return _literal(_ask(question))
+    if given is not None and question.secret:
+        return given
+    answer = _ask(question) if given is None else given
+    if answer and question.path:  # or it would be another place for a daemon, which starts elsewhere
+        answer = str(Path(answer).expanduser().absolute())
+    return _literal(answer)
 
 
 def _ask(question: _Question, choices: list[str] | None = None) -> str:

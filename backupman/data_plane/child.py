@@ -47,7 +47,7 @@ from backupman.data_plane.protocol import (
     VerifyTask,
 )
 from backupman.drives import Drive
-from backupman.errors import BackupmanError, Interrupted, Retained
+from backupman.errors import BackupmanError, Interrupted, ObjectNotFound, Retained
 from backupman.pipeline._sink import CHUNK
 from backupman.registry import provider_class
 from backupman.sources import Source
@@ -191,6 +191,12 @@ def _opener(channel: Channel) -> Callable[[str, str], None]:
 
 def _delete(task: DeleteTask, channel: Channel) -> None:
     drive = uploading.drive_of(task.drive, task.retry)
+    if task.unless_gone and not any(_is_there(drive, refs[0]) for refs in task.refs if refs):
+        raise ObjectNotFound(
+            f"{drive.label} holds none of what is to be removed ({len(task.refs)} on record), so nothing was: is its "
+            f"disk mounted? `backupman reconcile --drive {drive.label!r}` says what it holds",
+            permanent=True,
+        )
     for index, refs in enumerate(task.refs):
         try:
             for ref in refs:
@@ -201,6 +207,17 @@ def _delete(task: DeleteTask, channel: Channel) -> None:
             channel.tell(Deleted(index=index, error=error.sentence))
         else:
             channel.tell(Deleted(index=index))
+
+
+def _is_there(drive: Drive, ref: str) -> bool:
+    """Also where the drive does not say: removing is a right of its own."""
+    try:
+        drive.stat(ref)
+    except ObjectNotFound:
+        return False
+    except BackupmanError:
+        return True
+    return True
 
 
 def _download(task: DownloadTask, to: int) -> None:

@@ -170,10 +170,13 @@ class Pruner:
             self._on_error(plan, source.label, error, label)
         return [error for _, error in errors]
 
-    def remove(self, drive: Drive, steps: Sequence[Step], on_behalf: str = "retention") -> list[DriveError]:
+    def remove(
+        self, drive: Drive, steps: Sequence[Step], on_behalf: str = "retention", *, unless_gone: bool = True
+    ) -> list[DriveError]:
         """Remove objects with their sidecars, in this order; each record goes with its object.
 
         What came of each stands in its step; what went wrong is answered in sentences that begin with `on_behalf`.
+        With `unless_gone` no record goes where the drive holds none of the objects.
         """
 
         def take(message: Message) -> None:
@@ -192,6 +195,7 @@ class Pruner:
         task = DeleteTask(
             drive=DriveTask(label=drive.label, settings=drive.revealed()),
             refs=[[ref for ref in (step.file.ref, step.file.sidecar_ref) if ref] for step in steps],
+            unless_gone=unless_gone,
             retry=self._config.retry.policy(),
         )
         errors = []

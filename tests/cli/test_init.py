@@ -21,6 +21,8 @@ def test_from_flags(inside: Inside, tmp_path: Path) -> None:
     loaded = load(tmp_path / "config.yml")
     (source,), (drive,) = loaded.config.data_sources, loaded.config.drives
     assert (source.label, source.provider, drive.provider) == ("Notes", "sqlite", "local")
+    assert f"folder: {tmp_path / 'backups'}" in (tmp_path / "config.yml").read_text()
+    assert f"db_path: {tmp_path / 'app.db'}" in (tmp_path / "config.yml").read_text()
     assert loaded.config.retention is not None
     assert loaded.config.retention.value == 30
     assert inside("config", "check").code == 0
@@ -143,4 +145,4 @@ def test_answers_on_a_terminal(tmp_path: Path) -> None:
     config = load(tmp_path / "config.yml").config
     settings = config.data_sources[0].revealed()
     assert (settings["label"], settings["password"], settings["db_name"]) == ("Main: #1", ODD, "shop")
-    assert config.drives[0].revealed()["folder"] == "back ups"
+    assert config.drives[0].revealed()["folder"] == str(tmp_path / "back ups")

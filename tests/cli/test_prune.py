@@ -120,6 +120,21 @@ def test_what_cannot_be_deleted_is_said_and_stays_on_record(aged: World) -> None
     assert len(aged.backups()) == 3
 
 
+def test_no_record_goes_while_another_disk_stands_in_the_place_of_the_drive(aged: World) -> None:
+    aged.config["retention"] = {"keep_last": 2}
+    away = aged.drive.rename(aged.folder / "away")
+    aged.drive.mkdir()
+    ended = aged.run("prune")
+    assert ended.code == 1
+    assert "Disk holds none of what is to be removed (2 on record), so nothing was: is its disk mounted?" in ended.err
+    assert len(aged.backups()) == 4
+    aged.drive.rmdir()
+    away.rename(aged.drive)
+    Path(aged.backups()[-1]["DriveFiles"][0]["Path"]).unlink()  # one that somebody has removed by hand
+    assert aged.run("prune").code == 0
+    assert len(aged.backups()) == 2
+
+
 def test_a_source_that_is_being_backed_up_is_busy(aged: World) -> None:
     aged.config["retention"] = {"keep_last": 2}
     with source_lock(aged.folder / "state", "App", wait=False):
@@ -158,3 +173,19 @@ def test_a_copy_that_is_being_restored_stays(aged: World) -> None:
     store.restores.begin(restore, lambda begun: (event, []))
     store.close()
     assert planned(aged, "--dry-run")[-1] == ("keep", "it is being restored")
+
+
+def test_each_drive_loses_its_own_copies(world: World) -> None:
+    second = world.folder / "second"
+    world.config["drives"].append({"provider": "local", "label": "Second", "folder": str(second)})
+    second.mkdir()
+    for _ in range(3):
+        assert world.run("run", "-q").code == 0
+        age(world, 1)
+    world.config["retention"] = {"keep_last": 1}
+    world.config["drives"][1]["retention"] = {"keep_last": 2}
+    assert world.run("prune", "-q").code == 0
+    held = {folder: sorted(path.name for path in folder.rglob("backup-*.gz")) for folder in (world.drive, second)}
+    assert [len(names) for names in held.values()] == [1, 2]
+    on_record = {(file["Label"], Path(file["Path"]).name) for each in world.backups() for file in each["DriveFiles"]}
+    assert on_record == {("Disk", name) for name in held[world.drive]} | {("Second", name) for name in held[second]}
