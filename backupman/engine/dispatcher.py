@@ -174,7 +174,7 @@ class Dispatcher:
         breaker = await self._breakers()
         if state == DeliveryState.DELIVERED:
             breaker.answered(delivery.endpoint)
-        elif error and state == DeliveryState.OWED and not error.permanent:
+        elif error and state == DeliveryState.OWED and not error.permanent and longest >= _BESIDE_SEND:
             breaker.failed(delivery.endpoint, at)
         assert delivery.id is not None  # noqa: S101 - it comes from the database
         await self._record(delivery.id, attempt)
@@ -226,7 +226,8 @@ class Dispatcher:
         except NotifyError as error:
             return DeliveryState.OWED, error.answer or None, error
         except TimeoutError:
-            return DeliveryState.OWED, None, NotifyError(f"{name}: no answer within {longest:.0f} s")
+            in_time = f"within {longest:.0f} s" if longest >= _BESIDE_SEND else "before the time to deliver was over"
+            return DeliveryState.OWED, None, NotifyError(f"{name}: no answer {in_time}")
         except Exception as error:  # noqa: BLE001 - a notifier's fault of any kind is recorded, and hurts nobody else
             return DeliveryState.OWED, None, NotifyError(f"{name}: unexpected {type(error).__name__}", permanent=True)
 
