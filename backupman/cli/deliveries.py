@@ -28,6 +28,8 @@ Endpoint = Annotated[
         autocompletion=completing.endpoints,
     ),
 ]
+_LONGEST_ID = 18
+"""Digits; a longer number fits into no column of ids."""
 ID_HELP = "A number from `deliveries list`, or `latest`"
 Ids = Annotated[
     list[str] | None, typer.Argument(metavar="ID", help=f"{ID_HELP}.", autocompletion=completing.deliveries)
@@ -152,7 +154,7 @@ def _numbers(store: "Store", words: Sequence[str]) -> list[int]:
             if not newest:
                 raise NotFoundError("there is no delivery yet")
             found += [each.id for each in newest if each.id is not None]
-        elif word.isascii() and word.isdecimal():
+        elif word.isascii() and word.isdecimal() and len(word) <= _LONGEST_ID:
             found.append(int(word))
         else:
             raise ConfigError(f"{word!r} is no id of a delivery: it is a number from `backupman deliveries list`")

@@ -12,7 +12,8 @@ from backupman.logs import Format, Level
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
 Limit = Annotated[
-    int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="How many; default 20, 100 with --json.")
+    int | None,
+    typer.Option("--limit", "-n", metavar="N", min=1, max=10**9, help="How many; default 20, 100 with --json."),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for a source that is being backed up already.")]
 DrainTimeout = Annotated[
@@ -69,7 +70,7 @@ def moment(option: str, text: str, now: datetime) -> datetime:
     """A time: `2d` is two days ago, a date or ISO 8601 time without a zone is local. Raises ConfigError."""
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):  # also what is a time only in the year 10000, by UTC
         pass
     try:
         return now - duration(option, text)

@@ -134,7 +134,7 @@ def _until(text: str, now: datetime) -> datetime:
     """A time ahead: `90d` from now, a date or an ISO 8601 time. Raises ConfigError."""
     try:
         time = datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         try:
             time = now + duration("--until", text)
         except (ConfigError, OverflowError) as error:

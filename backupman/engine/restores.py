@@ -125,9 +125,9 @@ def _output(backup: Backup, output: Path | None) -> Iterator[int]:
             os.close(copy)
         return
     output = output.absolute()
-    part = output.with_name(output.name + PART)
     if output.exists() or output.is_symlink():
         raise ConfigError(f"{output} is there already, and nothing is overwritten: name another file, or move it away")
+    part = output.with_name(output.name + PART)
     made: tuple[Path, ...] = ()
     try:
         fd, made = create(part, new)

@@ -136,6 +136,20 @@ def test_a_label_that_is_no_source_is_told_of(recorded: str, inside: Inside) -> 
     assert inside("list", "--label", "something-else").out == "No backup fits.\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("list --since 9999-12-31T23:00-14:00", "is neither an age nor a time"),
+        ("pin 1a2b3c4d --until 9999-12-31T23:00-14:00", "is no time: write for example 90d"),
+        ("list --limit 99999999999999999999", "--limit: should be 1000000000 or less"),
+        ("deliveries show 99999999999999999999", "'99999999999999999999' is no id of a delivery"),
+    ],
+)
+def test_what_is_out_of_all_bounds_is_a_wrong_call(recorded: str, inside: Inside, words: str, said: str) -> None:
+    ended = inside(*words.split())
+    assert (ended.code, said in ended.err) == (2, True), ended.err
+
+
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_a_long_label_takes_no_id_away(
     recorded: str, inside: Inside, monkeypatch: pytest.MonkeyPatch, columns: int

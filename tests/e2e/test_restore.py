@@ -160,6 +160,7 @@ def test_a_file_that_is_there_is_left_alone(world: World) -> None:
     (world.folder / "mine.sqlite").write_text("mine")
     ended = world.run("restore", "latest", "-o", "mine.sqlite")
     assert_nothing(world, ended, "mine.sqlite is there already, and nothing is overwritten", code=2)
+    assert "/ is there already" in world.run("restore", "latest", "--output", "/").err
     assert (world.folder / "mine.sqlite").read_text() == "mine"
 
 
