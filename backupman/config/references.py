@@ -13,11 +13,13 @@ from backupman import registry
 from backupman.config._document import Location, Problem
 from backupman.config.model import Config
 from backupman.config.plans import plans
+from backupman.events import EventKind
 from backupman.naming import slug
 from backupman.notifiers import Notifier
 from backupman.queues import ANY
 from backupman.registry import nearest
 
+_GOOD = frozenset({EventKind.BACKUP_SUCCESS, EventKind.BACKUP_REPORT})
 _SECTIONS = ("data_sources", "scratch_servers", "drives", "jobs")
 
 
@@ -121,13 +123,15 @@ def _hidden_failures(config: Config) -> Iterator[str]:
     """Services that show one state, and are told of several sources."""
     jobs = plans(config)
     for block in config.all_notifiers():
-        for endpoint in block.endpoints() if block.only_now and not block.tells_apart else []:
+        for endpoint in block.endpoints() if block.shows_state and "database" not in block.apart else []:
             telling = [job for job in jobs if endpoint.name in (told.name for told in job.endpoints)]
-            sources = {source.label for job in telling for source in job.sources}
-            if len(sources) > 1:
+            sources = {source.label: source.many for job in telling for source in job.sources}
+            several = [label for label, many in sources.items() if many]
+            if not _GOOD.isdisjoint(endpoint.events) and (several or (len(sources) > 1 and not block.apart)):
+                of = f"all databases of {several[0]}" if block.apart or len(sources) == 1 else f"{len(sources)} sources"
                 yield (
-                    f"{endpoint.name}: it shows one state for {len(sources)} sources, where the success of one hides "
-                    "the failure of another: give each a job and a notifier of its own, or write {source} into the URL "
+                    f"{endpoint.name}: it shows one state for {of}, where the success of one hides the failure of "
+                    "another: give each a job and a notifier of its own, or write {source} and {database} into the URL "
                     "of a service that makes checks by their names"
                 )
 

@@ -207,9 +207,14 @@ class Notifier(Selection, Provider, ABC):
         return [self.provider_name, *([self.label] if self.label else []), endpoint.name, own]
 
     @property
+    def apart(self) -> frozenset[str]:
+        """What has a state of its own there: `source`, `database` or both; of use where `shows_state` is True."""
+        return frozenset()
+
+    @property
     def tells_apart(self) -> bool:
-        """Whether each source has a state of its own there; of use where `shows_state` is True."""
-        return False
+        """Whether each source has a state of its own there."""
+        return bool(self.apart)
 
     @abstractmethod
     def endpoints(self) -> Sequence[Endpoint]:

@@ -34,9 +34,9 @@ class PingedNotifier(HttpNotifier):
     only_now = shows_state = True
 
     @property
-    def tells_apart(self) -> bool:
-        """Whether its URL differs by source."""
-        return any(place in url for place in ("{source}", "{database}") for url in self.secrets())
+    def apart(self) -> frozenset[str]:
+        """What its URL differs by."""
+        return frozenset(of for of in ("source", "database") for url in self.secrets() if f"{{{of}}}" in url)
 
 
 def ping_url(url: SecretStr, message: Message, /, *segments: str, **query: str | list[str] | None) -> httpx.URL:

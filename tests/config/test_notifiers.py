@@ -16,6 +16,9 @@ notifiers:
 """
 
 
+ZABBIX = "server: 'http://localhost/', api_key: a, itemid: '1'"
+
+
 @pytest.mark.parametrize(
     ("named", "endpoints"),
     [
@@ -56,6 +59,23 @@ def test_a_failure_that_a_success_would_hide_is_a_warning(loaded: Load, notifier
     drives = "drives: [{provider: local, label: disk, folder: a}]"
     said = loaded(f"{sources}\n{drives}\nnotifiers: {{{notifier}}}\n{jobs}\n").warnings
     assert ["shows one state for 2 sources" in warning for warning in said] == [True] * warns
+
+
+@pytest.mark.parametrize(
+    ("notifier", "warns"),
+    [
+        ("healthchecks: {ping_url: 'http://localhost/key/{source}'}", True),
+        ("healthchecks: {ping_url: 'http://localhost/key/{source}-{database}'}", False),
+        ("healthchecks: {ping_url: 'http://localhost/key/x', states: [fail]}", False),
+        (f"zabbix: {{{ZABBIX}}}", False),
+        (f"zabbix: {{{ZABBIX}, states: [finish, fail]}}", True),
+    ],
+)
+def test_so_is_one_of_a_database_among_several_of_a_source(loaded: Load, notifier: str, warns: bool) -> None:
+    source = "data_sources: [{provider: postgres, label: shop, databases: all}]"
+    drives = "drives: [{provider: local, label: disk, folder: a}]"
+    said = loaded(f"{source}\n{drives}\nnotifiers: {{{notifier}}}\n").warnings
+    assert ["shows one state for all databases of shop" in warning for warning in said] == [True] * warns
 
 
 def test_an_alarm_drill_names_who_takes_part_as_jobs_do(loaded: Load, mistakes: Mistakes) -> None:
