@@ -38,6 +38,8 @@ TAIL = 4096
 """How many of a dump's last bytes the gate looks at for the tool's trailer."""
 
 _CHUNK = 2**18
+_AROUND_NAME = 40
+"""Bytes that the tools write to make a table, beside its name, at least."""
 _FOR_DRILLS = (
     "provider", "label", "tool_path", "db_name", "databases", "format", "suffix", "trailer", "min_size"
 )  # fmt: skip
@@ -173,6 +175,21 @@ class Source(Provider, ABC):
         if trailers and not any(trailer in dump.tail for trailer in trailers):
             raise DumpError(
                 f"{self.label}: the dump is cut off: {trailers[0].decode()!r} is not at its end", permanent=True
+            )
+
+    def must_name_its_tables(self, database: str, dump: Dump) -> None:
+        """Part of the gate, for dumps that make all tables of their manifest.
+
+        Raises:
+            DumpError: it is shorter than its end and the statements that make them.
+        """
+        names = [table.name for table in dump.manifest.tables] if dump.manifest else []
+        least = sum(len(name.encode()) + _AROUND_NAME for name in names)
+        if names and dump.size < least + sum(map(len, self.trailers_of(database)[:1])):
+            tables = f"{len(names):,} table{'s' if len(names) > 1 else ''}"
+            raise DumpError(
+                f"{self.label}: the dump has {dump.size:,} bytes, too few for the {tables} that {database} has, "
+                "although the tool reported success: run what tool_path names by hand"
             )
 
     def inspect(self, dump: BinaryIO, origin: Origin, folder: Path) -> None:

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, BinaryIO, ClassVar, Literal, Self
 
@@ -31,6 +30,7 @@ from backupman.sources._mysql_restore import Restoration, exists, remove
 from backupman.sources._mysql_scratch import prepare, scratch_server
 from backupman.sources._mysql_server import MysqlServer, Session
 from backupman.sources._process import descriptor, environment, running, secret_file
+from backupman.sources._server_databases import without
 
 _SYSTEM = ("information_schema", "performance_schema", "sys", "mysql", "ndbinfo", "#mysql50#lost+found")
 """What SHOW DATABASES lists besides the users' databases."""
@@ -90,6 +90,11 @@ class MysqlSource(MysqlServer):
     def trailers_of(self, database: str) -> tuple[bytes, ...]:
         return (b"-- Dump completed",)
 
+    def accept(self, database: str, dump: Dump) -> None:
+        super().accept(database, dump)
+        if not self.options:  # which may leave out what makes the tables
+            self.must_name_its_tables(database, dump)
+
     def list_databases(self) -> list[str]:
         if self.databases is None:
             return [self.db_name or ""]
@@ -97,11 +102,8 @@ class MysqlSource(MysqlServer):
             return sorted(dict.fromkeys(self.databases), key=lambda name: name == GLOBALS)
         with self.session() as session:
             self._must_see_all(session)
-            there = sorted(set(session.column("SHOW DATABASES")) - set(_SYSTEM))
-        kept = [name for name in [*there, GLOBALS] if not any(fnmatchcase(name, out) for out in self.exclude)]
-        if not kept:
-            raise SourceError(f"{self.label}: exclude leaves none of the databases {', '.join(there)}", permanent=True)
-        return kept
+            there = set(session.column("SHOW DATABASES")) - set(_SYSTEM)
+        return without(self.label, there, self.exclude)
 
     @contextmanager
     def dump(self, database: str, folder: Path) -> Iterator[Dump]:
@@ -212,6 +214,8 @@ class MysqlSource(MysqlServer):
             f"{self.label}: {client.path.name} said: {line}" for line in tool.stderr().splitlines() if line
         ]
         dump.warnings += count.warnings if count else []
+        if count and not count.tables and not count.warnings:
+            dump.warnings.append(f"{self.label}: there is no table in the dump of {database}")
         dump.manifest = Manifest(
             provider=self.provider,
             facts=facts,

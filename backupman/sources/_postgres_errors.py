@@ -52,6 +52,11 @@ MEANINGS = (
         "{where} has no connection left: raise max_connections",
         False,
     ),
+    Meaning(
+        r"is not currently accepting connections",
+        "the database allows no connections, and cannot be dumped: name it in exclude, or ALTER DATABASE … "
+        "ALLOW_CONNECTIONS true",
+    ),
     Meaning(r"database system is|not yet accepting connections", "{where} is not ready ({said}): try later", False),
     Meaning(
         r"permission denied for table pg_authid",

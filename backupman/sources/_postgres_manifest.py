@@ -110,6 +110,8 @@ class Census:
         self.snapshot: str | None = None
         """What pg_dump is to import; None where there is none."""
         self.warnings: list[str] = []
+        self.listed = False
+        """Whether all tables are known."""
 
     def begin(self, session: _Session, *, shares: bool) -> None:
         """Ask what is asked once."""
@@ -132,6 +134,7 @@ class Census:
             return
         tables = json.loads(listed[0]) if listed else []
         self._tables = {int(table["oid"]): table for table in tables or []}
+        self.listed = True
         if self._rows == "exact" and shares:
             exported = session.say(_EXPORT)
             self.snapshot = exported[0] if exported else None

@@ -8,8 +8,11 @@ from backupman.sources._process import output
 
 SERVER_VERSION = "SHOW server_version"
 
-DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datconnlimit <> -2"
-"""The databases that can be dumped; -2 marks one whose DROP DATABASE was interrupted."""
+DATABASES = "SELECT datname FROM pg_database WHERE datname NOT IN ('template0', 'template1') AND datconnlimit <> -2"
+"""All that somebody has made; -2 marks one whose DROP DATABASE was interrupted.
+
+Also one that allows no connections, so that its dump fails, and is not left out without a word.
+"""
 
 MAY_READ_PASSWORDS = "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
 

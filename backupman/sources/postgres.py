@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, Self, cast
 
@@ -25,6 +24,7 @@ from backupman.sources._postgres_queries import (
     ask,
 )
 from backupman.sources._process import Tool, running
+from backupman.sources._server_databases import without
 
 _SUFFIXES = {"plain": ".sql", "custom": ".dump", "directory": ".tar"}
 _ENDS = {"custom": CUSTOM_END, "directory": TAR_END}
@@ -96,10 +96,7 @@ class Postgres(PostgresBack):
             return sorted(dict.fromkeys(self.databases), key=lambda name: name == GLOBALS)
         with self._explained(), self._logged_in(self.maintenance_db) as login:
             there = ask(self.label, login, DATABASES, self.tool_path)
-        kept = [name for name in [*sorted(there), GLOBALS] if not any(fnmatchcase(name, out) for out in self.exclude)]
-        if not kept:
-            raise DumpError(f"{self.label}: exclude leaves none of the databases {', '.join(there)}", permanent=True)
-        return kept
+        return without(self.label, there, self.exclude)
 
     @contextmanager
     def dump(self, database: str, folder: Path) -> Iterator[Dump]:
@@ -126,9 +123,13 @@ class Postgres(PostgresBack):
                 yield dump
             dump.manifest = census.manifest(self.provider, dump.facts)
             dump.warnings += census.warnings
+            if census.listed and not dump.manifest.tables and database != self.maintenance_db:
+                dump.warnings.append(f"{self.label}: there is no table in the dump of {database}")
 
     def accept(self, database: str, dump: Dump) -> None:
         super().accept(database, dump)
+        if not self.options:  # which may leave out what makes the tables
+            self.must_name_its_tables(database, dump)
         end = _ENDS.get(self.format) if database != GLOBALS else None
         if end and not dump.tail.endswith(end):
             raise DumpError(
@@ -198,6 +199,7 @@ class Postgres(PostgresBack):
                 census.only(dumped_tables(self.label, argv, login, self._program("pg_restore"), folder))
             except SourceError as error:
                 census.only(set())
+                census.listed = False
                 census.warn(error.sentence)
 
     def _tool_facts(self, argv: list[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from tests.servers import ODD_PASSWORD
 from tests.servers.mariadb import Mariadb
 from tests.sources._mysql_setup import account, fake_tool, run_sql, source_of
 
-WHOLE = "echo 'INSERT'; echo '-- Dump completed on 2026-11-21'"
+WHOLE = "echo 'INSERT'; echo 'CREATE TABLE t (a INT) ENGINE=InnoDB;'; echo '-- Dump completed on 2026-11-21'"
 
 
 @pytest.fixture
@@ -32,6 +32,23 @@ def refusal(source: MariadbSource, folder: Path) -> DumpError:
     assert children() == []
     assert ODD_PASSWORD not in str(refused.value)
     return refused.value
+
+
+def test_a_dump_that_is_nothing_but_its_end(shop: MariadbSource, mariadb: Mariadb, tmp_path: Path) -> None:
+    path = fake_tool(tmp_path, "echo '-- Dump completed on 2026-11-21'")
+    lying = MariadbSource.model_validate(shop.revealed() | {"tool_path": path})
+    assert f"too few for the 1 table that {shop.db_name} has" in str(refusal(lying, tmp_path))
+    run_sql(mariadb, "CREATE TABLE other (a INT)", database=shop.db_name or "")
+    assert f"too few for the 2 tables that {shop.db_name} has" in str(refusal(lying, tmp_path))
+
+
+def test_a_dump_without_a_table_has_a_warning(shop: MariadbSource, mariadb: Mariadb, tmp_path: Path) -> None:
+    def warnings() -> list[str]:
+        return dumped(shop, tmp_path)[0].warnings
+
+    assert warnings() == []
+    run_sql(mariadb, "DROP TABLE t", database=shop.db_name or "")
+    assert warnings() == [f"{shop.label}: there is no table in the dump of {shop.db_name}"]
 
 
 @pytest.mark.parametrize("password", ["wrong", ODD_PASSWORD[:-1], ""])

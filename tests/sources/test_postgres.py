@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import md5
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, LiteralString
 
 import pytest
+from psycopg import sql
 
-from backupman.errors import DumpError
+from backupman.errors import DumpError, SourceError
 from backupman.sources import GLOBALS, Source
 from backupman.sources.postgres import Postgres as PostgresSource
 from tests.contracts._children import children, kill_child
@@ -177,8 +178,37 @@ def test_a_list_of_databases(postgres: Postgres) -> None:
 
 
 def test_nothing_is_left_to_dump(postgres: Postgres) -> None:
-    with pytest.raises(DumpError, match="exclude leaves none of the databases"):
+    with pytest.raises(SourceError, match="exclude leaves none of the databases"):
         source_of(postgres, databases="all", exclude=["*"]).list_databases()
+
+
+def test_no_database_is_left_out_without_a_word(postgres: Postgres, two: list[str], folder: Path) -> None:
+    pattern, closed = two
+
+    def alter(database: str, setting: LiteralString) -> None:
+        with postgres.connect() as connection:
+            connection.execute(sql.SQL(f"ALTER DATABASE {{}} {setting}").format(sql.Identifier(database)))
+
+    alter(pattern, "IS_TEMPLATE true")
+    alter(closed, "ALLOW_CONNECTIONS false")
+    try:
+        source = source_of(postgres, databases="all")
+        assert set(two) < set(source.list_databases())
+        assert b"CREATE TABLE public.t" in dumped(source, folder, pattern)[1]
+        with pytest.raises(DumpError, match=r"allows no connections, and cannot be dumped: name it in exclude"):
+            dumped(source, folder, closed)
+    finally:
+        alter(pattern, "IS_TEMPLATE false")
+        alter(closed, "ALLOW_CONNECTIONS true")
+
+
+def test_a_database_of_the_name_of_the_roles_part(postgres: Postgres) -> None:
+    postgres.create_database(GLOBALS)
+    try:
+        with pytest.raises(SourceError, match="a database has the name _globals"):
+            source_of(postgres, databases="all").list_databases()
+    finally:
+        postgres.drop_database(GLOBALS)
 
 
 def test_an_empty_database_is_a_dump_too(postgres: Postgres, postgres_database: str, tmp_path: Path) -> None:

@@ -231,7 +231,33 @@ def test_dumps_that_are_cut_off_behind_a_good_start(
     assert "the dump has no readable table of contents" in str(refused(source, folder))
 
 
-def test_a_warning_of_the_tool_is_one_of_the_dump(lying: Callable[..., PostgresSource], folder: Path) -> None:
+def test_a_dump_that_is_nothing_but_its_end(
+    lying: Callable[..., PostgresSource], run: Callable[[str], None], folder: Path
+) -> None:
+    source = lying("echo '-- PostgreSQL database dump complete'")
+    dumped(source, folder)  # as long as there is no table that it should hold
+    run("CREATE TABLE orders (x int)")
+    assert "the dump has 37 bytes, too few for the 1 table that " in str(refused(source, folder))
+    run("CREATE TABLE customers (y int)")
+    assert "too few for the 2 tables that " in str(refused(source, folder))
+
+
+def test_a_dump_without_a_table_has_a_warning(make: Make, run: Callable[[str], None], folder: Path) -> None:
+    def warned(**settings: object) -> bool:
+        dump = dumped(make(**settings), folder)[0]
+        return any("there is no table in the dump of" in warning for warning in dump.warnings)
+
+    assert warned()
+    run("CREATE TABLE orders (x int)")
+    assert not warned()
+    assert not warned(manifest={"rows": "none"})
+    assert warned(exclude_tables=["*"])
+
+
+def test_a_warning_of_the_tool_is_one_of_the_dump(
+    lying: Callable[..., PostgresSource], run: Callable[[str], None], folder: Path
+) -> None:
+    run("CREATE TABLE orders (x int)")
     script = 'echo "pg_dump: warning: subscriptions not dumped because current user is not a superuser" >&2'
     for kind in FORMATS:
         dump, _ = dumped(lying(f'{script}; $REAL/pg_dump "$@"', format=kind), folder)

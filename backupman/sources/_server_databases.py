@@ -1,0 +1,26 @@
+"""Which of a server's databases are dumped where `databases: all` is said."""
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from backupman.errors import SourceError
+from backupman.sources import GLOBALS
+
+
+def without(label: str, there: Iterable[str], exclude: Sequence[str]) -> list[str]:
+    """The names of those that are `there` and match no pattern of `exclude`, and GLOBALS last.
+
+    Raises:
+        SourceError: none is left, or one has the name of GLOBALS itself.
+    """
+    names = sorted(there)
+    if GLOBALS in names:
+        raise SourceError(
+            f"{label}: a database has the name {GLOBALS}, which stands for roles and accounts here: rename it, or list "
+            "the others under databases",
+            permanent=True,
+        )
+    kept = [name for name in [*names, GLOBALS] if not any(fnmatchcase(name, pattern) for pattern in exclude)]
+    if not kept:
+        raise SourceError(f"{label}: exclude leaves none of the databases {', '.join(names)}", permanent=True)
+    return kept
