@@ -191,7 +191,7 @@ def _opener(channel: Channel) -> Callable[[str, str], None]:
 
 def _delete(task: DeleteTask, channel: Channel) -> None:
     drive = uploading.drive_of(task.drive, task.retry)
-    if task.unless_gone and not any(_is_there(drive, refs[0]) for refs in task.refs if refs):
+    if task.witnesses and not any(_is_there(drive, ref) for ref in task.witnesses):
         raise ObjectNotFound(
             f"{drive.label} holds none of what is to be removed ({len(task.refs)} on record), so nothing was: is its "
             f"disk mounted? `backupman reconcile --drive {drive.label!r}` says what it holds",

@@ -146,13 +146,13 @@ class CheckTask(BaseModel):
 class DeleteTask(BaseModel):
     """Remove objects from one drive, with their sidecars: `refs` are lists of what belongs together.
 
-    With `unless_gone` nothing is done where the drive holds not one of the objects: another disk may be mounted there.
+    Where the drive holds not one of the `witnesses`, nothing is done: another disk may be mounted there.
     """
 
     kind: Literal["delete"] = "delete"
     drive: DriveTask
     refs: list[list[str]]
-    unless_gone: bool = False
+    witnesses: list[str] = []
     retry: RetryPolicy
 
 

@@ -95,7 +95,7 @@ class Deleter:
             elif not drive.capabilities.deletes:
                 retained.append(f"{file.label} is never deleted from: {file.path} stays")
             else:
-                errors += self._pruner.remove(drive, [step], "deletion", unless_gone=False)
+                errors += self._pruner.remove(drive, [step], "deletion")
                 steps.append(step)
         retained += [step.reason for step in steps if step.action == "retained"]
         removed = [step for step in steps if step.action == "delete" and step.error is None]

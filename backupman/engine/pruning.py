@@ -4,7 +4,7 @@ An object that cannot be deleted stops nothing, and a record goes only when its 
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -161,7 +161,9 @@ class Pruner:
         errors: list[tuple[str, DriveError]] = []
         deleted = sorted(planned.of("delete"), key=lambda step: (step.file.label, step.file.backup.created_at))
         for label, group in groupby(deleted, key=lambda step: step.file.label):
-            errors += ((label, error) for error in self.remove(drives[label], list(group)))
+            steps = list(group)
+            witnesses = _witnesses(steps, [step for step in planned.of("keep") if step.file.label == label])
+            errors += ((label, error) for error in self.remove(drives[label], steps, "retention", witnesses))
         for sentence in planned.warnings:
             log.warning("%s", sentence)
         if planned.of("mark", "delete") or planned.warnings:
@@ -171,12 +173,12 @@ class Pruner:
         return [error for _, error in errors]
 
     def remove(
-        self, drive: Drive, steps: Sequence[Step], on_behalf: str = "retention", *, unless_gone: bool = True
+        self, drive: Drive, steps: Sequence[Step], on_behalf: str, witnesses: Sequence[str] = ()
     ) -> list[DriveError]:
         """Remove objects with their sidecars, in this order; each record goes with its object.
 
         What came of each stands in its step; what went wrong is answered in sentences that begin with `on_behalf`.
-        With `unless_gone` no record goes where the drive holds none of the objects.
+        No record goes where there are `witnesses`, objects on record, and the drive holds none of them.
         """
 
         def take(message: Message) -> None:
@@ -195,7 +197,7 @@ class Pruner:
         task = DeleteTask(
             drive=DriveTask(label=drive.label, settings=drive.revealed()),
             refs=[[ref for ref in (step.file.ref, step.file.sidecar_ref) if ref] for step in steps],
-            unless_gone=unless_gone,
+            witnesses=list(witnesses),
             retry=self._config.retry.policy(),
         )
         errors = []
@@ -219,6 +221,12 @@ class Pruner:
 
 def _spared(step: Step) -> Step:
     return step if step.action == "keep" else Step(step.file, "keep", "it is being restored")
+
+
+def _witnesses(going: Iterable[Step], kept: Iterable[Step]) -> list[str]:
+    """What the right disk holds: what goes, and the oldest that stays, as the newest may be all that another has."""
+    oldest = sorted(kept, key=lambda step: step.file.backup.created_at)[:1]
+    return [step.file.ref for step in (*going, *oldest) if step.file.ref]
 
 
 def _copy(file: DriveFile) -> Copy:
