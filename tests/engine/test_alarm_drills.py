@@ -59,7 +59,7 @@ class Drilling:
         dispatcher = Dispatcher(Deliveries(), endpoints(self.config), self.store, INSTANCE)
 
         async def once() -> None:
-            while await dispatcher.deliver_due():
+            while await dispatcher.deliver_due() or dispatcher._under_way:
                 pass
 
         asyncio.run(once())
