@@ -247,6 +247,9 @@ class Daemon:
             return
         self._retire(before)
         log.info("the config was read anew: %d jobs", len(fresh.plans))
+        served = before.config.http.at_start()
+        if changed := [f"http.{name}" for name, now in fresh.config.http.at_start().items() if now != served[name]]:
+            log.warning("%s: taken at the next start; until then it is served as before", ", ".join(changed))
 
     def _retire(self, before: App) -> None:
         """Keep an earlier config's app for as long as something that it has begun goes on."""

@@ -79,6 +79,20 @@ def test_a_wrong_config_changes_nothing(config_file: Path, caplog: pytest.LogCap
         daemon.stop(daemon.app.config.shutdown_grace)
 
 
+def test_what_is_taken_at_the_next_start_is_said(config_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    daemon = Daemon(config_file)
+    try:
+        daemon.reload()
+        assert not [record for record in caplog.records if record.levelname == "WARNING"]
+        with config_file.open("a") as config:
+            config.write("http: {port: 9000, trusted_proxies: [10.0.0.0/8], api_keys: [secret]}")
+        daemon.reload()
+        (warned,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+        assert warned.startswith("http.host, http.port, http.trusted_proxies: taken at the next start")
+    finally:
+        daemon.stop(daemon.app.config.shutdown_grace)
+
+
 def test_old_records_go_at_the_start(config_file: Path) -> None:
     with config_file.open("a") as config:
         config.write("history: {keep: 30d}\n")

@@ -122,6 +122,15 @@ class Http(Settings):
         """Below which path everything is, without a slash at its end; nothing if it is the root."""
         return urlsplit(self.app_url or "").path.rstrip("/") if self.base_path is None else self.base_path
 
+    def at_start(self) -> dict[str, object]:
+        """What the server is started with, by the name of the setting."""
+        return {
+            "host": self.address(),
+            "port": self.port,
+            "base_path": self.path(),
+            "trusted_proxies": self.trusted_proxies,
+        }
+
     def address(self) -> str:
         """Where to listen: without any key nobody but this machine may talk to the API."""
         return self.host or ("0.0.0.0" if self.api_keys else "127.0.0.1")  # noqa: S104 - a service with keys
