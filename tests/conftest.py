@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 
 from tests.servers import MUST_RUN, SERVICES, program
+from tests.tables import copy_tables
 
 pytest_plugins = [
     "tests.servers.azure",
@@ -53,6 +54,7 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if unknown := MUST_RUN - SERVICES:
         raise pytest.UsageError(f"BACKUPMAN_MUST_RUN names unknown services: {', '.join(sorted(unknown))}")
+    copy_tables()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy.orm import configure_mappers
 
 import backupman.cli
 from backupman.store import Store
+from tests.tables import copy_tables
 
 for name in (
     "backupman.api.server",
@@ -22,4 +23,5 @@ for name in (
 ):
     import_module(name)
 configure_mappers()
+copy_tables()
 Store.open("sqlite://").close()
