@@ -221,12 +221,17 @@ class Sender:
                 raise
             verdict = agree(stored.checksums, expected.checksums)
         if verdict is False or stored.size != expected.size:
-            raise self._removed(expected, stored)
+            raise self._removed(expected, stored, answer.get("ETag"))
 
-    def _removed(self, expected: Stat, stored: Stat) -> DriveError:
-        """The error of an object that is not what was sent, after it was removed."""
+    def _removed(self, expected: Stat, stored: Stat, etag: str | None) -> DriveError:
+        """The error of an object that is not what was sent, after it was removed.
+
+        Some servers know no `If-None-Match`: two that use one name at once must not remove what the other has put.
+        """
         why = f"{self.door.label}: {self.key} was stored differently than it was sent: {stored} instead of {expected}"
         try:
+            if etag and self._call(lambda: self._client.head_object(**self._object)).get("ETag") != etag:
+                return DriveError(f"{why}; it stays, as somebody else has put it there since", permanent=True)
             self._call(lambda: self._client.delete_object(**self._object))
         except DriveError as error:
             return DriveError(f"{why}; it could not be removed: {error.sentence}", permanent=True)

@@ -252,6 +252,24 @@ def test_what_the_server_stored_differently_is_removed(
     assert uploads_open(s3, bucket) == []
 
 
+@pytest.mark.parametrize("size", [1000, PART + 1])
+def test_what_somebody_else_has_put_there_meanwhile_stays(
+    s3: Server, bucket: str, drive: S3, in_front: Proxy, size: int
+) -> None:
+    def rule(request: Request, forward: Forward) -> Answer:
+        if request.method == "HEAD" and objects(s3, bucket):
+            with closing(s3.client()) as other:
+                other.put_object(Bucket=bucket, Key=drive.path(NAME), Body=b"another's")
+        return verifying(request, forward)
+
+    in_front.rule = rule
+    with pytest.raises(DriveError, match=r"it stays, as somebody else has put it there since$") as raised:
+        put(drive, NAME, os.urandom(size))
+    assert raised.value.permanent
+    in_front.rule = verifying
+    assert content(drive, drive.path(NAME)) == b"another's"
+
+
 def test_an_object_that_is_not_there_after_all(drive: S3, in_front: Proxy) -> None:
     in_front.rule = lambda request, forward: Answer(404) if request.method == "HEAD" else verifying(request, forward)
     with pytest.raises(DriveError, match="was stored, and is not there") as raised:
