@@ -282,6 +282,7 @@ class Daemon:
         while any(app.executor.busy for app in apps):
             time.sleep(_TICK)
         self._stopping.set()
+        self.scheduler.close()
         if self._dispatcher.is_alive():
             self._dispatcher.join(timeout=5)
         if self._control:

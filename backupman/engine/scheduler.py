@@ -129,7 +129,12 @@ class Scheduler:
     def stop(self) -> None:
         """Start nothing more."""
         if self._ticker.running:
-            self._ticker.shutdown(wait=False)
+            self._ticker.pause()
+
+    def close(self) -> None:
+        """Wait until nothing is done by the clock any more; the store has to be there until then."""
+        if self._ticker.running:
+            self._ticker.shutdown()
 
     def upcoming(self, plan: JobPlan, after: datetime, count: int) -> list[datetime]:
         """The next due times of a job."""

@@ -93,12 +93,12 @@ def test_apscheduler_wakes_us(tmp_path: Path) -> None:
         there.scheduler.soon("look")
         wait_for(lambda: len(looks) == 2)
     finally:
-        there.scheduler.stop()
+        there.scheduler.close()
     there.wait()
     runs = there.runs("nightly")
     assert len({run.due_at for run in runs}) == len(runs) >= 3
     assert {run.state for run in runs} <= {"done", "skipped"}
     assert all(run.due_at.microsecond == 0 for run in runs)
     there.scheduler.soon("look")
-    there.scheduler.stop()
+    there.scheduler.close()
     store.close()

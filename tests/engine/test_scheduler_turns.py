@@ -65,5 +65,5 @@ def test_a_beat_is_not_kept_waiting_by_all_that_is_due(tmp_path: Path) -> None:
         wait_for(lambda: len({*held.begun}) == MANY)
     finally:
         held.may.set()
-        scheduler.stop()
+        scheduler.close()
         store.close()
