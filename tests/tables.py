@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, inspect
@@ -10,6 +11,14 @@ from sqlalchemy import Connection, inspect
 from backupman.store import Store, migrating
 
 _migrate = migrating._upgrade
+
+
+def seed(state_folder: Path) -> None:
+    """Give an installation that has not been started yet its tables, for programs that really start."""
+    state_folder.mkdir(mode=0o700)
+    file = state_folder / "backupman.db"
+    file.touch(mode=0o600)
+    file.write_bytes(_migrated())
 
 
 def copy_tables() -> None:

@@ -212,7 +212,8 @@ def config_of(world: World) -> Config:
 
 
 def test_records_that_cannot_be_used_hide_nothing_else(cared_for: World, inside: Inside) -> None:
-    (cared_for.folder / "state").write_text("no folder")
+    cared_for.config["state_folder"] = str(cared_for.config_file)
+    write(cared_for)
     areas = {each[0] for each in findings(inside, "problem")}
     assert "records" in areas
     assert {each[0] for each in findings(inside, "good")} >= {"sources", "drives"}

@@ -245,8 +245,9 @@ def test_the_command_is_run_whatever_is_wrong_with_us(listening: World, fault: s
     elif fault == "no config":
         listening.env["BACKUPMAN_CONFIG"] = str(listening.folder / "nowhere.yml")
     else:
-        (listening.folder / "state").mkdir()
-        (listening.folder / "state" / "backupman.db").mkdir()
+        records = listening.folder / "state" / "backupman.db"
+        records.unlink()
+        records.mkdir()
     process = listening.start("exec", "--job", "x", "--", "sh", "-c", "echo done; exit 4")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (4, "done\n")

@@ -76,8 +76,7 @@ def test_what_is_down_is_named_with_the_reason(world: World, inside: Inside) -> 
 
 
 def test_records_that_cannot_be_reached_are_down_and_hide_nothing(world: World, inside: Inside) -> None:
-    (world.folder / "state").write_text("a file where a folder should be")
-    change(world)
+    change(world, state_folder=str(world.config_file))
     ended = inside("health", "--json")
     assert ended.code == 1
     details = json.loads(ended.out)["Details"]

@@ -45,8 +45,9 @@ def test_everybody_is_tried_by_what_disturbs_least(told: World) -> None:
 
 
 def test_a_test_leaves_no_records(told: World) -> None:
+    told.config["state_folder"] = str(told.folder / "nowhere")
     told.run("notify", "test")
-    assert not (told.folder / "state").exists()
+    assert not (told.folder / "nowhere").exists()
 
 
 def test_whoever_does_not_take_it_is_named_and_fails_the_command(world: World) -> None:

@@ -11,6 +11,7 @@ from tests.e2e.scheduling import ALARMS, EVERY_SECOND
 from tests.e2e.test_crashes import free_port
 from tests.e2e.world import World
 from tests.servers.receiver import Receiver
+from tests.tables import seed
 
 
 @pytest.fixture
@@ -20,6 +21,7 @@ def world(tmp_path: Path, receiver: Receiver) -> World:
         database.execute("create table users (name text)")
         database.executemany("insert into users values (?)", [("Ada",), ("Grace",)])
     database.close()
+    seed(tmp_path / "state")
     return World(
         folder=tmp_path,
         receiver=receiver,

@@ -139,10 +139,10 @@ def closed_port() -> int:
 
 
 def test_a_state_folder_that_cannot_be_written(world: World) -> None:
-    (world.folder / "state").write_text("a file where a folder should be")
+    world.config["state_folder"] = str(world.folder / "app.db")
     ended = world.run("run")
     assert ended.code == 1
-    assert "state" in ended.err
+    assert "app.db" in ended.err
     assert "Traceback" not in ended.err
 
 
