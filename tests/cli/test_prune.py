@@ -135,6 +135,15 @@ def test_no_record_goes_while_another_disk_stands_in_the_place_of_the_drive(aged
     assert len(aged.backups()) == 2
 
 
+def test_the_newest_copy_does_not_make_another_disk_the_right_one(aged: World) -> None:
+    aged.config["retention"] = {"keep_last": 2}
+    aged.drive.rename(aged.folder / "away")
+    aged.drive.mkdir()
+    ended = aged.run("run")
+    assert "retention on Disk failed: Disk holds none of what is to be removed (3 on record)" in ended.err
+    assert len(aged.backups()) == 5
+
+
 def test_a_source_that_is_being_backed_up_is_busy(aged: World) -> None:
     aged.config["retention"] = {"keep_last": 2}
     with source_lock(aged.folder / "state", "App", wait=False):
