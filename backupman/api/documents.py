@@ -87,7 +87,10 @@ class RestoreRequest(View):
     source: str | None = Field(default=None, description="Into the server of this source of the config.")
     drive: str | None = Field(default=None, description="Only from this drive; default the first good one.")
     tables: list[str] = Field(default=[], description="Only these tables, where the format allows it.")
-    jobs: int = Field(default=1, ge=1, le=64, description="How many tables at once, where the format allows it.")
+    jobs: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        default=None,
+        description="How many tables at once, where the format allows it; default the `jobs` of the source.",
+    )
     clean: bool = Field(default=False, description="Replace the database of that name, if it is there.")
     confirm: str | None = Field(
         default=None, description="The name of what is replaced, as confirmation; with `Clean` and for `_globals`."

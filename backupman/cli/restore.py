@@ -73,8 +73,14 @@ def restore(
         typer.Option(metavar="NAME", help="Only this table, where the format allows it; may be repeated."),
     ] = None,
     jobs: Annotated[
-        int, typer.Option(metavar="N", min=1, max=64, help="How many tables at once, where the format allows it.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=64,
+            help="How many tables at once, where the format allows it; default the source's `jobs`.",
+        ),
+    ] = None,
     clean: Annotated[
         bool, typer.Option("--clean", help="Replace the database of that name, if it is there; has to be confirmed.")
     ] = False,
@@ -130,7 +136,7 @@ def _of_a_database(
     table: list[str] | None,
     *,
     clean: bool,
-    jobs: int,
+    jobs: int | None,
 ) -> str | None:
     """The first option that a file knows nothing of."""
     given = {
@@ -139,7 +145,7 @@ def _of_a_database(
         "--url": url,
         "--table": table,
         "--clean": clean,
-        "--jobs": jobs > 1,
+        "--jobs": jobs,
     }
     return next((option for option, value in given.items() if value), None)
 

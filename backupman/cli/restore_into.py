@@ -36,7 +36,7 @@ class Wanted:
     to_source: str | None
     url: str | None
     tables: Sequence[str]
-    jobs: int
+    jobs: int | None
     clean: bool
     yes: bool
     from_drive: str | None

@@ -46,7 +46,7 @@ class RestoreOrder:
     identities: Sequence[str] = ()
     from_drive: str | None = None
     tables: Sequence[str] = ()
-    jobs: int = 1
+    jobs: int | None = None
     trigger: str = "manual"
     operator: str | None = None
     id: str = field(default_factory=new_id)

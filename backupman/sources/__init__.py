@@ -88,7 +88,8 @@ class Target:
     """Whether what is there under that name is replaced."""
     tables: Sequence[str] = ()
     """Only these; empty: all."""
-    jobs: int = 1
+    jobs: int | None = None
+    """How many tables at once, where the format allows it; None: as many as the source's settings say."""
 
 
 class ManifestSettings(Settings):

@@ -34,8 +34,9 @@ def restore_archive(
     """
     said = Said(server.label)
     warnings = []
+    jobs = target.jobs or 1
     argv = [str(server.program("pg_restore")), "--no-password", "--exit-on-error"]
-    argv += ["--single-transaction"] if target.jobs == 1 else [f"--jobs={target.jobs}"]
+    argv += ["--single-transaction"] if jobs == 1 else [f"--jobs={jobs}"]
     if target.tables:
         schema, chosen = selection(server.label, target.tables)
         argv += ["--strict-names", *chosen]
@@ -44,7 +45,7 @@ def restore_archive(
         )
         if schema:
             server.psql(f"CREATE SCHEMA IF NOT EXISTS {name(schema)};", database)
-    place = _on_disk(server.label, dump, suffix, target.jobs, folder)
+    place = _on_disk(server.label, dump, suffix, jobs, folder)
     with server.login(database) as login:
         _run(server.label, [*argv, f"--dbname={login.conninfo}"], dump, place, login, said)
     return warnings + said.warnings()

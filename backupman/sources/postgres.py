@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
 from backupman.errors import DumpError, SourceError
-from backupman.sources import GLOBALS, Dump
+from backupman.sources import GLOBALS, Dump, Origin, Target
 from backupman.sources._postgres_archive import CUSTOM_END, Head, Observed, list_toc, read_toc
 from backupman.sources._postgres_back import PostgresBack
 from backupman.sources._postgres_client import Login, major, version_of
@@ -44,7 +45,9 @@ class Postgres(PostgresBack):
     format: Literal["plain", "custom", "directory"] = Field(
         default="plain", description="`plain` is for psql, the other two for pg_restore; `directory` is packed by tar."
     )
-    jobs: int = Field(default=1, ge=1, le=64, description="How many tables `format: directory` dumps at once.")
+    jobs: int = Field(
+        default=1, ge=1, le=64, description="How many tables of `format: directory` are dumped, and restored, at once."
+    )
     tables: list[str] = Field(
         default_factory=list, description="Only these tables: pg_dump's patterns, each must match."
     )
@@ -135,6 +138,10 @@ class Postgres(PostgresBack):
             raise DumpError(
                 f"{self.label}: the dump is cut off: it has not the last bytes of a whole one", permanent=True
             )
+
+    def restore(self, dump: BinaryIO, origin: Origin, target: Target, folder: Path) -> list[str]:
+        usual = self.jobs if origin.suffix == _SUFFIXES["directory"] else 1
+        return super().restore(dump, origin, replace(target, jobs=target.jobs or usual), folder)
 
     def check(self) -> None:
         with self._explained(), self._logged_in(self.db_name or self.maintenance_db) as login:

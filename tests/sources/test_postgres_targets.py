@@ -102,6 +102,31 @@ def test_several_jobs_on_one_archive(
     assert children() == []
 
 
+@pytest.mark.parametrize(
+    ("format", "asked", "option"),
+    [
+        ("directory", None, "--jobs=3"),
+        ("directory", 2, "--jobs=2"),
+        ("directory", 1, "--single-transaction"),
+        ("custom", None, "--single-transaction"),
+    ],
+)
+def test_a_directory_comes_back_by_as_many_jobs_as_it_is_dumped_by(
+    postgres: Postgres, source: PostgresSource, target: str, tmp_path: Path, format: str, asked: int | None, option: str
+) -> None:
+    dump, data = dumped(source.model_copy(update={"format": format}), tmp_path)
+    origin = Origin(source.db_name or "", {"directory": ".tar", "custom": ".dump"}[format], dump.facts)
+    tools, said = tmp_path / "tools", tmp_path / "said"
+    tools.mkdir()
+    (tools / "psql").symlink_to(postgres.bin / "psql")
+    (tools / "pg_restore").write_text(f'#!/bin/sh\necho "$@" >> {said}\nexec {postgres.bin}/pg_restore "$@"\n')
+    (tools / "pg_restore").chmod(0o755)
+    there = source.model_copy(update={"format": "directory", "jobs": 3, "tool_path": tools})
+    assert there.restore(reader(data), origin, Target(target, jobs=asked), tmp_path) == []
+    assert rows(source, target) == rows(source, origin.database)
+    assert option in said.read_text()
+
+
 def test_a_database_in_use_is_replaced_and_stays_like_it_was(
     source: PostgresSource, postgres: Postgres, dump: tuple[bytes, Origin], target: str, tmp_path: Path
 ) -> None:
