@@ -15,6 +15,7 @@ from threading import Lock
 from backupman.config import Config, JobPlan
 from backupman.engine.promises import Missed, Promise, Target, next_due
 from backupman.engine.review import OF_PROMISES, Review
+from backupman.errors import BackupmanError
 from backupman.logs import about
 from backupman.records import Incident
 from backupman.store import Store
@@ -72,14 +73,24 @@ class Deadlines:
                 self._again_at.clear()  # the clock was set back
             self._checked_at = at
             incidents = self._incidents()
-            touched = self._settled()
+            for key in self._settled():
+                self._again_at[key] = at  # and so the next time too, should it come to nothing now
             for key, promise in self._promises.items():
-                if key in incidents or key in touched or self._again_at.get(key, at) <= at:
-                    review = self._review(promise, incidents.pop(key, []), at)
-                    self._enter(review.look(), at)
-                    self._again_at[key] = review.again_at or _NEVER
+                if key in incidents or self._again_at.get(key, at) <= at:
+                    self._look(promise, incidents.pop(key, []), at)
             gone = [incident for each in incidents.values() for incident in each]
             self._enter(Changes(closed=gone), at)
+
+    def _look(self, promise: Promise, incidents: Sequence[Incident], at: datetime) -> None:
+        """Look at one promise; a fault of ours in it keeps no other from its turn. Raises StoreError."""
+        try:
+            review = self._review(promise, incidents, at)
+            self._enter(review.look(), at)
+            self._again_at[promise.key] = review.again_at or _NEVER
+        except BackupmanError:
+            raise
+        except Exception:
+            log.exception("%s: whether its backups are late cannot be said: unexpected", promise.label)
 
     def missed(self, plan: JobPlan, missed: Missed) -> None:
         """Record due times of a job that were not run, and tell of them."""

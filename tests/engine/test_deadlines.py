@@ -3,6 +3,11 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
+
+from backupman.engine.review import Review
+from backupman.errors import StoreError
+from backupman.store.jobs import Changes
 from tests.engine._virtual import INSTANCE, NIGHTLY, World, all_incidents, at, last, open_kinds
 from tests.store.conftest import statements
 
@@ -254,3 +259,41 @@ def test_what_is_in_order_costs_hardly_a_query(world: Make) -> None:
     with statements(there.store) as seen:
         there.deadlines.check()
     assert len([statement for statement, _ in seen if statement.startswith("SELECT")]) == 2
+
+
+def test_a_fault_of_ours_in_one_keeps_no_other_from_its_turn(
+    world: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(review: Review) -> Changes:
+        if review._promise.label == "App":
+            raise ValueError("a fault of ours")
+        return look(review)
+
+    there = world("2026-03-02 12:00", "App", "Other", **NIGHTLY)
+    there.failing |= {"App", "Other"}
+    there.start()
+    look = Review.look
+    monkeypatch.setattr(Review, "look", broken)
+    there.live("2026-03-03 03:30")
+    assert [payload["Source"] for _, payload in there.alarms()] == ["Other"]
+    assert "App: whether its backups are late cannot be said" in caplog.text
+    monkeypatch.undo()
+    there.live("2026-03-03 03:31")
+    assert sorted(payload["Source"] for _, payload in there.alarms()) == ["App", "Other"]
+
+
+def test_what_was_not_looked_at_is_looked_at_again(world: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> Changes:
+        raise StoreError("the records are away")
+
+    there = world("2026-03-02 12:00", **NIGHTLY)
+    there.start()
+    there.live("2026-03-20 12:00")
+    there.sizes["app"] = 1
+    monkeypatch.setattr(Review, "look", away)
+    with pytest.raises(StoreError):
+        there.live("2026-03-21 03:00")
+    monkeypatch.undo()
+    assert there.told() == []
+    there.live("2026-03-21 03:00")
+    assert there.told() == ["size_anomaly"]
