@@ -53,7 +53,7 @@ class Deleter:
             made = backup.device if backup.kind != Kind.OWN else backup.instance
             raise ConfigError(f"{label}: the backup was made on {made}, and only there it can be deleted")
         if backup.status == Status.PENDING:
-            raise BusyError(f"{label}: the backup is under way; cancel it first")
+            raise BusyError(f"{label}: the backup is under way; wait for it to end, or cancel it on the dashboard")
         if any(restore.status == Status.PENDING for restore in self._store.restores.list(backup.id)):
             raise BusyError(f"{label}: the backup is being restored; wait for it to end")
         if backup.pinned_until and backup.pinned_until > now():

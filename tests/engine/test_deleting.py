@@ -105,7 +105,7 @@ def test_what_is_in_use_or_somebody_elses_is_refused(app: App) -> None:
     ):
         app.deleter.delete(backup, "me")
     app.store.backups.change(backup.id, status=Status.PENDING)
-    with pytest.raises(BusyError, match="cancel it first"):
+    with pytest.raises(BusyError, match="wait for it to end, or cancel it on the dashboard"):
         app.deleter.delete(backup, "me")
     app.store.backups.change(backup.id, status=Status.FINISHED, instance="elsewhere")
     with pytest.raises(ConfigError, match="was made on elsewhere"):
