@@ -69,6 +69,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell why a test was run again, too: one that passes only then is a fault to mend."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"why {report.nodeid} was run again")
+        terminalreporter.write_line(report.longreprtext)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip or fail a test whose `service` marker names a program that is not installed, or nothing we know."""
     for marker in item.iter_markers("service"):
