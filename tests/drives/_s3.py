@@ -3,10 +3,13 @@
 from contextlib import closing
 
 from backupman.drives.s3 import S3
+from backupman.retry import RetryPolicy
+from tests.drives._proxy import Proxy
 from tests.servers.s3 import S3 as Server
 
 MIB = 2**20
 PART = 5 * MIB
+QUICK = RetryPolicy(attempts=3, first_wait=0.01, max_wait=0.05)
 
 
 def s3_drive(server: Server, bucket: str, **more: object) -> S3:
@@ -25,6 +28,13 @@ def s3_drive(server: Server, bucket: str, **more: object) -> S3:
         **more,
     }
     return S3.model_validate({name: value for name, value in settings.items() if value is not None})
+
+
+def patient(server: Server, bucket: str, in_front: Proxy) -> S3:
+    """A drive behind a proxy, with three tries of each call."""
+    drive = s3_drive(server, bucket, endpoint=in_front.endpoint)
+    drive.with_retry(QUICK)
+    return drive
 
 
 def uploads_open(server: Server, bucket: str) -> list[str]:

@@ -8,23 +8,17 @@ import pytest
 
 from backupman.drives.s3 import S3
 from backupman.errors import DriveError, ObjectNotFound
-from backupman.retry import RetryPolicy
 from tests.contracts.objects import NAME, put
 from tests.drives._proxy import Answer, Forward, Proxy, Request, error
-from tests.drives._s3 import PART, objects, s3_drive, s3_of
+from tests.drives._s3 import PART, objects, patient, s3_drive, s3_of
 from tests.servers.s3 import S3 as Server
 
 pytestmark = pytest.mark.service("s3")
 
-QUICK = RetryPolicy(attempts=3, first_wait=0.01, max_wait=0.05)
-
 
 @pytest.fixture
 def drive(s3: Server, bucket: str, in_front: Proxy) -> S3:
-    """A drive behind the proxy, with three tries of each call."""
-    drive = s3_drive(s3, bucket, endpoint=in_front.endpoint)
-    drive.with_retry(QUICK)
-    return drive
+    return patient(s3, bucket, in_front)
 
 
 SENTENCES = {

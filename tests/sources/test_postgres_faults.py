@@ -242,18 +242,6 @@ def test_a_dump_that_is_nothing_but_its_end(
     assert "too few for the 2 tables that " in str(refused(source, folder))
 
 
-def test_a_dump_without_a_table_has_a_warning(make: Make, run: Callable[[str], None], folder: Path) -> None:
-    def warned(**settings: object) -> bool:
-        dump = dumped(make(**settings), folder)[0]
-        return any("there is no table in the dump of" in warning for warning in dump.warnings)
-
-    assert warned()
-    run("CREATE TABLE orders (x int)")
-    assert not warned()
-    assert not warned(manifest={"rows": "none"})
-    assert warned(exclude_tables=["*"])
-
-
 def test_a_warning_of_the_tool_is_one_of_the_dump(
     lying: Callable[..., PostgresSource], run: Callable[[str], None], folder: Path
 ) -> None:

@@ -47,6 +47,21 @@ def test_rows_are_those_of_the_dump_whatever_comes_after_it_began(
     assert b"tardy" not in data
 
 
+def test_a_dump_without_a_table_has_a_warning(
+    make: Make, postgres: Postgres, postgres_database: str, tmp_path: Path
+) -> None:
+    def warned(**settings: object) -> bool:
+        dump = dumped(make(**settings), tmp_path)[0]
+        return any("there is no table in the dump of" in warning for warning in dump.warnings)
+
+    assert not warned()
+    assert not warned(manifest={"rows": "none"})
+    assert warned(exclude_tables=["*", "side.*"])
+    with postgres.connect(postgres_database) as connection:
+        connection.execute('DROP TABLE t, "Odd; one", side.u')
+    assert warned()
+
+
 def test_what_else_is_known(make: Make, postgres_database: str, tmp_path: Path) -> None:
     source = make()
     dump, _ = dumped(source, tmp_path)
