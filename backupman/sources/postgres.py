@@ -140,8 +140,9 @@ class Postgres(PostgresBack):
             )
 
     def restore(self, dump: BinaryIO, origin: Origin, target: Target, folder: Path) -> list[str]:
-        usual = self.jobs if origin.suffix == _SUFFIXES["directory"] else 1
-        return super().restore(dump, origin, replace(target, jobs=target.jobs or usual), folder)
+        if target.jobs is None and origin.suffix == _SUFFIXES["directory"]:
+            target = replace(target, jobs=self.jobs)
+        return super().restore(dump, origin, target, folder)
 
     def check(self) -> None:
         with self._explained(), self._logged_in(self.db_name or self.maintenance_db) as login:
