@@ -26,7 +26,8 @@ from _sink import Sink, sink
 from _ways import ZSTD, Ours, Shell, in_turn
 
 from backupman.data_plane import DataPlane
-from backupman.data_plane.protocol import DriveTask, Message, Uploaded, UploadTask
+from backupman.data_plane.messages import Message, Uploaded
+from backupman.data_plane.tasks import DriveTask, UploadTask
 from backupman.retry import NO_RETRY
 
 _AWS = Path(__file__).parent.parent / "build/awscli/bin/aws"

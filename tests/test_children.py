@@ -11,7 +11,7 @@ import pytest
 
 from backupman.children import Child, next_child, one_child_early
 from backupman.data_plane import DataPlane
-from backupman.data_plane.protocol import DatabasesTask
+from backupman.data_plane.tasks import DatabasesTask
 from backupman.errors import BackupmanError
 
 _SOON = 60.0

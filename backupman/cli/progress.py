@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backupman.cli.output import console, mark, one_line, size, span, unlabelled
-from backupman.data_plane.protocol import Dumped, Message, Phase, Progress, Retrying, Uploaded, UploadFailed
+from backupman.data_plane.messages import Dumped, Message, Phase, Progress, Retrying, Uploaded, UploadFailed
 from backupman.logs import is_journal
 from backupman.records import Backup, Status
 from backupman.text import listed

@@ -18,7 +18,7 @@ from backupman.naming import LATEST
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backupman.data_plane.protocol import Message
+    from backupman.data_plane.messages import Message
     from backupman.records import Backup, Restore
 
 
@@ -200,7 +200,7 @@ class Shown:
     def heard(self, message: "Message") -> None:
         """The data plane said something."""
         from backupman.cli.output import print_marked
-        from backupman.data_plane.protocol import CopyFailed, Restoring
+        from backupman.data_plane.messages import CopyFailed, Restoring
 
         match message:
             case Restoring():

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from backupman.children import KILL_AFTER, Child, next_child
 from backupman.data_plane.alive import WORD
+from backupman.data_plane.messages import KINDS, MESSAGE, Done, Failed, Logged, Message, SessionOpened
 from backupman.data_plane.priority import Priority
-from backupman.data_plane.protocol import KINDS, MESSAGE, Done, Failed, Logged, Message, SessionOpened
 from backupman.errors import BackupmanError
 
 log = logging.getLogger(__name__)

@@ -21,27 +21,20 @@ from typing import Any, BinaryIO, NoReturn, TextIO
 from pydantic import BaseModel
 
 from backupman.data_plane import alive, dumping, filling, mending, restoring, surveying, uploading, verifying
-from backupman.data_plane.protocol import (
-    KINDS,
+from backupman.data_plane.messages import KINDS, Databases, Deleted, Done, Failed, Logged, Remarks, SessionOpened
+from backupman.data_plane.tasks import (
     TASK,
     AbortTask,
     BackupTask,
     CheckTask,
-    Databases,
     DatabasesTask,
-    Deleted,
     DeleteTask,
-    Done,
     DownloadTask,
     DropTask,
-    Failed,
     FillTask,
     ListTask,
-    Logged,
     MendTask,
-    Remarks,
     RestoreTask,
-    SessionOpened,
     Task,
     UploadTask,
     VerifyTask,

@@ -10,8 +10,9 @@ from typing import BinaryIO, cast
 from pydantic import BaseModel
 
 from backupman.data_plane.dumping import source_of
-from backupman.data_plane.protocol import Drilled, VerifyTask
+from backupman.data_plane.messages import Drilled
 from backupman.data_plane.restoring import opened
+from backupman.data_plane.tasks import VerifyTask
 from backupman.drills import Answer, Assertion, DrillReport, holds, time_of
 from backupman.errors import BackupmanError, RestoreError, SourceError
 from backupman.manifest import TableRows

@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from backupman import sidecar
+from backupman.data_plane.messages import Dumped, Phase, Progress
 from backupman.data_plane.pacing import pace_of
-from backupman.data_plane.protocol import BackupTask, Dumped, Phase, Progress
 from backupman.data_plane.room import Room
+from backupman.data_plane.tasks import BackupTask
 from backupman.data_plane.throttle import Throttle
 from backupman.data_plane.uploading import Uploads, drive_of, paces_of
 from backupman.errors import BackupmanError, Interrupted

@@ -9,8 +9,9 @@ from typing import BinaryIO, cast
 from pydantic import BaseModel
 
 from backupman.data_plane.dumping import source_of
-from backupman.data_plane.protocol import Copy, FillTask, Phase, Restored, Restoring
+from backupman.data_plane.messages import Phase, Restored, Restoring
 from backupman.data_plane.restoring import Checked, opened, tell_bad
+from backupman.data_plane.tasks import Copy, FillTask
 from backupman.data_plane.throttle import Throttle
 from backupman.errors import DriveError, PipelineError, RestoreError
 from backupman.pipeline._sink import CHUNK, Pieces

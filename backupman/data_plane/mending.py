@@ -10,8 +10,9 @@ from typing import Any, BinaryIO, cast
 
 from pydantic import BaseModel
 
+from backupman.data_plane.messages import Phase, Uploaded
 from backupman.data_plane.pacing import Pace, pace_of
-from backupman.data_plane.protocol import Copy, MendTask, Phase, Uploaded
+from backupman.data_plane.tasks import Copy, MendTask
 from backupman.data_plane.uploading import drive_of
 from backupman.drives import Drive, Stored
 from backupman.errors import BackupmanError, DriveError, ObjectNotFound

@@ -1,4 +1,7 @@
-"""What the data plane's child says to its parent, each a line of JSON."""
+"""What the data plane's child says to its parent, each a line of JSON on its standard output.
+
+It waits for an acknowledgement of what must be recorded before it goes on (`SessionOpened`).
+"""
 
 from typing import Annotated, Literal
 

@@ -10,7 +10,8 @@ from typing import BinaryIO, cast
 from pydantic import BaseModel
 
 from backupman.data_plane.ahead import Ahead
-from backupman.data_plane.protocol import Copy, CopyFailed, Packed, RestoreTask, Restoring
+from backupman.data_plane.messages import CopyFailed, Restoring
+from backupman.data_plane.tasks import Copy, Packed, RestoreTask
 from backupman.data_plane.throttle import Throttle
 from backupman.data_plane.uploading import drive_of
 from backupman.errors import DriveError, PipelineError, RestoreError

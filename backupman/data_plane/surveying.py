@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from pydantic import BaseModel
 
-from backupman.data_plane.protocol import Held, Listed, ListTask, Unlisted
+from backupman.data_plane.messages import Held, Listed, Unlisted
+from backupman.data_plane.tasks import ListTask
 from backupman.data_plane.uploading import drive_of
 from backupman.drives import Drive, Entry
 from backupman.errors import DriveError, ObjectNotFound

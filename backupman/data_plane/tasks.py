@@ -1,88 +1,15 @@
-"""What the parent and the data plane's child say to each other: one task, then messages, each a line of JSON.
-
-The task goes to the child's standard input, secrets included; messages come from its standard output. The child asks
-for an acknowledgement of what must be recorded before it goes on (`SessionOpened`).
-"""
+"""What the parent gives the data plane's child to do: one task, a line of JSON, secrets included."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from backupman.data_plane.messages import (
-    KINDS,
-    MESSAGE,
-    CopyFailed,
-    Databases,
-    Deleted,
-    Done,
-    Drilled,
-    Dumped,
-    Failed,
-    Held,
-    Listed,
-    Logged,
-    Message,
-    Phase,
-    Progress,
-    Remarks,
-    Restored,
-    Restoring,
-    Retrying,
-    SessionOpened,
-    Unlisted,
-    Uploaded,
-    UploadFailed,
-)
 from backupman.drills import Assertion
 from backupman.levels import Level
 from backupman.manifest import Manifest
 from backupman.retry import RetryPolicy
 from backupman.sources import Origin, Target
-
-__all__ = [
-    "KINDS",
-    "MESSAGE",
-    "TASK",
-    "AbortTask",
-    "BackupTask",
-    "CheckTask",
-    "Copy",
-    "CopyFailed",
-    "Databases",
-    "DatabasesTask",
-    "DeleteTask",
-    "Deleted",
-    "Done",
-    "DownloadTask",
-    "Drilled",
-    "DriveTask",
-    "DropTask",
-    "Dumped",
-    "Failed",
-    "FillTask",
-    "Held",
-    "ListTask",
-    "Listed",
-    "Logged",
-    "MendTask",
-    "Message",
-    "Packed",
-    "Phase",
-    "Progress",
-    "Remarks",
-    "RestoreTask",
-    "Restored",
-    "Restoring",
-    "Retrying",
-    "SessionOpened",
-    "Task",
-    "Unlisted",
-    "UploadFailed",
-    "UploadTask",
-    "Uploaded",
-    "VerifyTask",
-]
 
 
 class DriveTask(BaseModel):

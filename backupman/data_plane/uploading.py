@@ -15,17 +15,9 @@ from typing import Any, BinaryIO, cast
 from pydantic import BaseModel
 
 from backupman.data_plane.beside import put_restore_txt, remove_unfinished
+from backupman.data_plane.messages import Phase, Progress, Retrying, Uploaded, UploadFailed
 from backupman.data_plane.pacing import pace_of
-from backupman.data_plane.protocol import (
-    AbortTask,
-    DriveTask,
-    Phase,
-    Progress,
-    Retrying,
-    Uploaded,
-    UploadFailed,
-    UploadTask,
-)
+from backupman.data_plane.tasks import AbortTask, DriveTask, UploadTask
 from backupman.drives import Drive, Stored
 from backupman.errors import BackupmanError, DriveError, PipelineError, Retained
 from backupman.naming import sidecar_name

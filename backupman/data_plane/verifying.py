@@ -11,9 +11,9 @@ from pydantic import BaseModel
 
 from backupman.data_plane.drilling import drill
 from backupman.data_plane.dumping import source_of
-from backupman.data_plane.protocol import VerifyTask
 from backupman.data_plane.restoring import opened
 from backupman.data_plane.room import Room, check_drill_room
+from backupman.data_plane.tasks import VerifyTask
 from backupman.data_plane.uploading import drive_of
 from backupman.errors import CopyError, NoKey, NoRoom, ObjectNotFound, PipelineError, RestoreError, SourceError
 from backupman.pipeline._sink import CHUNK

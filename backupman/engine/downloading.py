@@ -5,7 +5,7 @@ import os
 from threading import Thread
 
 from backupman.data_plane import DataPlane
-from backupman.data_plane.protocol import DownloadTask, DriveTask
+from backupman.data_plane.tasks import DownloadTask, DriveTask
 from backupman.drives import Drive
 from backupman.errors import BackupmanError, DriveError, ObjectNotFound
 from backupman.retry import RetryPolicy

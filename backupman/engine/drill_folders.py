@@ -15,7 +15,7 @@ from pathlib import Path
 
 from backupman.config import Config
 from backupman.data_plane import DataPlane
-from backupman.data_plane.protocol import DropTask
+from backupman.data_plane.tasks import DropTask
 from backupman.engine.locks import source_lock
 from backupman.errors import BackupmanError, BusyError
 from backupman.naming import slug

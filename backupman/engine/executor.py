@@ -10,8 +10,9 @@ from threading import BoundedSemaphore, Event, Lock
 
 from backupman.config import Config, JobPlan
 from backupman.data_plane import DataPlane
+from backupman.data_plane.messages import Databases, Message
 from backupman.data_plane.priority import Priority
-from backupman.data_plane.protocol import Databases, DatabasesTask, Message
+from backupman.data_plane.tasks import DatabasesTask
 from backupman.engine.calls import Begun, Call, Result, Task
 from backupman.engine.holding import Holding, alone
 from backupman.engine.locks import source_lock

@@ -7,7 +7,8 @@ from itertools import islice
 
 from backupman.config import Config, JobPlan
 from backupman.data_plane import DataPlane
-from backupman.data_plane.protocol import DriveTask, Listed, ListTask, Message
+from backupman.data_plane.messages import Listed, Message
+from backupman.data_plane.tasks import DriveTask, ListTask
 from backupman.drives import Drive
 from backupman.engine.go_backups import UNKNOWN, Held, Judge, Left
 from backupman.errors import BackupmanError, Interrupted

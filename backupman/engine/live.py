@@ -8,7 +8,7 @@ from queue import Full, Queue
 from threading import Lock
 from typing import Any
 
-from backupman.data_plane.protocol import Dumped, Message, Phase, Progress, Retrying, Uploaded, UploadFailed
+from backupman.data_plane.messages import Dumped, Message, Phase, Progress, Retrying, Uploaded, UploadFailed
 from backupman.records import Backup, Status
 
 _QUEUED = 1000

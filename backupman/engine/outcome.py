@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from backupman.data_plane.protocol import Dumped, Message, Phase, Retrying, SessionOpened, Uploaded, UploadFailed
+from backupman.data_plane.messages import Dumped, Message, Phase, Retrying, SessionOpened, Uploaded, UploadFailed
 from backupman.errors import BackupmanError, StoreError, TimedOut
 from backupman.records import Backup, Status, now
 from backupman.store import Store

@@ -13,7 +13,8 @@ from pydantic import Field
 
 from backupman.config import Config, JobPlan
 from backupman.data_plane import DataPlane
-from backupman.data_plane.protocol import Deleted, DeleteTask, DriveTask, Message
+from backupman.data_plane.messages import Deleted, Message
+from backupman.data_plane.tasks import DeleteTask, DriveTask
 from backupman.drives import Drive
 from backupman.engine.hooks import OnError, unheard
 from backupman.errors import BackupmanError, DriveError

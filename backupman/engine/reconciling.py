@@ -11,19 +11,9 @@ from pydantic import BaseModel
 
 from backupman.config import Config, JobPlan, wanting
 from backupman.data_plane import DataPlane
+from backupman.data_plane.messages import Listed, Message, Phase, SessionOpened, Unlisted, Uploaded
 from backupman.data_plane.priority import Priority
-from backupman.data_plane.protocol import (
-    AbortTask,
-    Copy,
-    Listed,
-    ListTask,
-    MendTask,
-    Message,
-    Phase,
-    SessionOpened,
-    Unlisted,
-    Uploaded,
-)
+from backupman.data_plane.tasks import AbortTask, Copy, ListTask, MendTask
 from backupman.drives import Drive
 from backupman.engine.adopting import adopt
 from backupman.engine.comparing import Comparison, Finding, Found, Known, Object

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from backupman.config import Config
 from backupman.data_plane import DataPlane
-from backupman.data_plane.protocol import Copy, DriveTask, Message, Packed, RestoreTask
+from backupman.data_plane.messages import Message
+from backupman.data_plane.tasks import Copy, DriveTask, Packed, RestoreTask
 from backupman.drives import PART
 from backupman.drives._files import create, give_name, new, withdraw
 from backupman.errors import ConfigError, NotFoundError, RestoreError

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from backupman.config import Config, JobPlan, wanting
 from backupman.data_plane import DataPlane
-from backupman.data_plane.protocol import CopyFailed, Failed, FillTask, Message, Restored
+from backupman.data_plane.messages import CopyFailed, Failed, Message, Restored
+from backupman.data_plane.tasks import FillTask
 from backupman.engine.holding import Holding, alone
 from backupman.engine.locks import source_lock
 from backupman.engine.restores import copies_of, ending_of, origin_of, packed

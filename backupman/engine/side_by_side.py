@@ -8,7 +8,8 @@ from threading import BoundedSemaphore, Thread, Timer
 from typing import Literal
 
 from backupman.data_plane import DataPlane
-from backupman.data_plane.protocol import CheckTask, Message, Remarks
+from backupman.data_plane.messages import Message, Remarks
+from backupman.data_plane.tasks import CheckTask
 from backupman.errors import BackupmanError
 from backupman.registry import Provider
 

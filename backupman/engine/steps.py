@@ -2,7 +2,7 @@
 
 import logging
 
-from backupman.data_plane.protocol import Dumped, Message, Uploaded, UploadFailed
+from backupman.data_plane.messages import Dumped, Message, Uploaded, UploadFailed
 from backupman.engine.figures import Asked
 from backupman.engine.outcome import Observer
 from backupman.logs import about_backup

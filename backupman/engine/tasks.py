@@ -6,7 +6,7 @@ from typing import Any
 
 from backupman import sidecar
 from backupman.config import Config, JobPlan
-from backupman.data_plane.protocol import AbortTask, BackupTask, DriveTask, UploadTask
+from backupman.data_plane.tasks import AbortTask, BackupTask, DriveTask, UploadTask
 from backupman.drives import Drive
 from backupman.engine.restore_txt import restore_txt
 from backupman.engine.restores import ending_of

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backupman.config import Config
-from backupman.data_plane.protocol import Copy, DriveTask, VerifyTask
+from backupman.data_plane.tasks import Copy, DriveTask, VerifyTask
 from backupman.drills import Freshness
 from backupman.engine.restores import ending_of, origin_of
 from backupman.engine.spools import Spools

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from backupman.config import Config, JobPlan, wanting
 from backupman.data_plane import DataPlane
+from backupman.data_plane.messages import Drilled, Message
 from backupman.data_plane.priority import Priority
-from backupman.data_plane.protocol import Drilled, Message, VerifyTask
+from backupman.data_plane.tasks import VerifyTask
 from backupman.drills import DrillReport
 from backupman.engine.drill_folders import DrillFolder, DrillFolders
 from backupman.engine.hooks import OnError, unheard

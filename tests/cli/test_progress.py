@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backupman.cli.progress import Blocks, Lines, Watcher, watcher
-from backupman.data_plane.protocol import Dumped, Message, Phase, Progress, Retrying, Uploaded, UploadFailed
+from backupman.data_plane.messages import Dumped, Message, Phase, Progress, Retrying, Uploaded, UploadFailed
 from backupman.records import Backup, DriveFile, Status
 from tests.cli.terminal import Terminal
 from tests.e2e.world import World

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from backupman.data_plane import verifying
-from backupman.data_plane.protocol import Copy, Drilled, DriveTask, VerifyTask
+from backupman.data_plane.messages import Drilled
+from backupman.data_plane.tasks import Copy, DriveTask, VerifyTask
 from backupman.drills import DrillReport
 from backupman.pipeline import Pipeline, Sink
 from backupman.retry import RetryPolicy

@@ -11,7 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from backupman.data_plane import filling
-from backupman.data_plane.protocol import Copy, CopyFailed, DriveTask, FillTask, Phase, Restored, Restoring
+from backupman.data_plane.messages import CopyFailed, Phase, Restored, Restoring
+from backupman.data_plane.tasks import Copy, DriveTask, FillTask
 from backupman.errors import DriveError, PipelineError, RestoreError
 from backupman.retry import RetryPolicy
 from backupman.sources import GLOBALS, Origin, Target

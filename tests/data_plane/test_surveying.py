@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from backupman.data_plane.protocol import DriveTask, Held, Listed, ListTask, Unlisted
+from backupman.data_plane.messages import Held, Listed, Unlisted
 from backupman.data_plane.surveying import survey
+from backupman.data_plane.tasks import DriveTask, ListTask
 from backupman.drives import Capabilities
 from backupman.drives.local import Local
 from backupman.errors import DriveError

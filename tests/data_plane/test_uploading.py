@@ -13,7 +13,8 @@ from pydantic import BaseModel, PrivateAttr
 
 from backupman.config import Config
 from backupman.config.plans import plans
-from backupman.data_plane.protocol import DriveTask, Uploaded, UploadFailed, UploadTask
+from backupman.data_plane.messages import Uploaded, UploadFailed
+from backupman.data_plane.tasks import DriveTask, UploadTask
 from backupman.data_plane.uploading import Uploads, upload_kept
 from backupman.drives import Opened, Stored
 from backupman.drives.local import Local

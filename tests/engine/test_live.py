@@ -1,6 +1,6 @@
 """What is under way, told while other threads end it."""
 
-from backupman.data_plane.protocol import Phase
+from backupman.data_plane.messages import Phase
 from backupman.engine.live import Live
 from backupman.records import Backup, Status
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from backupman.app import Unobserved
-from backupman.data_plane.protocol import Phase
+from backupman.data_plane.messages import Phase
 from backupman.engine.outcome import Outcome
 from backupman.store import Store
 from tests.e2e.world import wait_for

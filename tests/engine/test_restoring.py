@@ -16,7 +16,7 @@ import yaml
 
 from backupman.app import App
 from backupman.data_plane import DataPlane
-from backupman.data_plane.protocol import Message, Phase
+from backupman.data_plane.messages import Message, Phase
 from backupman.engine.locks import source_lock
 from backupman.engine.restoring import RestoreOrder
 from backupman.engine.runner import Order
