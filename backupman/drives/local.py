@@ -14,6 +14,7 @@ from pydantic import Field
 
 from backupman.drives import PART, Drive, Linkable, Opened, Stat, Stored, valid_name
 from backupman.drives._files import Reading, create, give_name, new, removed, room, withdraw
+from backupman.drives._mounts import disk_of
 from backupman.errors import DriveError, ObjectNotFound
 from backupman.registry import Size
 from backupman.writing import write_all
@@ -57,6 +58,15 @@ class Local(Drive):
 
     def folders(self) -> dict[Path, bool]:
         return super().folders() | {self.folder: True}
+
+    def warnings(self) -> list[str]:
+        found = super().warnings()
+        if not self.mount and not self.require_mount and (place := disk_of(self._root)):
+            found.append(
+                f"{self.label}: nothing says that the disk of {place} must be mounted, and while it is not, backups "
+                f"would go onto the disk below it: add `mount: {place}`"
+            )
+        return found
 
     def path(self, name: str) -> str:
         return str(self._root / valid_name(self.label, name))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from backupman.drives import _mounts
 from backupman.drives.local import Local
 from backupman.errors import DriveError, ObjectNotFound
 from tests.contracts.objects import NAME, content, put
@@ -91,3 +92,35 @@ def test_a_twentieth_stays_free(disk: Path) -> None:
     with pytest.raises(DriveError, match=r"^a disk: only [01] MiB are free .*min_free wants 2 MiB"):
         put(local(disk), NAME, b"body")
     put(local(disk, min_free=0), NAME, b"body")
+
+
+def test_a_disk_that_may_be_away_unnoticed_is_a_warning(disk: Path, tmp_path: Path) -> None:
+    (warning,) = local(disk / "backups").warnings()
+    assert f"nothing says that the disk of {disk} must be mounted" in warning
+    assert warning.endswith(f"add `mount: {disk}`")
+    assert local(disk / "backups", mount=disk).warnings() == local(disk, require_mount=True).warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "disk"),
+    [
+        ("/mnt/a disk/backups", "/mnt/a disk"),
+        ("/mnt/a disk", "/mnt/a disk"),
+        ("/mnt/a disks", None),
+        ("/home/me/backups", None),
+        ("/srv", None),
+    ],
+)
+def test_a_disk_counts_that_is_to_be_mounted(
+    folder: str, disk: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fstab").write_text(
+        "UUID=1 /            ext4 defaults 0 1\n"
+        "UUID=2 /home        ext4 defaults 0 2\n"
+        "#UUID=3 /srv        ext4 defaults 0 2\n"
+        "LABEL=4 /mnt/a\\040disk ext4 nofail 0 2\n"
+        "UUID=5 none         swap sw 0 0\n"
+        "\n"
+    )
+    monkeypatch.setattr(_mounts, "LISTS", (tmp_path / "no such list", tmp_path / "fstab"))
+    assert _mounts.disk_of(Path(folder)) == (Path(disk) if disk else None)
