@@ -208,13 +208,13 @@ class Notifier(Selection, Provider, ABC):
 
     @property
     def apart(self) -> frozenset[str]:
-        """What has a state of its own there: `source`, `database` or both; of use where `shows_state` is True."""
+        """What has a state of its own there: `job`, `source`, `database`; of use where `shows_state` is True."""
         return frozenset()
 
     @property
     def tells_apart(self) -> bool:
         """Whether each source has a state of its own there."""
-        return bool(self.apart)
+        return not self.apart.isdisjoint({"source", "database"})
 
     @abstractmethod
     def endpoints(self) -> Sequence[Endpoint]:

@@ -36,7 +36,7 @@ class PingedNotifier(HttpNotifier):
     @property
     def apart(self) -> frozenset[str]:
         """What its URL differs by."""
-        return frozenset(of for of in ("source", "database") for url in self.secrets() if f"{{{of}}}" in url)
+        return frozenset(of for of in ("job", "source", "database") for url in self.secrets() if f"{{{of}}}" in url)
 
 
 def ping_url(url: SecretStr, message: Message, /, *segments: str, **query: str | list[str] | None) -> httpx.URL:
