@@ -49,13 +49,22 @@ def serve(
 def _serve(call: Call, host: str | None, port: int | None, set_up_log: SetUpLog) -> None:
     from backupman.api import create_api
     from backupman.api.server import Server
+    from backupman.config.references import warnings
     from backupman.daemon import Daemon
     from backupman.dashboard import add_dashboard
     from backupman.engine.systemd import notify
 
     signals = noted(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     daemon = Daemon(call.config_file())
-    set_up_log(daemon.app.config.log)
+
+    def taken() -> None:
+        """What follows at once from the config that counts now."""
+        config = daemon.app.config
+        set_up_log(config.log)
+        for sentence in warnings(config):
+            log.warning("%s", sentence)
+
+    taken()
     http = daemon.app.config.http
     server = Server(
         add_dashboard(create_api(daemon)),
@@ -71,7 +80,7 @@ def _serve(call: Call, host: str | None, port: int | None, set_up_log: SetUpLog)
     def reload() -> None:
         notify("RELOADING=1")
         daemon.reload()
-        set_up_log(daemon.app.config.log)
+        taken()
         tell()
 
     try:

@@ -37,7 +37,11 @@ class Loaded:
 
     config: Config
     path: Path
-    warnings: list[str]
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about what is allowed, and probably not meant."""
+        return warnings(self.config)
 
 
 def load(path: Path) -> Loaded:
@@ -58,7 +62,7 @@ def load(path: Path) -> Loaded:
         document.problems += [*fleet_problems(config), *literal_secrets(config)]
     if document.problems or not config:
         raise refusal(document)
-    return Loaded(config.hiding(document.secrets), path, warnings(config))
+    return Loaded(config.hiding(document.secrets), path)
 
 
 def is_workers_own(document: Document) -> bool:

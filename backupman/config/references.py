@@ -12,14 +12,16 @@ from pydantic import TypeAdapter, ValidationError
 from backupman import registry
 from backupman.config._document import Location, Problem
 from backupman.config.model import Config
-from backupman.config.plans import plans
+from backupman.config.plans import JobPlan, plans
 from backupman.events import EventKind
 from backupman.naming import slug
 from backupman.notifiers import Notifier
 from backupman.queues import ANY
 from backupman.registry import nearest
+from backupman.text import listed
 
 _GOOD = frozenset({EventKind.BACKUP_SUCCESS, EventKind.BACKUP_REPORT})
+_LATE = (EventKind.BACKUP_LATE, EventKind.BACKUP_MISSED, EventKind.BACKUP_STUCK)
 _SECTIONS = ("data_sources", "scratch_servers", "drives", "jobs")
 
 
@@ -88,7 +90,7 @@ def warnings(config: Config) -> list[str]:
     providers = [*config.data_sources, *config.drives, *config.all_notifiers()]
     own = [warning for provider in providers for warning in provider.warnings()]
     queues = _idle_queues(config) if config.executor == "embedded" else _scattered(config)
-    return [*own, *_hidden_failures(config), *queues]
+    return [*own, *_hidden_failures(config), *_unheard(config), *queues]
 
 
 def _idle_queues(config: Config) -> Iterator[str]:
@@ -119,21 +121,44 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
+def _unheard(config: Config) -> Iterator[str]:
+    """What can go wrong beside a backup that fails, and no endpoint of the job hears of."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for job in plans(config):
+        possible: dict[str, tuple[Sequence[str], bool]] = {
+            "a backup is late, was missed or does not end": (_LATE, bool(job.schedule or job.max_age)),
+            "a copy is not right": ((EventKind.VERIFY_FAILURE,), bool(job.verify_schedule)),
+        }
+        heard = {kind for endpoint in job.endpoints for kind in endpoint.events}
+        for what, (kinds, can_be) in possible.items() if job.endpoints else ():
+            if can_be and (missing := [kind for kind in kinds if kind not in heard]):
+                found.setdefault((what, listed(missing)), []).append(job.label)
+    for (what, kinds), labels in found.items():
+        yield f"{_some(labels)}: nobody is told when {what}: add {kinds} to the events of a notifier"
+
+
 def _hidden_failures(config: Config) -> Iterator[str]:
     """Services that show one state, and are told of several sources."""
     jobs = plans(config)
     for block in config.all_notifiers():
         for endpoint in block.endpoints() if block.shows_state and "database" not in block.apart else []:
             telling = [job for job in jobs if endpoint.name in (told.name for told in job.endpoints)]
-            sources = {source.label: source.many for job in telling for source in job.sources}
-            several = [label for label, many in sources.items() if many]
-            if not _GOOD.isdisjoint(endpoint.events) and (several or (len(sources) > 1 and not block.apart)):
-                of = f"all databases of {several[0]}" if block.apart or len(sources) == 1 else f"{len(sources)} sources"
+            checks = [[job] for job in telling] if "job" in block.apart else [telling]
+            of = next(filter(None, (_several(check, block) for check in checks)), None)
+            if of and not _GOOD.isdisjoint(endpoint.events):
                 yield (
                     f"{endpoint.name}: it shows one state for {of}, where the success of one hides the failure of "
                     "another: give each a job and a notifier of its own, or write {source} and {database} into the URL "
                     "of a service that makes checks by their names"
                 )
+
+
+def _several(jobs: Sequence[JobPlan], block: Notifier) -> str | None:
+    """What these jobs show one state for there, if that is more than one database."""
+    sources = {source.label: source.many for job in jobs for source in job.sources}
+    if len(sources) > 1 and not block.tells_apart:
+        return f"{len(sources)} sources"
+    return next((f"all databases of {label}" for label, many in sources.items() if many), None)
 
 
 def _repeated(section: str, labels: Mapping[int, str]) -> Iterator[Problem]:

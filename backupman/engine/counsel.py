@@ -23,8 +23,6 @@ _TOLD: dict[str, str] = {
     EventKind.SIZE_ANOMALY: "had a backup of an unusual size",
 }
 
-_LATE = (EventKind.BACKUP_LATE, EventKind.BACKUP_MISSED, EventKind.BACKUP_STUCK)
-
 _NAMED = 5
 _LAST = 30
 """Of so many of its last backups a copy that is not right is told."""
@@ -133,7 +131,6 @@ def of_alarms(config: Config, jobs: Sequence[JobPlan], store: Store, at: datetim
     for job in jobs:
         if not any(failures & set(endpoint.events) for endpoint in job.endpoints):
             yield problem("alarms", job.label, "nobody is told when its backups fail: name a notifier in the job")
-        yield from _unheard(job)
     for each in reached(config, store, at):
         if each.given_up:
             yield problem(
@@ -148,23 +145,6 @@ def of_alarms(config: Config, jobs: Sequence[JobPlan], store: Store, at: datetim
             yield advice("alarms", each.endpoint, "it has never taken a message: try it with `backupman notify test`")
         elif not each.given_up:
             yield good("alarms", each.endpoint, f"took a message on {minute(each.last_delivered)}")
-
-
-def _unheard(job: JobPlan) -> Iterator[Finding]:
-    """What can go wrong with a job beside a backup that fails, and nobody is told of."""
-    possible = {
-        "a backup is late, was missed or does not end": (_LATE, bool(job.schedule)),
-        "a copy is not right": ((EventKind.VERIFY_FAILURE,), bool(job.verify_schedule)),
-    }
-    heard = {kind for endpoint in job.endpoints for kind in endpoint.events}
-    unheard = {what: kinds for what, (kinds, can_be) in possible.items() if can_be and not heard.issuperset(kinds)}
-    if unheard and job.endpoints:
-        missing: list[str] = [kind for kinds in unheard.values() for kind in kinds if kind not in heard]
-        yield advice(
-            "alarms",
-            job.label,
-            f"nobody is told when {' or when '.join(unheard)}: add {listed(missing)} to the events of a notifier",
-        )
 
 
 def of_keeping(jobs: Sequence[JobPlan]) -> Iterator[Finding]:

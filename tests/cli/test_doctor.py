@@ -112,8 +112,8 @@ def test_what_nobody_is_told_of_beside_failures_is_advice(cared_for: World, insi
     def unheard(*events: str) -> list[str]:
         cared_for.config["notifiers"]["webhook"]["endpoints"][0]["events"] = list(events)
         write(cared_for)
-        said = [each[2] for each in findings(inside, "advice") if each[:2] == ("alarms", "nightly")]
-        return [sentence.removeprefix("nobody is told when ") for sentence in said]
+        said = [each[2] for each in findings(inside, "advice") if each[0] == "config"]
+        return [sentence.removeprefix("nightly: nobody is told when ") for sentence in said]
 
     assert unheard(*HEARD) == []
     [said] = unheard("backup_report", "backup_late")
@@ -121,8 +121,8 @@ def test_what_nobody_is_told_of_beside_failures_is_advice(cared_for: World, insi
     cared_for.config["jobs"][0]["verify"] = {"cron": "@weekly"}
     [said] = unheard(*HEARD)
     assert said == "a copy is not right: add verify_failure to the events of a notifier"
-    [said] = unheard("backup_report")
-    assert " or when a copy is not right: add backup_late, backup_missed, backup_stuck and verify_failure" in said
+    [late, wrong] = unheard("backup_report")
+    assert "add backup_late, backup_missed and backup_stuck to" in late and "add verify_failure to" in wrong
 
 
 def test_a_copy_that_is_not_right_is_a_problem(cared_for: World, inside: Inside) -> None:

@@ -40,11 +40,16 @@ def test_blocks_of_one_provider_need_labels(mistakes: Mistakes) -> None:
     ]
 
 
+APART = "jobs: [{label: a, data_sources: [shop]}, {label: b, data_sources: [blog]}]"
+
+
 @pytest.mark.parametrize(
     ("notifier", "jobs", "warns"),
     [
         ("uptime_kuma: {push_url: 'http://localhost/api/push/x'}", "", True),
         ("healthchecks: {ping_url: 'http://localhost/key/{job}'}", "", True),
+        ("healthchecks: {ping_url: 'http://localhost/key/{job}'}", APART, False),
+        ("uptime_kuma: {push_url: 'http://localhost/api/push/x'}", APART, True),
         ("healthchecks: {ping_url: 'http://localhost/key/{job}-{source}'}", "", False),
         ("webhook: {endpoints: [{url: 'http://localhost/'}]}", "", False),
         (
@@ -90,3 +95,22 @@ def test_an_alarm_drill_names_who_takes_part_as_jobs_do(loaded: Load, mistakes: 
         "alarm_drill.notifiers[0]",
     ]
     assert "did you mean 'ops-mail'?" in found[-1]
+
+
+SILENCE = "nobody is told when a backup is late, was missed or does not end"
+
+
+def test_jobs_whose_silence_nobody_hears_are_a_warning(loaded: Load) -> None:
+    def said(events: str, *jobs: str) -> list[str]:
+        told = f"notifiers: {{webhook: {{endpoints: [{{url: 'http://localhost/', events: [{events}]}}]}}}}"
+        return loaded(f"{WHOLE}{told}\njobs: [{', '.join(jobs)}]\n").warnings
+
+    due = [f"{{label: {name}, cron: '@daily'}}" for name in "abcde"]
+    late = "add backup_late, backup_missed and backup_stuck to the events of a notifier"
+    assert said("backup_report", *due) == [f"a, b, c and 2 more: {SILENCE}: {late}"]
+    assert said("backup_late, backup_missed, backup_stuck", *due) == []
+    assert said("backup_report", "{label: a, max_age: 1d}") == [f"a: {SILENCE}: {late}"]
+    assert said("backup_report", "{label: a}") == [], "without a schedule nothing is late"
+    assert said("backup_report", "{label: a, cron: '@daily', notifiers: []}") == [], "nobody is told on purpose"
+    [wrong] = said("backup_report", "{label: a, verify: {cron: '@weekly'}}")
+    assert wrong == "a: nobody is told when a copy is not right: add verify_failure to the events of a notifier"

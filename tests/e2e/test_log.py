@@ -121,6 +121,7 @@ def test_a_reload_changes_the_level(logged: World) -> None:
     ended = end(process, signal.SIGTERM)
     assert " serves on " not in ended.err
     assert " INFO stopping: SIGTERM" in ended.err
+    assert " WARNING late: nobody is told when a backup is late" in ended.err, "what `config check` warns of"
 
 
 def test_what_is_wrong_at_the_start_is_logged_too(logged: World) -> None:
