@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from backupman.writing import NO_HARD_LINKS, flush_folder
+
 T = TypeVar("T")
 
-_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_NO_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _TRIES = 3
 
 
@@ -71,7 +71,7 @@ def give_name(part: Path, final: Path, made: tuple[Path, ...]) -> None:
     except FileExistsError:
         raise
     except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
+        if error.errno not in NO_HARD_LINKS:
             raise
         if final.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from error
@@ -79,7 +79,7 @@ def give_name(part: Path, final: Path, made: tuple[Path, ...]) -> None:
     try:
         part.unlink(missing_ok=True)
         for folder in (final.parent, *(folder.parent for folder in made)):
-            _flush(folder)
+            flush_folder(folder)
     except OSError:
         final.unlink(missing_ok=True)
         raise
@@ -108,15 +108,3 @@ def removed(folder: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _flush(folder: Path) -> None:
-    """Bring a folder's entries to the disk, where the file system can."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in _NO_FLUSH:
-            raise
-    finally:
-        os.close(fd)

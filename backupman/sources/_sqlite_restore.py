@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from backupman.errors import RestoreError
 from backupman.sources._sqlite_content import Check, fault_in
-from backupman.writing import write_all
+from backupman.writing import NO_HARD_LINKS, flush_folder, write_all
 
 _CHUNK = 2**18
 _CHUNKS_AHEAD = 16
@@ -26,7 +26,6 @@ _CHUNKS_AHEAD = 16
 _BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a file; of another database it would be taken for changes to this one."""
 
-_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _NO_ANSWER = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 _DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 
@@ -166,7 +165,7 @@ class Restored:
                     self.part.replace(self.place)
             else:
                 self._link()
-            _flush(self.place.parent)
+            flush_folder(self.place.parent)
         except BaseException:
             if not self.overwrite:
                 with suppress(OSError):
@@ -181,7 +180,7 @@ class Restored:
         except FileExistsError as error:
             raise self._refusal(f"{self.place} was made by somebody else meanwhile: name another file") from error
         except OSError as error:
-            if error.errno not in _NO_HARD_LINKS or os.path.lexists(self.place):
+            if error.errno not in NO_HARD_LINKS or os.path.lexists(self.place):
                 raise
             self.part.rename(self.place)
 
@@ -258,11 +257,3 @@ def _seen_at(file: os.stat_result, own: int) -> str:
                         found.append(f"{(program / 'comm').read_text().strip()} (process {program.name})")
                         break
     return ", ".join(sorted(found))
-
-
-def _flush(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -16,6 +16,7 @@ from backupman.errors import DriveError
 from backupman.pipeline.spool import Spool
 from tests.contracts.drive import Leftovers, ReachedContract
 from tests.contracts.objects import NAME, Reader, content, put
+from tests.flushes import flushes
 
 
 def local(folder: Path, **more: object) -> Local:
@@ -56,6 +57,14 @@ class TestLocal(ReachedContract):
             return unfinished + [str(path) for path in folder.rglob("*") if path.is_dir() and not list(path.iterdir())]
 
         return found
+
+
+def test_an_object_is_on_the_disk_before_it_has_its_name_and_its_name_thereafter(drive: Local, folder: Path) -> None:
+    final = folder / NAME
+    with flushes(final) as found:
+        put(drive, NAME, b"body")
+    assert found[0] == (final.with_name(final.name + ".part"), False)
+    assert sorted(found[1:]) == sorted((made, True) for made in final.parents if made.is_relative_to(folder))
 
 
 def test_only_the_owner_can_read(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from backupman.errors import DumpError, PipelineError
 from backupman.pipeline.spool import Spool
+from tests.flushes import flushes
 from tests.servers.disk import mounted_disk
 
 MIB = 2**20
@@ -42,6 +43,13 @@ def test_a_commit_gives_the_file_its_name(spool: Spool, path: Path) -> None:
     assert not spool.part.exists()
     assert (path.read_bytes(), spool.committed, spool.size) == (b"a dump", True, 6)
     assert spool.sha256 == hashlib.sha256(b"a dump").hexdigest()
+
+
+def test_what_has_its_name_is_on_the_disk(spool: Spool, path: Path) -> None:
+    spool.write(b"a dump")
+    with flushes(path) as found:
+        spool.commit()
+    assert (spool.part, False) in found
 
 
 def test_only_the_owner_can_read(path: Path) -> None:

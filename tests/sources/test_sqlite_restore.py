@@ -18,6 +18,7 @@ from backupman.sources import Origin, Target
 from backupman.sources.sqlite import Sqlite
 from tests.contracts.restore import Reader, RestoreContract, reader
 from tests.contracts.source import dumped
+from tests.flushes import flushes
 from tests.sources.test_sqlite import AWKWARD, everything, sqlite
 
 ORIGIN = Origin("app", ".sqlite")
@@ -102,6 +103,16 @@ def test_nobody_else_may_read_what_was_restored(path: Path, data: bytes, place: 
     restore(sqlite(path), data, place)
     assert place.stat().st_mode & 0o777 == 0o600
     assert list(place.parent.iterdir()) == [place]
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_thereafter(
+    path: Path, data: bytes, place: Path
+) -> None:
+    with flushes(place) as found:
+        restore(sqlite(path), data, place)
+    assert [there for _, there in found] == [False] * (len(found) - 1) + [True]
+    assert len({file for file, there in found if not there}) == 1
+    assert found[-1] == (place.parent, True)
 
 
 @pytest.mark.parametrize("damage", ["cut", "longer", "flipped", "text", "empty"])
