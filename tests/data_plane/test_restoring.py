@@ -38,7 +38,7 @@ def test_a_file_begins_anew_with_the_next_copy_and_is_on_the_disk_at_the_end(tmp
 def test_a_pipe_takes_no_other_copy_once_it_was_given_some(tmp_path: Path) -> None:
     ours, theirs = os.pipe()
     taken: list[bytes] = []
-    with open(ours, "rb") as reader, open(theirs, "wb") as writer:
+    with os.fdopen(ours, "rb") as reader, os.fdopen(theirs, "wb") as writer:
         thread = Thread(target=lambda: taken.append(reader.read()))
         thread.start()
         with pytest.raises(RestoreError, match=r"^App: Disk1: .*; \d+ bytes had been written by then: they are not a"):

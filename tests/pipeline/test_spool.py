@@ -1,5 +1,6 @@
 """The spool is followed while it grows, ends only with the commit, and never takes the disk's last room."""
 
+import errno
 import hashlib
 import io
 import os
@@ -50,6 +51,24 @@ def test_what_has_its_name_is_on_the_disk(spool: Spool, path: Path) -> None:
     with flushes(path) as found:
         spool.commit()
     assert (spool.part, False) in found
+
+
+def test_a_disk_that_fails_while_the_spool_grows_is_no_commit(
+    spool: Spool, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+
+    def fail(fd: int) -> None:
+        failed.set()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fdatasync", fail)  # the system tells of it once, and no fsync thereafter
+    for _ in range(33):
+        spool.write(bytes(MIB))
+    assert failed.wait(60)
+    with pytest.raises(PipelineError, match=r"the spool .*\.part cannot be written: Input/output error"):
+        spool.commit()
+    assert not path.exists()
 
 
 def test_only_the_owner_can_read(path: Path) -> None:
