@@ -188,7 +188,6 @@ class HttpEndpoint(ABC):
         if isinstance(error, TimeoutError | httpx.TimeoutException):
             why = f"no answer within {self.settings.timeout.total_seconds():g} s"
         elif refused := refused_certificate(error):
-            permanent = True
             why = (
                 f"the receiver's certificate was refused ({refused.verify_message}): "
                 "if it comes from an authority of your own, name that in ca_file"

@@ -202,7 +202,9 @@ class Submission:
             raise self._error(f"offers no login by PLAIN or LOGIN, {known}; without one, remove smtp_user")
 
     def _refusal(self, error: aiosmtplib.SMTPResponseException) -> NotifyError:
-        """A reply with a code: 5xx is permanent, except for 535: a login is sometimes refused for a passing reason."""
+        """A reply with a code: 5xx is permanent, except as a greeting, which another server behind the name may not
+        give, and for 535: a login is sometimes refused for a passing reason.
+        """
         what, hint = next((what, hint) for kind, what, hint in _REFUSALS if isinstance(error, kind))
         if error.code == 530:
             hint = self._wanted(error.message)
@@ -210,7 +212,8 @@ class Submission:
         why = f"{what} ({said})" + (f": {hint}" if hint and error.code >= 500 else "")
         if error.code == 535:
             return LoginRefused(self._sentence(why), retry_after=LOGIN_PAUSE.total_seconds(), answer=said)
-        return NotifyError(self._sentence(why), permanent=500 <= error.code < 600, answer=said)
+        permanent = 500 <= error.code < 600 and not isinstance(error, aiosmtplib.SMTPConnectResponseError)
+        return NotifyError(self._sentence(why), permanent=permanent, answer=said)
 
     def _wanted(self, said: str) -> str:
         if "STARTTLS" in said.upper():
@@ -224,8 +227,7 @@ class Submission:
         if refused := refused_certificate(error):
             return self._error(
                 f"showed a certificate that was refused ({refused.verify_message}): if it comes from an authority of "
-                "your own, name that in ca_file",
-                permanent=True,
+                "your own, name that in ca_file"
             )
         crypto = self._settings.smtp_crypto
         if is_tls_failure(error):

@@ -99,7 +99,7 @@ class TestMistakes:
 
     @pytest.mark.parametrize("crypto", ["starttls", "ssl"])
     def test_an_unknown_authority(self, smtp: Smtp, crypto: Crypto) -> None:
-        sentence = self.hint(endpoint(smtp, crypto, ca_file=None), permanent=True)
+        sentence = self.hint(endpoint(smtp, crypto, ca_file=None))
         assert "certificate that was refused" in sentence and "ca_file" in sentence
         assert smtp.mails == []
 
@@ -170,7 +170,7 @@ class TestReplies:
         ("command", "reply", "permanent"),
         [
             ("", "421 4.7.0 too many connections", False),
-            ("", "554 5.7.1 client refused", True),
+            ("", "554 5.7.1 client refused", False),
             ("", "SSH-2.0-OpenSSH_9.2", False),
             ("AUTH", "454 4.7.0 temporary authentication failure", False),
             ("AUTH", "535 5.7.8 bad login", False),
@@ -187,7 +187,9 @@ class TestReplies:
             ("", "", False),
         ],
     )
-    def test_4xx_is_temporary_and_5xx_is_final(self, command: str, reply: str, permanent: bool) -> None:
+    def test_4xx_is_temporary_and_5xx_is_final_but_for_a_greeting_and_a_login(
+        self, command: str, reply: str, permanent: bool
+    ) -> None:
         with pytest.raises(NotifyError, match=f"^mail/{OPS}: 127.0.0.1:") as refused:
             scripted({command: reply})
         assert refused.value.permanent is permanent
