@@ -12,6 +12,7 @@ from backupman.sources import Origin, Source, Target
 from backupman.sources.mariadb import Mariadb as MariadbSource
 from backupman.sources.mysql import Mysql as MysqlSource
 from tests.contracts.restore import RestoreContract, reader
+from tests.contracts.source import dumped
 from tests.servers.mariadb import Mariadb
 from tests.servers.mysql import Mysql
 from tests.sources._mysql_setup import (
@@ -19,6 +20,7 @@ from tests.sources._mysql_setup import (
     AWKWARD_MARIADB,
     awkward_database,
     content_of,
+    run_sql,
     source_of,
 )
 
@@ -58,6 +60,26 @@ class TestRestore(RestoreContract):
         with pytest.raises(PipelineError):
             source.restore(reader(data, PipelineError("damaged")), origin, Target(target, overwrite=True), folder)
         self.nothing_is_left(source, target)
+
+
+def test_a_row_as_large_as_the_server_takes_comes_back(mariadb: Mariadb, tmp_path: Path) -> None:
+    """The dump program stops at 24 MiB unless it is told otherwise."""
+    database, target = mariadb.create_database(), f"back_{uuid4().hex[:8]}"
+    measured = "SELECT LENGTH(words), MD5(words) FROM `{}`.novel"
+    [[usual]] = run_sql(mariadb, "SELECT @@GLOBAL.max_allowed_packet")
+    run_sql(mariadb, "SET GLOBAL max_allowed_packet = 64 * 1024 * 1024")
+    try:
+        words = "INSERT INTO novel SELECT REPEAT('word ', 6 * 1024 * 1024)"
+        run_sql(mariadb, "CREATE TABLE novel (words LONGTEXT)", words, database=database)
+        source = source_of(MariadbSource, mariadb, db_name=database)
+        _, data = dumped(source, tmp_path)
+        assert source.restore(reader(data), Origin(database, ".sql"), Target(target), tmp_path) == []
+        before, after = (run_sql(mariadb, measured.format(name)) for name in (database, target))
+        assert after == before and before[0][0] == 30 * 2**20
+    finally:
+        run_sql(mariadb, f"SET GLOBAL max_allowed_packet = {usual}")
+        mariadb.drop_database(database)
+        mariadb.drop_database(target)
 
 
 class TestRestoreOfMysql(TestRestore):
