@@ -13,10 +13,11 @@ from pydantic import BaseModel, PrivateAttr
 
 from backupman.config import Config
 from backupman.config.plans import plans
+from backupman.data_plane import uploading
 from backupman.data_plane.messages import Uploaded, UploadFailed
 from backupman.data_plane.tasks import DriveTask, UploadTask
 from backupman.data_plane.uploading import Uploads, upload_kept
-from backupman.drives import Opened, Stored
+from backupman.drives import Drive, Opened, Stored
 from backupman.drives.local import Local
 from backupman.errors import DriveError, DumpError, PipelineError
 from backupman.pipeline.spool import Spool
@@ -194,45 +195,62 @@ def loaded(config: dict[str, Any]) -> Config:
     return load(path).config
 
 
-def test_what_belongs_beside_an_object_that_is_there_already_is_put_there_too(tmp_path: Path) -> None:
-    """The process died after the object and before its sidecar."""
-    kept, name, sidecar = tmp_path / "kept", "shop/backup.sql.zst", tmp_path / "drive" / "shop" / "backup.sql.zst.json"
-    kept.write_bytes(b"dump")
-    disk = Local(provider="local", label="disk", folder=tmp_path / "drive")
-    disk.upload(io.BytesIO(b"dump"), name, {})
-    sidecar.with_name(sidecar.name + ".part").write_text("{")
-    task = UploadTask(
-        spool=kept,
-        object_name=name,
+NAME = "shop/backup.sql.zst"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Local:
+    return Local(provider="local", label="disk", folder=tmp_path / "drive")
+
+
+def again(tmp_path: Path, drive: Drive, kept: bytes = b"dump") -> UploadTask:
+    """The upload of a dump that was kept as `kept`, tried once more."""
+    (tmp_path / "kept").write_bytes(kept)
+    return UploadTask(
+        spool=tmp_path / "kept",
+        object_name=NAME,
         sidecar={"Id": "1"},
         sha256=hashlib.sha256(b"dump").hexdigest(),
-        drives=[DriveTask(label="disk", settings=disk.revealed())],
+        drives=[DriveTask(label=drive.label, settings=drive.revealed())],
         parallel=None,
         retry=NO_RETRY,
     )
+
+
+def test_what_belongs_beside_an_object_that_is_there_already_is_put_there_too(tmp_path: Path, disk: Local) -> None:
+    """The process died after the object and before its sidecar."""
+    sidecar = tmp_path / "drive" / f"{NAME}.json"
+    disk.upload(io.BytesIO(b"dump"), NAME, {})
+    sidecar.with_name(sidecar.name + ".part").write_text("{")
     told: list[BaseModel] = []
-    upload_kept(task, told.append, lambda label, session: None)
+    upload_kept(again(tmp_path, disk), told.append, lambda label, session: None)
     [uploaded] = [message for message in told if isinstance(message, Uploaded)]
-    assert (uploaded.ref, uploaded.sidecar_ref, uploaded.sidecar_error) == (name, f"{name}.json", None)
+    assert (uploaded.ref, uploaded.sidecar_ref, uploaded.sidecar_error) == (NAME, f"{NAME}.json", None)
     assert json.loads(sidecar.read_text()) == {"Id": "1"}
-    assert sorted(disk.list()) == [name, f"{name}.json"]
+    assert sorted(disk.list()) == [NAME, f"{NAME}.json"]
     assert not list((tmp_path / "drive").rglob("*.part"))
 
 
+@pytest.mark.parametrize(("there", "sent"), [(b"dump", []), (b"dumb", ["d0"]), (b"dum", ["d0"]), (None, ["d0"])])
+def test_only_the_very_object_is_not_sent_again(
+    tmp_path: Path, there: bytes | None, sent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [drive] = watched(tmp_path, 1)
+    if there is not None:
+        drive.upload(io.BytesIO(there), NAME, {})
+    begun: list[str] = []
+    drive._begin = begun.append
+    monkeypatch.setattr(uploading, "drive_of", lambda about, retry: drive)
+    told: list[BaseModel] = []
+    upload_kept(again(tmp_path, drive), told.append, lambda label, session: None)
+    [uploaded] = [message for message in told if isinstance(message, Uploaded)]
+    assert uploaded.checksums == {"sha256": hashlib.sha256(b"dump").hexdigest()}
+    assert drive.open(NAME).read() == b"dump"
+    assert begun == sent
+
+
 @pytest.mark.parametrize("damaged", [b"dum", b"dumb", b""])
-def test_a_kept_dump_that_is_not_what_was_dumped_goes_nowhere(tmp_path: Path, damaged: bytes) -> None:
-    kept = tmp_path / "kept"
-    kept.write_bytes(damaged)
-    disk = Local(provider="local", label="disk", folder=tmp_path / "drive")
-    task = UploadTask(
-        spool=kept,
-        object_name="shop/backup.sql.zst",
-        sidecar={"Id": "1"},
-        sha256=hashlib.sha256(b"dump").hexdigest(),
-        drives=[DriveTask(label="disk", settings=disk.revealed())],
-        parallel=None,
-        retry=NO_RETRY,
-    )
+def test_a_kept_dump_that_is_not_what_was_dumped_goes_nowhere(tmp_path: Path, disk: Local, damaged: bytes) -> None:
     with pytest.raises(PipelineError, match="is damaged: make a new backup"):
-        upload_kept(task, lambda message: None, lambda label, session: None)
+        upload_kept(again(tmp_path, disk, damaged), lambda message: None, lambda label, session: None)
     assert not (tmp_path / "drive").exists()
