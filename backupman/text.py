@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TELLING = 5
 """Characters from which on a secret is looked for inside of words too."""
+_FEW = 5
 _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
@@ -95,6 +96,12 @@ def minute(time: datetime) -> str:
 def listed(words: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are: `a, b, c, d, e and 40 more`."""
+    more = len(names) - _FEW
+    return listed([*names[:_FEW], f"{more} more"] if more > 0 else list(names))
 
 
 def did_you_mean(word: str, known: Mapping[str, str], cutoff: float = 0.6) -> str:

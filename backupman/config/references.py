@@ -18,7 +18,7 @@ from backupman.naming import slug
 from backupman.notifiers import Notifier
 from backupman.queues import ANY
 from backupman.registry import nearest
-from backupman.text import listed
+from backupman.text import few, listed
 
 _GOOD = frozenset({EventKind.BACKUP_SUCCESS, EventKind.BACKUP_REPORT})
 _LATE = (EventKind.BACKUP_LATE, EventKind.BACKUP_MISSED, EventKind.BACKUP_STUCK)
@@ -101,7 +101,7 @@ def _idle_queues(config: Config) -> Iterator[str]:
     named += [(f"verify of {job.label}", job.verify.queue) for job in config.jobs if job.verify]
     named += [(block.named(), block.queue) for block in config.all_notifiers()]
     if found := [name for name, queue in named if queue]:
-        yield f"{_some(found)}: queue means nothing without workers: they need executor: procrastinate"
+        yield f"{few(found)}: queue means nothing without workers: they need executor: procrastinate"
 
 
 def _scattered(config: Config) -> Iterator[str]:
@@ -112,13 +112,8 @@ def _scattered(config: Config) -> Iterator[str]:
             if drive.provider == "local":
                 yield (
                     f"{drive.label}: a local drive is another folder on each host, and any worker backs up "
-                    f"{_some(sources)}: give them the queue of one host, or mount the same folder on all"
+                    f"{few(sources)}: give them the queue of one host, or mount the same folder on all"
                 )
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first three names, and how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _unheard(config: Config) -> Iterator[str]:
@@ -134,7 +129,7 @@ def _unheard(config: Config) -> Iterator[str]:
             if can_be and (missing := [kind for kind in kinds if kind not in heard]):
                 found.setdefault((what, listed(missing)), []).append(job.label)
     for (what, kinds), labels in found.items():
-        yield f"{_some(labels)}: nobody is told when {what}: add {kinds} to the events of a notifier"
+        yield f"{few(labels)}: nobody is told when {what}: add {kinds} to the events of a notifier"
 
 
 def _hidden_failures(config: Config) -> Iterator[str]:

@@ -44,6 +44,7 @@ from backupman.errors import BackupmanError, Interrupted, ObjectNotFound, Retain
 from backupman.pipeline._sink import CHUNK
 from backupman.registry import provider_class
 from backupman.sources import Source
+from backupman.text import few
 
 END_GRACE = 20.0
 """Seconds to abort uploads in before the whole session is killed."""
@@ -173,7 +174,13 @@ def _check(task: CheckTask, channel: Channel) -> None:
     contract = _CONTRACTS[task.family]
     provider = provider_class(task.family, contract, task.settings["provider"]).model_validate(task.settings)
     if task.thorough and isinstance(provider, Source):
-        channel.tell(Remarks(sentences=provider.examine()))
+        remarks = provider.examine()
+        if task.named is not None and (others := provider.others(task.named)):
+            remarks.append(
+                f"{provider.label}: its server has {few(others)} too, which no source names: back them up by a source "
+                "of their own, or by `databases: all`"
+            )
+        channel.tell(Remarks(sentences=remarks))
     else:
         provider.check()
 

@@ -62,12 +62,16 @@ class DatabasesTask(BaseModel):
 
 
 class CheckTask(BaseModel):
-    """Check one source or drive; a source `thorough`ly, as far as that can be without a dump."""
+    """Check one source or drive; a source `thorough`ly, as far as that can be without a dump.
+
+    With the databases `named` by all sources of its server, those that nobody names are told too.
+    """
 
     kind: Literal["check"] = "check"
     family: Literal["sources", "drives"]
     settings: dict[str, Any]
     thorough: bool = False
+    named: list[str] | None = None
 
 
 class DeleteTask(BaseModel):

@@ -14,7 +14,7 @@ from backupman.engine.workers import WorkerState, fleet, has_fleet, state_of
 from backupman.events import EventKind
 from backupman.store import Store
 from backupman.store.statistics import Series, Shown
-from backupman.text import listed, minute
+from backupman.text import few, listed, minute
 
 _TOLD: dict[str, str] = {
     EventKind.BACKUP_LATE: "has had no good backup in time",
@@ -23,7 +23,6 @@ _TOLD: dict[str, str] = {
     EventKind.SIZE_ANOMALY: "had a backup of an unusual size",
 }
 
-_NAMED = 5
 _LAST = 30
 """Of so many of its last backups a copy that is not right is told."""
 _OLD = timedelta(days=30)
@@ -77,13 +76,13 @@ def of_workers(config: Config, jobs: Sequence[JobPlan], store: Store) -> Iterato
         queue = found.queue(name)
         if queue.workers:
             hosts = sorted({worker.host for worker in queue.workers})
-            yield good("workers", name, f"{_few(hosts)} take{'s' if len(hosts) == 1 else ''} from this queue")
+            yield good("workers", name, f"{few(hosts)} take{'s' if len(hosts) == 1 else ''} from this queue")
         else:
             yield problem(
                 "workers",
                 name,
                 "no living worker takes from this queue, so nobody does what waits in it for "
-                f"{_few(what)}: {queue.remedy}",
+                f"{few(what)}: {queue.remedy}",
             )
     for each in found.workers:
         worker = each.worker
@@ -114,12 +113,6 @@ def _handed_out(config: Config, jobs: Sequence[JobPlan]) -> dict[str, list[str]]
         if block.enabled and block.queue:
             found.setdefault(block.queue, {})[f"messages of {block.named()}"] = None
     return {queue: list(what) for queue, what in found.items()}
-
-
-def _few(names: Sequence[str]) -> str:
-    """`a, b and 40 more`."""
-    more = len(names) - _NAMED
-    return listed([*names[:_NAMED], f"{more} more"] if more > 0 else list(names))
 
 
 def of_alarms(config: Config, jobs: Sequence[JobPlan], store: Store, at: datetime) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from backupman.engine.side_by_side import Seen, look_at, look_at_all
 from backupman.engine.spools import Spools
 from backupman.errors import StoreError
 from backupman.records import Backup, Kind, Status, now
+from backupman.sources import Source
 from backupman.store import Store
 from backupman.store.backups import BackupFilter
 from backupman.text import listed, minute, size
@@ -47,7 +48,11 @@ def examine(loaded: Loaded, timeout: timedelta, clock: Callable[[], datetime] = 
 
 def _reached(config: Config, timeout: timedelta) -> Iterator[Finding]:
     """Sources and drives, each in a child: what they can do, and what they lack for it."""
-    looks = [look_at("sources", source.label, source, thoroughly=True) for source in config.data_sources]
+    named = _named(config.data_sources)
+    looks = [
+        look_at("sources", source.label, source, thorough=True, named=named.get(source.label))
+        for source in config.data_sources
+    ]
     looks += [look_at("drives", drive.label, drive) for drive in config.drives]
     seen = look_at_all(looks, timeout)
     count = len(config.data_sources)
@@ -55,6 +60,19 @@ def _reached(config: Config, timeout: timedelta) -> Iterator[Finding]:
         yield from _seen("sources", source.label, one, "it can be dumped whole")
     for drive, one in zip(config.drives, seen[count:], strict=True):
         yield from _seen("drives", drive.label, one, "it takes objects and lets them go")
+
+
+def _named(sources: Sequence[Source]) -> dict[str, list[str]]:
+    """The databases that are named on each server, by the label of its first source; not where one takes all."""
+    servers: dict[str, list[Source]] = {}
+    for source in sources:
+        if source.server:
+            servers.setdefault(source.server, []).append(source)
+    return {
+        beside[0].label: [name for source in beside for name in source.named or ()]
+        for beside in servers.values()
+        if all(source.named is not None for source in beside)
+    }
 
 
 def _seen(area: str, label: str, seen: Seen, fine: str) -> Iterator[Finding]:

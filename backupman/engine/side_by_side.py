@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from queue import SimpleQueue
 from threading import BoundedSemaphore, Thread, Timer
-from typing import Literal
+from typing import Any, Literal
 
 from backupman.data_plane import DataPlane
 from backupman.data_plane.messages import Message, Remarks
@@ -42,10 +42,10 @@ class Look:
             return Seen(f"{self.label}: unexpected {type(error).__name__}: {error}")
 
 
-def look_at(family: Literal["sources", "drives"], label: str, provider: Provider, *, thoroughly: bool = False) -> Look:
-    """A look at a source or a drive, in a child of its own."""
+def look_at(family: Literal["sources", "drives"], label: str, provider: Provider, **how: Any) -> Look:
+    """A look at a source or a drive, in a child of its own; `how` is of CheckTask."""
     data_plane = DataPlane()
-    task = CheckTask(family=family, settings=provider.revealed(), thorough=thoroughly)
+    task = CheckTask(family=family, settings=provider.revealed(), **how)
 
     def look() -> list[str]:
         said: list[str] = []

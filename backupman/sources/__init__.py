@@ -16,7 +16,7 @@ Errors name the label, what happened and what to do, and hold no secret.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -147,6 +147,20 @@ class Source(Provider, ABC):
     def many(self) -> bool:
         """Whether the source may hold several databases, so that a Backup's label is `label/database`."""
         return False
+
+    @property
+    def server(self) -> str:
+        """What tells its server from others, for those whose servers hold several databases; else empty."""
+        return ""
+
+    @property
+    def named(self) -> Sequence[str] | None:
+        """The databases of its server that its settings name; None stands for all of them."""
+        return ()
+
+    def others(self, named: Collection[str]) -> list[str]:
+        """The users' databases that the account sees on its server, but for those `named`. Raises SourceError."""
+        return []
 
     @abstractmethod
     def list_databases(self) -> list[str]:

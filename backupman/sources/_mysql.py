@@ -1,7 +1,7 @@
 """What the sources `mysql` and `mariadb` share: what is dumped, by which program, and when it is whole."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, BinaryIO, ClassVar, Literal, Self
@@ -30,7 +30,7 @@ from backupman.sources._mysql_restore import Restoration, exists, remove
 from backupman.sources._mysql_scratch import prepare, scratch_server
 from backupman.sources._mysql_server import MysqlServer, Session
 from backupman.sources._process import descriptor, environment, running, secret_file
-from backupman.sources._server_databases import without
+from backupman.sources._server_databases import server_of, without
 
 _SYSTEM = ("information_schema", "performance_schema", "sys", "mysql", "ndbinfo", "#mysql50#lost+found")
 """What SHOW DATABASES lists besides the users' databases."""
@@ -84,6 +84,14 @@ class MysqlSource(MysqlServer):
     def many(self) -> bool:
         return self.databases is not None
 
+    @property
+    def server(self) -> str:
+        return server_of("mysql", self.host, self.port, self.socket)
+
+    @property
+    def named(self) -> Sequence[str] | None:
+        return None if self.databases == "all" else self.list_databases()
+
     def suffix_of(self, database: str) -> str:
         return ".sql"
 
@@ -102,8 +110,12 @@ class MysqlSource(MysqlServer):
             return sorted(dict.fromkeys(self.databases), key=lambda name: name == GLOBALS)
         with self.session() as session:
             self._must_see_all(session)
-            there = set(session.column("SHOW DATABASES")) - set(_SYSTEM)
+            there = _there(session)
         return without(self.label, there, self.exclude)
+
+    def others(self, named: Collection[str]) -> list[str]:
+        with self.session() as session:
+            return sorted(_there(session).difference(named))
 
     @contextmanager
     def dump(self, database: str, folder: Path) -> Iterator[Dump]:
@@ -233,3 +245,8 @@ class MysqlSource(MysqlServer):
                 f"administrator run: GRANT SHOW DATABASES ON *.* TO {whom}; or list the databases by name",
                 permanent=True,
             )
+
+
+def _there(session: Session) -> set[str]:
+    """The databases that the account sees and that are no part of the server itself."""
+    return set(session.column("SHOW DATABASES")).difference(_SYSTEM)

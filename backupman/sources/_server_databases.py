@@ -1,10 +1,17 @@
-"""Which of a server's databases are dumped where `databases: all` is said."""
+"""A server's databases: which are dumped where `databases: all` is said, and what tells the server from others."""
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from backupman.errors import SourceError
 from backupman.sources import GLOBALS
+
+
+def server_of(kind: str, host: str, port: int, socket: Path | None) -> str:
+    """The server's name; those of this machine have one for each port, however they are reached."""
+    here = socket is not None or host in ("localhost", "127.0.0.1", "::1")
+    return f"{kind}://{'localhost' if here else host}:{port}"
 
 
 def without(label: str, there: Iterable[str], exclude: Sequence[str]) -> list[str]:

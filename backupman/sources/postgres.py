@@ -1,6 +1,6 @@
 """PostgreSQL: pg_dump as plain SQL, as a custom archive or as a directory; roles and tablespaces by pg_dumpall."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -25,11 +25,11 @@ from backupman.sources._postgres_queries import (
     ask,
 )
 from backupman.sources._process import Tool, running
-from backupman.sources._server_databases import without
+from backupman.sources._server_databases import server_of, without
+from backupman.text import few
 
 _SUFFIXES = {"plain": ".sql", "custom": ".dump", "directory": ".tar"}
 _ENDS = {"custom": CUSTOM_END, "directory": TAR_END}
-_NAMED = 5
 
 
 class Postgres(PostgresBack):
@@ -84,6 +84,14 @@ class Postgres(PostgresBack):
     def many(self) -> bool:
         return self.databases is not None
 
+    @property
+    def server(self) -> str:
+        return server_of("postgres", self.host, self.port, self.socket)
+
+    @property
+    def named(self) -> Sequence[str] | None:
+        return None if self.databases == "all" else self.list_databases()
+
     def suffix_of(self, database: str) -> str:
         return _SUFFIXES["plain" if database == GLOBALS else self.format]
 
@@ -97,9 +105,14 @@ class Postgres(PostgresBack):
             return [self.db_name or ""]
         if self.databases != "all":
             return sorted(dict.fromkeys(self.databases), key=lambda name: name == GLOBALS)
+        return without(self.label, self._there(), self.exclude)
+
+    def others(self, named: Collection[str]) -> list[str]:
+        return sorted(set(self._there()).difference(named, {self.maintenance_db}))
+
+    def _there(self) -> list[str]:
         with self._explained(), self._logged_in(self.maintenance_db) as login:
-            there = ask(self.label, login, DATABASES, self.tool_path)
-        return without(self.label, there, self.exclude)
+            return ask(self.label, login, DATABASES, self.tool_path)
 
     @contextmanager
     def dump(self, database: str, folder: Path) -> Iterator[Dump]:
@@ -152,7 +165,7 @@ class Postgres(PostgresBack):
                 raise DumpError(f"server version: {server}; pg_dump version: {client}")
             whole = self.db_name and not self.tables and not self.exclude_tables
             if whole and (unreadable := ask(self.label, login, UNREADABLE, self.tool_path)):
-                raise DumpError(f"permission denied for table {_some(unreadable)}")
+                raise DumpError(f"permission denied for table {few(unreadable)}")
 
     def examine(self) -> list[str]:
         self.check()
@@ -167,7 +180,7 @@ class Postgres(PostgresBack):
                 return []
             whole = not self.tables and not self.exclude_tables
             if whole and (unreadable := ask(self.label, login, UNREADABLE, self.tool_path)):
-                raise DumpError(f"permission denied for table {_some(unreadable)}")
+                raise DumpError(f"permission denied for table {few(unreadable)}")
             return self._left_out(login)
 
     @contextmanager
@@ -235,15 +248,9 @@ class Postgres(PostgresBack):
 
     def _left_out(self, login: Login) -> list[str]:
         tables = ask(self.label, login, LEFT_OUT_ON_A_STANDBY, self.tool_path)
-        said = f"{self.label}: the server is a standby, so the rows of unlogged tables are left out: {_some(tables)}"
+        said = f"{self.label}: the server is a standby, so the rows of unlogged tables are left out: {few(tables)}"
         return [said] if tables else []
 
     def _warnings(self, tool: Tool) -> list[str]:
         said = (line.partition(": warning: ")[2] for line in tool.stderr().splitlines())
         return [f"{self.label}: {warning}" for warning in said if warning]
-
-
-def _some(names: list[str]) -> str:
-    """The first names of a list that may be long."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -19,6 +19,7 @@ from backupman.store import Store
 from tests.cli.conftest import Inside
 from tests.e2e.world import World
 from tests.engine._fleet import Fleet, fleet, shared_records
+from tests.servers.postgres import Postgres
 
 __all__ = ["fleet", "shared_records"]
 
@@ -123,6 +124,32 @@ def test_what_nobody_is_told_of_beside_failures_is_advice(cared_for: World, insi
     assert said == "a copy is not right: add verify_failure to the events of a notifier"
     [late, wrong] = unheard("backup_report")
     assert "add backup_late, backup_missed and backup_stuck to" in late and "add verify_failure to" in wrong
+
+
+def test_databases_that_no_source_names_are_advice(cared_for: World, inside: Inside, postgres: Postgres) -> None:
+    names = [f"{letter}_doctor" for letter in "abc"]  # the first of many on a server that others use too
+
+    def said(*sources: dict[str, Any]) -> list[tuple[str, str]]:
+        login = {"provider": "postgres", "host": postgres.host, "port": postgres.port, "user": postgres.user}
+        login["password"] = postgres.password
+        cared_for.config["data_sources"] = [
+            {**login, "label": label, **source} for label, source in zip("XY", sources, strict=False)
+        ]
+        write(cared_for)
+        found = [each[1:] for each in findings(inside, "advice") if each[0] == "sources"]
+        return [(label, sentence) for label, sentence in found if "which no source names" in sentence]
+
+    for name in names:
+        postgres.create_database(name)
+    try:
+        [(label, sentence)] = said({"db_name": names[0]}, {"databases": [names[2]], "host": "localhost"})
+        assert label == "X", "the first of two that are on one server"
+        assert sentence.startswith(f"its server has {names[1]}")
+        assert names[0] not in sentence and names[2] not in sentence
+        assert said({"db_name": names[0]}, {"databases": "all", "role_passwords": False}) == []
+    finally:
+        for name in names:
+            postgres.drop_database(name)
 
 
 def test_a_copy_that_is_not_right_is_a_problem(cared_for: World, inside: Inside) -> None:

@@ -185,7 +185,8 @@ def test_a_queue_has_a_plain_name(loaded: Load, name: str) -> None:
 def test_a_queue_without_workers_is_a_warning(loaded: Load) -> None:
     text = SHOP.replace("queue: null, ", "")
     assert loaded(text).warnings[-1] == (
-        "Shop, Blog, nightly and 3 more: queue means nothing without workers: they need executor: procrastinate"
+        "Shop, Blog, nightly, verify of hourly, webhook/inside and 1 more: queue means nothing without workers: they "
+        "need executor: procrastinate"
     )
     assert loaded(WHOLE).warnings == []
 

@@ -105,9 +105,9 @@ def test_jobs_whose_silence_nobody_hears_are_a_warning(loaded: Load) -> None:
         told = f"notifiers: {{webhook: {{endpoints: [{{url: 'http://localhost/', events: [{events}]}}]}}}}"
         return loaded(f"{WHOLE}{told}\njobs: [{', '.join(jobs)}]\n").warnings
 
-    due = [f"{{label: {name}, cron: '@daily'}}" for name in "abcde"]
+    due = [f"{{label: {name}, cron: '@daily'}}" for name in "abcdefg"]
     late = "add backup_late, backup_missed and backup_stuck to the events of a notifier"
-    assert said("backup_report", *due) == [f"a, b, c and 2 more: {SILENCE}: {late}"]
+    assert said("backup_report", *due) == [f"a, b, c, d, e and 2 more: {SILENCE}: {late}"]
     assert said("backup_late, backup_missed, backup_stuck", *due) == []
     assert said("backup_report", "{label: a, max_age: 1d}") == [f"a: {SILENCE}: {late}"]
     assert said("backup_report", "{label: a}") == [], "without a schedule nothing is late"

@@ -50,6 +50,36 @@ def test_postgres_names_roles_whose_passwords_may_not_be_read(clerk: PostgresSou
     assert everywhere.model_copy(update={"role_passwords": False}).examine() == []
 
 
+def test_what_stands_beside_it_on_its_server(
+    clerk: PostgresSource, postgres: Postgres, postgres_database: str, mariadb: Mariadb, mariadb_database: str
+) -> None:
+    """The clerk may connect to none of the others, and sees them all the same; an account of MariaDB sees its own."""
+    postgres.psql("postgres", "CREATE DATABASE beside_it")
+    try:
+        assert "beside_it" in clerk.others([])
+        assert {postgres_database, "postgres", "template1"}.isdisjoint(clerk.others([postgres_database]))
+    finally:
+        postgres.psql("postgres", "DROP DATABASE beside_it")
+    whole = source_of(MariadbSource, mariadb, db_name=mariadb_database)
+    assert mariadb_database in whole.others([]) and mariadb_database not in whole.others([mariadb_database])
+    assert {"mysql", "information_schema"}.isdisjoint(whole.others([]))
+    with account(mariadb, mariadb_database, "SELECT") as login:
+        assert source_of(MariadbSource, mariadb, db_name=mariadb_database, **login).others([mariadb_database]) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "socket", "server"),
+    [
+        ("127.0.0.1", None, "postgres://localhost:5432"),
+        ("db7", None, "postgres://db7:5432"),
+        ("db7", "/run/postgresql", "postgres://localhost:5432"),
+    ],
+)
+def test_one_server_by_whatever_way_it_is_reached(host: str, socket: str | None, server: str) -> None:
+    source = {"provider": "postgres", "label": "Shop", "host": host, "socket": socket, "db_name": "shop"}
+    assert PostgresSource.model_validate(source).server == server
+
+
 def test_mariadb_names_what_the_dump_would_lack_and_what_is_worth_a_word(
     mariadb: Mariadb, mariadb_database: str
 ) -> None:
