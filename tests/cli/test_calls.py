@@ -48,10 +48,16 @@ def test_the_version_needs_no_library_at_all() -> None:
     assert loaded_by("version") & {*HEAVY, "typer", "pydantic"} == set()
 
 
+def test_records_in_sqlite_need_nothing_of_other_databases(world: World) -> None:
+    loaded = loaded_by("list", "-c", str(world.config_file))
+    assert "sqlalchemy.dialects.sqlite" in loaded
+    assert loaded & {"sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.mysql", "psycopg", "pymysql"} == set()
+
+
 def loaded_by(*words: str) -> set[str]:
-    """The packages that a command has imported by its end."""
+    """The modules that a command has imported by its end."""
     done = subprocess.run([sys.executable, "-c", LOADED, *words], capture_output=True, text=True, check=True)
-    loaded = {name.split(".")[0] for name in done.stderr.split()}
+    loaded = set(done.stderr.split())
     assert "backupman" in loaded
     return loaded
 
