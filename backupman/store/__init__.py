@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import make_url
@@ -135,6 +136,11 @@ class Store:
 
 
 def _make_private(file: Path) -> None:
-    """Make the file that is to become the database, and its folder, for our own account alone."""
+    """Make the file that is to become the database, and its folder, for our own account alone.
+
+    One that is there is not opened: closing it again would drop the locks that SQLite holds on it for this process, and
+    the next process to close it would take its log away from under us (https://sqlite.org/howtocorrupt.html, 2.2).
+    """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

@@ -1,9 +1,13 @@
 """Who reads records waits for nobody, and nobody waits for them: a page, or a count of millions beside a backup."""
 
+import os
+from pathlib import Path
+
 from sqlalchemy import text
 
 from backupman.records import Kind
 from backupman.store import Store
+from tests.posix_locks import posix_locks
 from tests.store.conftest import START, a_backup
 
 
@@ -37,3 +41,14 @@ def test_nothing_is_written_by_who_reads(store: Store) -> None:
         reading.add(a_backup())
         reading.flush()
     assert store.backups.pending(a_backup().instance) == []
+
+
+def test_opening_a_file_again_leaves_the_locks_of_who_has_it_open(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path / 'records.db'}"
+    store = Store.open(address)
+    store.check()
+    before = posix_locks(os.getpid())
+    assert (tmp_path / "records.db").stat().st_ino in {inode for _, inode in before}
+    Store.open(address).close()
+    assert posix_locks(os.getpid()) == before
+    store.close()
