@@ -144,3 +144,7 @@ class Interrupted(BackupmanError):
     """The user or a signal ended the run."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class Terminated(BaseException):
+    """SIGTERM has come for a child: like KeyboardInterrupt no error, so that nobody tries again, or the next thing."""

@@ -5,6 +5,7 @@ so that a daemon that was killed alone leaves nothing running.
 """
 
 import gc
+import json
 import logging
 import os
 import signal
@@ -19,6 +20,7 @@ from types import FrameType
 from typing import Any, BinaryIO, NoReturn, TextIO
 
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
 
 from backupman.data_plane import alive, dumping, filling, mending, restoring, surveying, uploading, verifying
 from backupman.data_plane.messages import KINDS, Databases, Deleted, Done, Failed, Logged, Remarks, SessionOpened
@@ -40,11 +42,11 @@ from backupman.data_plane.tasks import (
     VerifyTask,
 )
 from backupman.drives import Drive
-from backupman.errors import BackupmanError, Interrupted, ObjectNotFound, Retained
+from backupman.errors import BackupmanError, Interrupted, ObjectNotFound, Retained, Terminated
 from backupman.pipeline._sink import CHUNK
 from backupman.registry import provider_class
 from backupman.sources import Source
-from backupman.text import few
+from backupman.text import clean, few
 
 END_GRACE = 20.0
 """Seconds to abort uploads in before the whole session is killed."""
@@ -97,7 +99,7 @@ class Channel:
     def tell(self, message: BaseModel) -> None:
         """Send a message; a parent that is gone is noticed by the watcher."""
         with self._writing, suppress(BrokenPipeError):
-            self._out.write(message.model_dump_json() + "\n")
+            self._out.write(_line(message) + "\n")
             self._out.flush()
 
     def ask(self, message: BaseModel) -> None:
@@ -110,7 +112,14 @@ class Channel:
             self.tell(message)
             if self._acknowledged.get() is None:
                 self._acknowledged.put(None)
-                raise Interrupted("backupman ended before it could record the upload")
+                raise Interrupted("backupman ended before it could record the upload", permanent=True)
+
+
+def _line(message: BaseModel) -> str:
+    try:
+        return message.model_dump_json()
+    except PydanticSerializationError:  # something has a name that is no UTF-8
+        return json.dumps(clean(message.model_dump()), default=str)
 
 
 class _ToParent(logging.Handler):
@@ -148,7 +157,8 @@ def _work() -> int:
     channel.watch()
     try:
         _do(TASK.validate_json(said), channel)
-    except BackupmanError as error:
+    except (BackupmanError, Terminated) as end:
+        error = end if isinstance(end, BackupmanError) else Interrupted("the backup was interrupted")
         kind = next((kind for kind, its_class in KINDS.items() if isinstance(error, its_class)), None)
         channel.tell(Failed(error=error.sentence, permanent=error.permanent, kind=kind, output=error.output))
         return 1
@@ -242,7 +252,7 @@ def _discard(source: BinaryIO, count: int) -> None:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Interrupted("the backup was interrupted")
+    raise Terminated
 
 
 def _end_session_soon(grace: float) -> None:

@@ -17,7 +17,6 @@ from backupman.data_plane.room import Room
 from backupman.data_plane.tasks import BackupTask
 from backupman.data_plane.throttle import Throttle
 from backupman.data_plane.uploading import Uploads, drive_of, paces_of
-from backupman.errors import BackupmanError, Interrupted
 from backupman.pipeline import Pipeline
 from backupman.pipeline._sink import CHUNK
 from backupman.pipeline.spool import Spool
@@ -66,8 +65,7 @@ def back_up(task: BackupTask, tell: Tell, opened: Callable[[str, str], None]) ->
         uploads.wait()
         progress.tell_now()
     except BaseException as error:
-        spool.fail(error if isinstance(error, BackupmanError) else Interrupted("the backup was given up"))
-        uploads.wait()
+        uploads.give_up(error)
         raise
     finally:
         spool.close()

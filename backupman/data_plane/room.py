@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
 
-from backupman.errors import Interrupted, NoRoom
+from backupman.errors import NoRoom, Terminated
 from backupman.pipeline.spool import check_room
 
 _LOOK_EVERY = 0.5
@@ -44,7 +44,7 @@ class Room:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._over.set()
-        if self._short and isinstance(error, Interrupted):
+        if self._short and isinstance(error, Terminated):
             raise self._short from error
 
     def _watch(self) -> None:

@@ -18,8 +18,9 @@ from backupman.data_plane.beside import put_restore_txt, remove_unfinished
 from backupman.data_plane.messages import Phase, Progress, Retrying, Uploaded, UploadFailed
 from backupman.data_plane.pacing import pace_of
 from backupman.data_plane.tasks import AbortTask, DriveTask, UploadTask
+from backupman.data_plane.throttle import Throttle
 from backupman.drives import Drive, Stored
-from backupman.errors import BackupmanError, DriveError, PipelineError, Retained
+from backupman.errors import BackupmanError, DriveError, Interrupted, PipelineError, Retained
 from backupman.naming import sidecar_name
 from backupman.pipeline.spool import Spool
 from backupman.registry import provider_class
@@ -68,7 +69,7 @@ class Uploads:
         self._opened = opened
         self._sent = sent
         self._sessions = dict(sessions or {})
-        self._sidecar: bytes = b""
+        self._sidecar: bytes | None = None
         self._restore_txt = restore_txt
         self._accepted = Event()
         self._paces = dict(paces or {})
@@ -88,9 +89,14 @@ class Uploads:
         self._sidecar = _text_of(sidecar)
         self._accepted.set()
 
-    def wait(self) -> None:
-        """Wait for the end of every upload; when the dump failed, for the end of every abort."""
+    def give_up(self, error: BaseException) -> None:
+        """End them, and wait for the end of every abort."""
+        self._spool.fail(error if isinstance(error, BackupmanError) else Interrupted("the backup was interrupted"))
         self._accepted.set()
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait for the end of every upload."""
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
@@ -144,10 +150,11 @@ class Uploads:
     def _with_sidecar(self, drive: Drive, stored: Stored) -> Uploaded:
         self._accepted.wait()
         uploaded = Uploaded(label=drive.label, ref=stored.ref, size=stored.size, checksums=dict(stored.checksums))
+        content = self._sidecar
+        if content is None:  # all was given up after the object was whole, and before that was known
+            return uploaded.model_copy(update={"sidecar_error": "the backup was interrupted"})
         try:
-            sidecar = self._retry.call(
-                lambda: drive.upload(io.BytesIO(self._sidecar), sidecar_name(self._name), {}),
-            )
+            sidecar = self._retry.call(lambda: drive.upload(io.BytesIO(content), sidecar_name(self._name), {}))
         except BackupmanError as error:  # the object itself is whole: a warning, not a failure
             return uploaded.model_copy(update={"sidecar_error": error.sentence})
         return uploaded.model_copy(update={"sidecar_ref": sidecar.ref})
@@ -172,10 +179,12 @@ def upload_kept(task: UploadTask, tell: Tell, opened: Callable[[str, str], None]
             if not _there_already(drive, about, task, spool, tell)
         ]
         sent: dict[str, int] = {}
+        throttle = Throttle()
 
         def progress(label: str, position: int) -> None:
             sent[label] = position
-            tell(Progress(read=0, stored=spool.size, sent=sent))
+            if throttle.due() or position == spool.size:
+                tell(Progress(read=0, stored=spool.size, sent=dict(sent)))
 
         sessions = {
             about.label: about.leftover_session
@@ -199,9 +208,8 @@ def upload_kept(task: UploadTask, tell: Tell, opened: Callable[[str, str], None]
         uploads.start()
         try:
             uploads.wait()
-        except BackupmanError as error:
-            spool.fail(error)
-            uploads.wait()
+        except BaseException as error:
+            uploads.give_up(error)
             raise
     finally:
         spool.close()

@@ -168,7 +168,7 @@ class Webdav(Drive):
     def _send(self, client: httpx.Client, reader: BinaryIO, path: str) -> Stat:
         """Everything that the reader gives, in one request; its length is told before where it is known."""
         digest, size = hashlib.sha256(), 0
-        failed: Exception | None = None
+        failed: BaseException | None = None
 
         def body() -> Iterator[bytes]:
             nonlocal size, failed
@@ -177,7 +177,7 @@ class Webdav(Drive):
                     digest.update(chunk)
                     size += len(chunk)
                     yield chunk
-            except Exception as error:  # noqa: BLE001 - raised below: before the server has ended it could make the file
+            except BaseException as error:  # noqa: BLE001 - raised below: before the server ends it could make the file
                 failed = error  # after we removed it
 
         headers = {"Content-Type": "application/octet-stream"}

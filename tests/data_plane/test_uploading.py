@@ -13,13 +13,13 @@ from pydantic import BaseModel, PrivateAttr
 
 from backupman.config import Config
 from backupman.config.plans import plans
-from backupman.data_plane import uploading
-from backupman.data_plane.messages import Uploaded, UploadFailed
+from backupman.data_plane import throttle, uploading
+from backupman.data_plane.messages import Progress, Uploaded, UploadFailed
 from backupman.data_plane.tasks import DriveTask, UploadTask
 from backupman.data_plane.uploading import Uploads, upload_kept
 from backupman.drives import Drive, Opened, Stored
 from backupman.drives.local import Local
-from backupman.errors import DriveError, DumpError, PipelineError
+from backupman.errors import DriveError, DumpError, PipelineError, Terminated
 from backupman.pipeline.spool import Spool
 from backupman.retry import NO_RETRY
 from backupman.testing import MemoryDrive
@@ -130,6 +130,21 @@ def test_a_dump_that_fails_fails_the_drives_that_wait_too(spool: Spool, tmp_path
     running.wait()
     assert [message.label for message in told if isinstance(message, UploadFailed)] == ["d0", "d1", "d2"]
     assert [list(drive.list()) for drive in drives] == [[], [], []]
+
+
+def test_an_object_that_was_whole_when_all_was_given_up_gets_no_empty_sidecar(spool: Spool, tmp_path: Path) -> None:
+    [drive] = watched(tmp_path, 1)
+    stored = threading.Event()
+    drive._end = lambda label: stored.set()
+    running, told = uploads([drive], spool)
+    running.start()
+    spool.write(b"the dump")
+    spool.commit()
+    assert stored.wait(60)
+    running.give_up(Terminated())
+    [uploaded] = [message for message in told if isinstance(message, Uploaded)]
+    assert (uploaded.sidecar_ref, uploaded.sidecar_error) == (None, "the backup was interrupted")
+    assert list(drive.list()) == ["shop/dump"]
 
 
 def test_a_drive_with_a_bandwidth_has_its_bytes_counted(spool: Spool, tmp_path: Path) -> None:
@@ -247,6 +262,27 @@ def test_only_the_very_object_is_not_sent_again(
     assert uploaded.checksums == {"sha256": hashlib.sha256(b"dump").hexdigest()}
     assert drive.open(NAME).read() == b"dump"
     assert begun == sent
+
+
+def test_how_far_a_kept_dump_is_sent_is_told_a_few_times_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slowly(MemoryDrive):
+        def upload(self, reader: BinaryIO, *_: Any) -> Stored:
+            while reader.read(1):
+                pass
+            return Stored(ref=NAME, size=1000, checksums={})
+
+    drive = Slowly(provider="memory", label="d")
+    monkeypatch.setattr(uploading, "drive_of", lambda about, retry: drive)
+    monkeypatch.setattr(throttle, "_EVERY", 3600)
+    (tmp_path / "kept").write_bytes(bytes(1000))
+    sha256 = hashlib.sha256(bytes(1000)).hexdigest()
+    task = again(tmp_path, drive, bytes(1000)).model_copy(update={"sha256": sha256})
+    told: list[BaseModel] = []
+    upload_kept(task, told.append, lambda label, session: None)
+    said = [message.sent for message in told if isinstance(message, Progress)]
+    assert said[0] == {"d": 1} and said[-1] == {"d": 1000} and len(said) <= 3
 
 
 @pytest.mark.parametrize("damaged", [b"dum", b"dumb", b""])
