@@ -48,7 +48,7 @@ class DrillFolders:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._folder = config.verify.folder or config.state_folder / "drills"
+        self._folder = (config.verify.folder or config.state_folder / "drills").resolve()  # as /proc says it
 
     @contextmanager
     def of(self, source: str, stop: Callable[[], bool] = lambda: False) -> Iterator[DrillFolder]:
@@ -58,8 +58,9 @@ class DrillFolders:
             BusyError: `stop` asked to end the waiting.
             BackupmanError: the folder cannot be made, or what a dead drill has left cannot be dropped.
         """
-        with self._held(source, wait=True, stop=stop) as lock:
-            folder = DrillFolder((self._folder / slug(source)).absolute(), lock)
+        name = slug(source)
+        with self._held(name, wait=True, stop=stop) as lock:
+            folder = DrillFolder(self._folder / name, lock)
             self._clear(folder.path)
             try:
                 folder.path.mkdir(mode=0o700, parents=True)
@@ -86,8 +87,8 @@ class DrillFolders:
                 log.warning("%s", error.sentence)
 
     @contextmanager
-    def _held(self, source: str, *, wait: bool, stop: Callable[[], bool] = lambda: False) -> Iterator[int]:
-        with source_lock(self._config.state_folder, f"drill-{slug(source)}", wait=wait, stop=stop) as lock:
+    def _held(self, name: str, *, wait: bool, stop: Callable[[], bool] = lambda: False) -> Iterator[int]:
+        with source_lock(self._config.state_folder, f"drill-{name}", wait=wait, stop=stop) as lock:
             yield lock
 
     def _clear(self, path: Path) -> None:

@@ -44,6 +44,13 @@ def test_one_drill_of_a_source_at_a_time(config: Config) -> None:
             pass
 
 
+@pytest.mark.parametrize("label", ["Müller & Söhne", "Customers of the branch in the south west, invoices " * 3])
+def test_a_sweep_leaves_a_drill_of_any_label_alone(config: Config, label: str) -> None:
+    with DrillFolders(config).of(label) as folder:
+        DrillFolders(config).sweep()
+        assert folder.path.is_dir()
+
+
 def test_what_was_made_on_a_scratch_server_is_dropped_by_its_name(config: Config, tmp_path: Path) -> None:
     folders = DrillFolders(config)
     left, own = (tmp_path / "scratch" / f"{name}.sqlite" for name in ("backupman_drill_1a2b3c4d", "mine"))
@@ -65,6 +72,15 @@ def test_a_server_that_a_killed_drill_has_left_is_ended(config: Config) -> None:
         folders.sweep()
         assert server.wait(60) < 0
     assert not work.exists()
+
+
+def test_so_is_one_below_a_link(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "disk" / "drills" / "shop").mkdir(parents=True)
+    config.state_folder.symlink_to(tmp_path / "disk")
+    work = config.state_folder / "drills" / "shop"
+    with subprocess.Popen([sys.executable, "-c", "input()"], cwd=work, stdin=subprocess.PIPE) as server:
+        DrillFolders(config).sweep()
+        assert server.wait(60) < 0
 
 
 def test_a_folder_that_cannot_be_made_is_said(config: Config) -> None:
