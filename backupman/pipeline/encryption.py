@@ -233,7 +233,7 @@ def _decrypted(source: BinaryIO, keys: list[Any]) -> Generator[bytes, None, None
     read_end, write_end = os.pipe()
     widened(write_end)
     watched = Watched(source)
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
 
     def decrypt() -> None:
         import pyrage
@@ -241,7 +241,7 @@ def _decrypted(source: BinaryIO, keys: list[Any]) -> Generator[bytes, None, None
         try:
             with open(write_end, "wb", CHUNK) as sink:  # noqa: PTH123
                 pyrage.decrypt_io(watched, sink, keys)
-        except Exception as error:  # noqa: BLE001 - handed to the other thread below
+        except BaseException as error:  # noqa: BLE001 - handed to the other thread; a panic of Rust's is no Exception
             errors.append(error)
 
     thread = Thread(target=decrypt, name="decryption", daemon=True)

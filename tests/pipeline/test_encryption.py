@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyrage
 import pytest
@@ -264,3 +264,21 @@ def test_a_panic_in_the_library_is_told(encryption: Encryption, monkeypatch: pyt
         for _ in range(10):
             sink.write(bytes(1000))
     assert workers() == []
+
+
+def test_so_is_one_while_it_is_decrypted(
+    encryption: Encryption, identity: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes before it would be taken for all of them."""
+
+    class PanicError(BaseException):
+        """As pyo3 raises it."""
+
+    def panics(_source: BinaryIO, sink: BinaryIO, _keys: object) -> None:
+        sink.write(b"half")
+        raise PanicError("index out of bounds")
+
+    data = encrypted(encryption, b"a dump")
+    monkeypatch.setattr(pyrage, "decrypt_io", panics)
+    with pytest.raises(PipelineError, match="cannot be decrypted: index out of bounds"):
+        encryption.decode(io.BytesIO(data), [str(identity)]).read()
