@@ -86,8 +86,12 @@ class Standing:
         return found
 
     def under_way(self, of: Of) -> bool:
-        """Whether the newest backup of a source is not settled."""
-        return bool(self._first(_newest_first(select(_B.status).where(of.matches()))) == Status.PENDING)
+        """Whether a backup of a source's newest run is not settled."""
+        newest = self._first(_newest_first(select(_B.created_at).where(of.matches())))
+        if newest is None:
+            return False
+        same_run = and_(of.matches(), _B.created_at >= newest - _ONE_RUN)
+        return self._first(select(_B.id).where(same_run, _B.status == Status.PENDING).limit(1)) is not None
 
     def begun(self, of: Of, since: datetime) -> bool:
         """Whether a backup of a source was begun since then."""

@@ -79,8 +79,12 @@ def test_what_is_under_way_and_what_was_begun_is_known(store: Store) -> None:
     backup(store, 5, None)
     assert store.standing.under_way(OURS)
     assert not store.standing.under_way(Of(THEM, "nightly", "shop"))
+    backup(store, 5.1, database="another, which is settled already")
+    assert store.standing.under_way(OURS), "of several databases each counts"
     assert store.standing.begun(OURS, START + timedelta(minutes=5))
     assert not store.standing.begun(OURS, START + timedelta(minutes=6))
+    backup(store, 1000)
+    assert not store.standing.under_way(OURS), "what an earlier run left is none of this one"
 
 
 def test_what_was_settled_is_told_by_its_reports(store: Store) -> None:
