@@ -156,10 +156,15 @@ class Executor:
                 return result
             with ExitStack() as stack:
                 turns = []
-                for database in databases:  # each can be cancelled before anybody can know of it
-                    backup_id = new_id()
-                    data_plane = stack.enter_context(self._reachable(backup_id, self._priority))
-                    turns.append((self._runner.begin(plan, source, database, order, backup_id), data_plane))
+                try:
+                    for database in databases:  # each can be cancelled before anybody can know of it
+                        backup_id = new_id()
+                        data_plane = stack.enter_context(self._reachable(backup_id, self._priority))
+                        turns.append((self._runner.begin(plan, source, database, order, backup_id), data_plane))
+                except BackupmanError as error:
+                    for backup, _ in turns:  # whose start was told
+                        self._runner.give_up(plan, backup, error)
+                    raise
                 begun([backup for backup, _ in turns])
                 with ThreadPoolExecutor(self._config.max_parallel, thread_name_prefix="database") as pool:
                     under_way = [

@@ -162,6 +162,7 @@ class Runner:
         Raises:
             BackupmanError: there is nothing to go on from.
         """
+        backup = self._store.backups.get(backup.id)  # another retry may have ended while this one waited for its turn
         task = upload_task(self._config, plan, backup, self._store.proofs.manifest(backup.id))
         served = {drive.label for drive in task.drives}
         for label in (file.label for file in backup.drive_files if file.status == Status.FAILED):
