@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _SKEW = timedelta(minutes=10)
 """What was begun later than so much from now was recorded by a clock that was ahead, and says nothing."""
+_OUT = 50
+"""So many numbers of events may be out whose transactions are still to come: a server gives them out before."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -42,6 +44,7 @@ class Deadlines:
         self._again_at: dict[Key, datetime] = {}
         self._checked_at: datetime | None = None
         self._last_event = 0
+        self._seen: set[int] = set()
 
     def watch(self, config: Config, plans: Sequence[JobPlan]) -> None:
         """Take these promises from now on; raises StoreError, and then nothing has changed."""
@@ -140,10 +143,12 @@ class Deadlines:
 
     def _settled(self) -> set[Key]:
         """The promises of which a backup was settled since the last time, whoever made it."""
-        settled = self._store.standing.settled_after(self._last_event, self._instance)
-        self._last_event = settled[-1][0] if settled else self._last_event
+        settled = self._store.standing.settled_after(self._last_event - _OUT, self._instance)
+        fresh = [(seq, of) for seq, of in settled if seq not in self._seen]
+        self._seen = {seq for seq, _ in settled}
+        self._last_event = max([self._last_event, *self._seen])
         keys = {promise.of: key for key, promise in self._promises.items()}
-        return {keys[of] for _, of in settled if of in keys}
+        return {keys[of] for _, of in fresh if of in keys}
 
     def _enter(self, changes: Changes, at: datetime) -> None:
         if changes:

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from backupman.notifiers import Message
 from backupman.notifiers._report import render
 from backupman.records import new_id, now
+from backupman.store.standing import Of, Standing
 from tests.engine._virtual import INSTANCE, NIGHTLY, World, last
 
 Make = Callable[..., World]
@@ -97,3 +100,26 @@ def test_people_can_read_it(world: Make) -> None:
         assert "None" not in report.text + report.html
         assert "backup late" in report.subject or "backup recovered" in report.subject
     assert subjects == [f"[backupman] backup {word}: App ({INSTANCE})" for word in ("late", "recovered")]
+
+
+def test_a_backup_whose_event_came_to_be_behind_a_later_one_is_looked_at(
+    world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server gives numbers out before the transactions end."""
+    there = world("2026-03-02 12:00", "App", "Other", **NIGHTLY)
+    there.start()
+    there.live("2026-03-20 12:00")
+    there.sizes["app"] = 1
+    settled_after = Standing.settled_after
+
+    def but_one(self: Standing, seq: int, instance: str) -> list[tuple[int, Of]]:
+        return [(number, of) for number, of in settled_after(self, seq, instance) if of.source != "App"]
+
+    monkeypatch.setattr(Standing, "settled_after", but_one)
+    there.live("2026-03-21 03:00")
+    assert there.told() == []
+    monkeypatch.undo()
+    there.deadlines.check()
+    assert there.told() == ["size_anomaly"]
+    there.deadlines.check()
+    assert there.told() == ["size_anomaly"]
