@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -227,23 +228,26 @@ class Daemon:
 
     def reload(self) -> None:
         """Take the config anew; a wrong one changes nothing and is reported in the log."""
-        before = self.app
+        before, fresh = self.app, None
         try:
             fresh = App.from_config(self._config_file, self.live, holding=self._holding)
             if changed := [name for name in _FIXED if getattr(fresh.config, name) != getattr(before.config, name)]:
-                fresh.close()
                 raise ConfigError(f"{', '.join(changed)} can only change with a restart")
             handing = self._control.hand_of(fresh) if self._control else None
             self.app = fresh  # before anything runs by its plans
             self._watch()
-            if self._control and handing:
-                self._control.handing = handing
             if self._leads:
                 self.scheduler.reschedule(fresh.plans)
+            if self._control and handing:
+                self._control.handing = handing
             self.verifying.watch(fresh.plans, fresh.verifier)
         except BackupmanError as error:
             self.app = before
             log.error("the config was not taken, the old one stays: %s", error.sentence)
+            if fresh:
+                with suppress(BackupmanError):
+                    self._watch()
+                fresh.close()
             return
         self._retire(before)
         log.info("the config was read anew: %d jobs", len(fresh.plans))

@@ -11,6 +11,7 @@ from backupman.daemon import Daemon
 from backupman.engine.alarm_drills import LANE
 from backupman.engine.reaching import reached
 from backupman.engine.runner import Order
+from backupman.errors import StoreError
 from backupman.records import now
 from backupman.store.backups import BackupFilter
 from backupman.store.ingest import Recipient, Reported
@@ -75,6 +76,26 @@ def test_a_wrong_config_changes_nothing(config_file: Path, caplog: pytest.LogCap
             daemon.reload()
             assert daemon.app is before
             assert "the old one stays" in caplog.records[-1].message
+    finally:
+        daemon.stop(daemon.app.config.shutdown_grace)
+
+
+def test_a_reload_that_fails_half_way_leaves_all_of_the_old_config(
+    config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = Daemon(config_file)
+    try:
+        daemon.start()
+        before, watched = daemon.app, []
+        monkeypatch.setattr(daemon.deadlines, "watch", lambda config, plans: watched.append(config))
+
+        def away(plans: object) -> None:
+            raise StoreError("the records are away")
+
+        monkeypatch.setattr(daemon.scheduler, "reschedule", away)
+        daemon.reload()
+        assert daemon.app is before
+        assert watched[0] is not before.config and watched[-1] is before.config
     finally:
         daemon.stop(daemon.app.config.shutdown_grace)
 

@@ -87,8 +87,9 @@ class ReconcileSchedule:
         except BackupmanError as error:
             log.error("records and drives could not be compared: %s", error.sentence)
             unfinished = error.sentence
-        except Exception:  # the door of everything that the daemon does by itself
+        except Exception as error:  # the door of everything that the daemon does by itself
             log.exception("records and drives could not be compared: unexpected")
+            unfinished = f"unexpected {type(error).__name__}"
         try:
             self._store.jobs.end_run(run, self._clock(), unfinished)
         except BackupmanError as error:

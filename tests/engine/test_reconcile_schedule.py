@@ -115,3 +115,19 @@ def test_an_object_of_a_backup_that_was_begun_meanwhile_is_nobody_else_s(
     monkeypatch.setattr(Reconciler, "_run", and_then)
     [review] = app.reconciler.reconcile(app.config.drives, fix=False)
     assert (review.counts["unclaimed"], review.counts["missing"]) == (0 if begun else 1, 1)
+
+
+def test_one_that_broke_is_not_on_record_as_done(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("a fault of ours")
+
+    clock = Clock()
+    schedule = ReconcileSchedule(app.store, "host1", clock)
+    schedule.watch(app.config, app.reconciler)
+    schedule.check()
+    clock.time += timedelta(hours=1)
+    monkeypatch.setattr(app.reconciler, "reconcile", broken)
+    schedule.check()
+    wait_for(lambda: states(app)[0][1] == RunState.INTERRUPTED, 120)
+    assert app.store.jobs.runs("host1", RUNS)[0].reason == "unexpected ValueError"
+    schedule.stop("the test is over")
