@@ -120,9 +120,9 @@ def _chosen(app: "App", jobs: "Sequence[str]", sources: "Sequence[str]") -> "lis
 
 def _one(app: "App", plan: "JobPlan", source: "Source", errors: list[BackupmanError], *, dry_run: bool) -> "Plan":
     """Plan, and do it unless it is only asked for."""
-    from backupman.engine.locks import source_lock
+    from backupman.engine.holding import source_alone
 
-    free = nullcontext() if dry_run else source_lock(app.config.state_folder, source.label, wait=False)
+    free = nullcontext() if dry_run else source_alone(app.config.state_folder, app.holding, source.label)
     with free:
         planned = app.pruner.plan(plan, source)
         if not dry_run:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backupman.config import Config
-from backupman.engine.locks import source_lock
+from backupman.engine.holding import Holding, source_alone
 from backupman.engine.pruning import Pruner, Step
 from backupman.engine.spools import Spools
 from backupman.errors import BusyError, ConfigError, DriveError
@@ -35,9 +35,12 @@ class Deletion:
 class Deleter:
     """Deletes backups of this installation, and none that somebody could miss unless that is insisted on."""
 
-    def __init__(self, config: Config, store: Store, pruner: Pruner, spools: Spools) -> None:
+    def __init__(
+        self, config: Config, store: Store, pruner: Pruner, spools: Spools, holding: Holding | None = None
+    ) -> None:
         self._config = config
         self._store = store
+        self._holding = holding
         self._pruner = pruner
         self._spools = spools
 
@@ -69,7 +72,7 @@ class Deleter:
             BusyError: as for `check`, or its source is being backed up.
             ConfigError: as for `check`.
         """
-        with source_lock(self._config.state_folder, backup.source, wait=False), about_backup(backup):
+        with source_alone(self._config.state_folder, self._holding, backup.source), about_backup(backup):
             backup = self._store.backups.get(backup.id)  # as it is now that nobody else works on it
             self.check(backup, force=force)
             if backup.dump_path:

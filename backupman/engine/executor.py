@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from functools import partial
 from threading import BoundedSemaphore, Event, Lock
@@ -14,8 +14,7 @@ from backupman.data_plane.messages import Databases, Message
 from backupman.data_plane.priority import Priority
 from backupman.data_plane.tasks import DatabasesTask
 from backupman.engine.calls import Begun, Call, Result, Task
-from backupman.engine.holding import Holding, alone
-from backupman.engine.locks import source_lock
+from backupman.engine.holding import Holding, source_alone
 from backupman.engine.pruning import Pruner
 from backupman.engine.restoring import RestoreOrder, Restorer
 from backupman.engine.runner import Order, Runner
@@ -196,10 +195,8 @@ class Executor:
         """The work while the source's lock is held; a busy source and an unusable folder are results too."""
         with about(job=plan.label, source=source.label):
             try:
-                with (
-                    source_lock(self._config.state_folder, source.label, wait=wait, stop=self._closed.is_set) as lock,
-                    self._alone(source, wait=wait),
-                ):
+                folder, stop = self._config.state_folder, self._closed.is_set
+                with source_alone(folder, self._holding, source.label, wait=wait, stop=stop) as lock:
                     return Result() if self._closed.is_set() else work(lock)
             except BusyError as error:
                 if self._closed.is_set():
@@ -256,10 +253,6 @@ class Executor:
         finally:
             with self._guard:
                 del self._under_way[key]
-
-    def _alone(self, source: Source, *, wait: bool) -> AbstractContextManager[None]:
-        name, busy = f"source {source.label}", f"{source.label} is being backed up already"
-        return alone(self._holding, name, busy, wait=wait, stop=self._closed.is_set)
 
     def _live_until(self, until: float) -> None:
         with self._guard:

@@ -18,6 +18,7 @@ from threading import Event, Lock, Thread
 from sqlmodel import Session
 
 from backupman.data_plane.alive import since_boot
+from backupman.engine.locks import source_lock
 from backupman.errors import BusyError, StoreError
 from backupman.naming import slug
 from backupman.records import new_id
@@ -41,6 +42,29 @@ def alone(
         BusyError: another host has it, and `wait` is false or `stop` asked to end the waiting: `busy` and where.
     """
     return holding.claimed(slug(name), busy, wait=wait, stop=stop) if holding else nullcontext()
+
+
+@contextmanager
+def source_alone(
+    state_folder: Path,
+    holding: "Holding | None",
+    label: str,
+    *,
+    wait: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[int]:
+    """A source for ourselves: here by its lock, whose descriptor this is, and among all hosts by a claim.
+
+    Raises:
+        BusyError: it is being backed up, and `wait` is false or `stop` asked to end the waiting.
+        StoreError: the lock or the claim cannot be had.
+    """
+    busy = f"{label} is being backed up already"
+    with (
+        source_lock(state_folder, label, wait=wait, stop=stop) as lock,
+        alone(holding, f"source {label}", busy, wait=wait, stop=stop),
+    ):
+        yield lock
 
 
 class Holding:

@@ -17,7 +17,8 @@ from backupman.data_plane.tasks import AbortTask, Copy, ListTask, MendTask
 from backupman.drives import Drive
 from backupman.engine.adopting import adopt
 from backupman.engine.comparing import Comparison, Finding, Found, Known, Object
-from backupman.engine.locks import reconcile_lock, source_lock
+from backupman.engine.holding import Holding, source_alone
+from backupman.engine.locks import reconcile_lock
 from backupman.engine.reconcile_report import JOB, Item, Review, report_of
 from backupman.engine.restores import ending_of
 from backupman.engine.tasks import drive_task, whole_sidecar
@@ -31,8 +32,11 @@ from backupman.store.imports import TRIGGER
 class Reconciler:
     """Looks at drives one after the other; reports each one where something is wrong, or was."""
 
-    def __init__(self, config: Config, plans: Sequence[JobPlan], store: Store) -> None:
+    def __init__(
+        self, config: Config, plans: Sequence[JobPlan], store: Store, holding: Holding | None = None
+    ) -> None:
         self._config = config
+        self._holding = holding
         self._plans = {plan.label: plan for plan in plans}
         self._store = store
         self._data_plane: DataPlane | None = None
@@ -145,7 +149,7 @@ class Reconciler:
 
     def _mend(self, drive: Drive, backup: Backup, item: Item, known: Known) -> None:
         try:
-            with source_lock(self._config.state_folder, backup.source, wait=False) as lock:
+            with source_alone(self._config.state_folder, self._holding, backup.source) as lock:
                 if file := self._as_it_was(known):
                     self._put_right(drive, file, item, lock)
         except BusyError:

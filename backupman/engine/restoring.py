@@ -14,7 +14,7 @@ from backupman.config import Config, JobPlan, wanting
 from backupman.data_plane import DataPlane
 from backupman.data_plane.messages import CopyFailed, Failed, Message, Restored
 from backupman.data_plane.tasks import FillTask
-from backupman.engine.holding import Holding, alone
+from backupman.engine.holding import Holding, alone, source_alone
 from backupman.engine.locks import source_lock
 from backupman.engine.restores import copies_of, ending_of, origin_of, packed
 from backupman.engine.spools import Spools
@@ -240,7 +240,7 @@ class Restorer:
             stack.enter_context(alone(self._holding, f"restore into {destination.place}", busy))
             source = destination.source
             if destination.replaces and self._config.source(source.label) is source:
-                locks.append(stack.enter_context(source_lock(folder, source.label, wait=False)))
+                locks.append(stack.enter_context(source_alone(folder, self._holding, source.label)))
             yield locks
 
 

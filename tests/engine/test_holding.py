@@ -145,3 +145,33 @@ def test_a_child_whose_end_is_put_off_does_its_work(held: App, tmp_path: Path) -
     (tmp_path / "go").touch()
     (backup,) = call.result().backups
     assert backup.status == Status.FINISHED
+
+
+@pytest.fixture
+def here(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[App]:
+    """One of several hosts that share their records."""
+    config = {
+        "instance": "shop",
+        "state_folder": str(tmp_path / "here"),
+        "database": {"url": server_address(request, "postgres")},
+        "data_sources": [{"provider": "command", "label": "App", "argv": ["echo", "dump"]}],
+        "drives": [{"provider": "local", "label": "Disk", "folder": str(tmp_path / "drive")}],
+        "spool": {"min_free": "1MiB"},
+    }
+    (tmp_path / "config.yml").write_text(yaml.safe_dump(config))
+    app = App.from_config(tmp_path / "config.yml")
+    yield app
+    app.close()
+
+
+def test_nothing_of_a_source_is_removed_or_mended_while_another_host_backs_it_up(here: App, tmp_path: Path) -> None:
+    there = Holding(here.store, "shop", tmp_path / "there", LONG)
+    (backup,) = here.executor.run(here.plans, None, Order(), wait=True).backups
+    next((tmp_path / "drive").rglob("backup-*.gz")).unlink()
+    with alone(there, "source App", "App is being backed up already"):
+        with pytest.raises(BusyError, match="App is being backed up already on"):
+            here.deleter.delete(backup, "a test", force=True)
+        [review] = here.reconciler.reconcile(here.config.drives, fix=True)
+        assert [item.error for item in review.items] == ["App is being backed up: try again when that has ended"]
+    assert here.deleter.delete(backup, "a test", force=True).is_complete
+    there.close()
