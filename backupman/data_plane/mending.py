@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -13,7 +12,7 @@ from pydantic import BaseModel
 from backupman.data_plane.messages import Phase, Uploaded
 from backupman.data_plane.pacing import Pace, pace_of
 from backupman.data_plane.tasks import Copy, MendTask
-from backupman.data_plane.uploading import drive_of
+from backupman.data_plane.uploading import drive_of, text_of
 from backupman.drives import Drive, Stored
 from backupman.errors import BackupmanError, DriveError, ObjectNotFound
 from backupman.naming import sidecar_name
@@ -131,7 +130,7 @@ def _with_sidecar(drive: Drive, task: MendTask) -> dict[str, Any]:
     try:
         if ref := drive.find(name):
             return {"sidecar_ref": ref}
-        data = json.dumps(task.sidecar, indent=2, ensure_ascii=False).encode()
+        data = text_of(task.sidecar)
         return {"sidecar_ref": task.retry.call(lambda: drive.upload(io.BytesIO(data), name, {})).ref}
     except BackupmanError as error:  # the object itself is whole
         return {"sidecar_error": error.sentence}

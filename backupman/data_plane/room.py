@@ -1,9 +1,9 @@
 """In the child: how much of a disk stays free while others write into a folder."""
 
 import os
-import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -13,14 +13,8 @@ from backupman.pipeline.spool import check_room
 _LOOK_EVERY = 0.5
 
 
-def check_drill_room(folder: Path, keep_free: int) -> None:
-    """Raise NoRoom when less than `keep_free` bytes are free where drills restore."""
-    free = shutil.disk_usage(folder).free
-    if free < keep_free:
-        raise NoRoom(
-            f"only {free // 2**20} MiB are free for the drill in {folder}, and spool.min_free wants "
-            f"{keep_free // 2**20} MiB to stay free: make room, or set verify.folder to a larger disk"
-        )
+check_drill_room = partial(check_room, what="the drill", setting="verify.folder")
+"""The same where drills restore."""
 
 
 class Room:

@@ -86,7 +86,7 @@ class Uploads:
 
     def may_complete(self, sidecar: dict[str, Any]) -> None:
         """The dump is good: this is what stands beside the object."""
-        self._sidecar = _text_of(sidecar)
+        self._sidecar = text_of(sidecar)
         self._accepted.set()
 
     def give_up(self, error: BaseException) -> None:
@@ -262,7 +262,7 @@ def _completed(drive: Drive, task: UploadTask, uploaded: Uploaded) -> Uploaded:
     name = sidecar_name(task.object_name)
     try:
         drive.abort(name, None)
-        ref = drive.find(name) or drive.upload(io.BytesIO(_text_of(task.sidecar)), name, {}).ref
+        ref = drive.find(name) or drive.upload(io.BytesIO(text_of(task.sidecar)), name, {}).ref
         if task.restore_txt:
             put_restore_txt(drive, task.object_name, task.restore_txt)
     except BackupmanError as error:  # the object itself is whole: a warning, not a failure
@@ -270,7 +270,8 @@ def _completed(drive: Drive, task: UploadTask, uploaded: Uploaded) -> Uploaded:
     return uploaded.model_copy(update={"sidecar_ref": ref})
 
 
-def _text_of(sidecar: dict[str, Any]) -> bytes:
+def text_of(sidecar: dict[str, Any]) -> bytes:
+    """A sidecar as it is stored."""
     return json.dumps(sidecar, indent=2, ensure_ascii=False).encode()
 
 

@@ -61,7 +61,7 @@ class S3(Drive):
         default=8 * 2**20,
         ge=MIN_PART,
         le=MAX_PART,
-        description="Larger objects go in parts; the first 1,000 of this size.",
+        description="Larger objects go in parts; the first ones have this size.",
     )
     equal_parts: bool | None = Field(
         default=None,

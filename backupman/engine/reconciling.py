@@ -32,9 +32,7 @@ from backupman.store.imports import TRIGGER
 class Reconciler:
     """Looks at drives one after the other; reports each one where something is wrong, or was."""
 
-    def __init__(
-        self, config: Config, plans: Sequence[JobPlan], store: Store, holding: Holding | None = None
-    ) -> None:
+    def __init__(self, config: Config, plans: Sequence[JobPlan], store: Store, holding: Holding | None = None) -> None:
         self._config = config
         self._holding = holding
         self._plans = {plan.label: plan for plan in plans}

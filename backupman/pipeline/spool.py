@@ -24,13 +24,13 @@ _LOOK_EVERY = 32 * 2**20
 _TELL_EVERY = 0.25
 
 
-def check_room(folder: Path, keep_free: int) -> None:
-    """Raise NoRoom when less than `keep_free` bytes are free where the folder is."""
+def check_room(folder: Path, keep_free: int, what: str = "the spool", setting: str = "spool.folder") -> None:
+    """Raise NoRoom when less than `keep_free` bytes are free where the folder is that `setting` names."""
     free = shutil.disk_usage(folder).free
     if free < keep_free:
         raise NoRoom(
-            f"only {free // 2**20} MiB are free for the spool in {folder}, and spool.min_free wants "
-            f"{keep_free // 2**20} MiB to stay free: make room, or set spool.folder to a larger disk"
+            f"only {free // 2**20} MiB are free for {what} in {folder}, and spool.min_free wants "
+            f"{keep_free // 2**20} MiB to stay free: make room, or set {setting} to a larger disk"
         )
 
 

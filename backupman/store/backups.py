@@ -19,8 +19,6 @@ from backupman.text import did_you_mean
 
 _LOOKED_AT, _SHOWN, _TELLING = 1000, 8, 4
 # As SQLAlchemy sees them: SQLModel types them as the records' own values.
-_FILE_BACKUP: Any = DriveFile.backup
-_BACKUP_FILES: Any = Backup.drive_files
 _NEWEST_FIRST = col(Backup.created_at).desc(), col(Backup.id).desc()
 _SPOOLED = col(Backup.spool_path).is_not(None)  # as the index says it, so that it is used
 
