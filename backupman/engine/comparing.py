@@ -1,6 +1,6 @@
 """Compares the copies on record with what a drive holds: a pure judgement, made while the listing comes in."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -87,19 +87,6 @@ class Found:
     def mendable(self) -> bool:
         """Whether something can be done about it."""
         return self.kind in MENDABLE
-
-
-def compare(
-    instances: Collection[str], records: Sequence[Known], objects: Iterable[Object], elsewhere: Collection[str] = ()
-) -> Iterator[Found]:
-    """All findings on a drive, for a whole listing.
-
-    `instances` are the installations whose orphans are ours, `elsewhere` the ids of copies that another drive has.
-    """
-    comparison = Comparison(instances, records, elsewhere)
-    for each in objects:
-        yield from comparison.add(each)
-    yield from comparison.rest()
 
 
 class Comparison:

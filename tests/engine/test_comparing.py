@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backupman.engine.comparing import Finding, Found, Known, Object, compare
+from backupman.engine.comparing import Comparison, Finding, Found, Known, Object
 from backupman.records import Status
 from tests.test_sidecar import KNOWN
 
@@ -26,6 +27,16 @@ _STATES = (
     "lonely",
     "broken",
 )
+
+
+def compare(
+    instances: Collection[str], records: Sequence[Known], objects: Iterable[Object], elsewhere: Collection[str] = ()
+) -> Iterator[Found]:
+    """All findings on a drive, for a whole listing."""
+    comparison = Comparison(instances, records, elsewhere)
+    for each in objects:
+        yield from comparison.add(each)
+    yield from comparison.rest()
 
 
 def name_of(number: int) -> str:
