@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from threading import Lock
 
@@ -12,12 +12,14 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from backupman import __version__
 from backupman.app import endpoints
+from backupman.config import Config
 from backupman.daemon import Daemon
 from backupman.engine.alarm_drills import Outcome
 from backupman.engine.reaching import reached
 from backupman.engine.workers import fleet, has_fleet
 from backupman.events import EventKind
-from backupman.records import DeliveryState, Event, Kind, now
+from backupman.records import DeliveryState, Event, Kind, Status, now
+from backupman.sources import Source
 from backupman.store import Store
 from backupman.store.statistics import Copy, Series
 
@@ -27,6 +29,8 @@ _KEPT = 5.0
 """Seconds that an exposition is given again, to several who scrape at once."""
 _BATCH = 1000
 _OUTCOMES = (EventKind.BACKUP_SUCCESS, EventKind.BACKUP_FAILURE)
+_TOLD = (EventKind.BACKUP_START, *_OUTCOMES)
+_ENDS = (Status.FAILED, Status.FINISHED)
 _OF = ("source", "database")
 _INGESTED = ("device", "job", "sender")
 
@@ -64,26 +68,30 @@ class _Ended:
         self.ingested: set[Series] = set()
         self.own: set[Series] = set()
 
-    def catch_up(self, store: Store, sources: list[str]) -> None:
+    def catch_up(self, store: Store, config: Config) -> None:
         """Take in what has happened since the last time; after a reload of the config all series are read anew."""
         if store is not self._store:
             self._store = store
             self._seq = min(self._seq, store.outbox.last_seq())
-            self.own = store.statistics.own_series(sources)
+            sources = config.data_sources
+            self.own = store.statistics.own_series([source.label for source in sources])
+            self.own |= {Series(source.label, name) for source in sources for name in _named(source)}
             self.ingested = store.statistics.ingested_series()
+            self.ingested |= {Series(job.device, job.job, job.sender) for job in config.ingest.jobs}
         while events := store.outbox.events_after(self._seq, _BATCH):
             for event in events:
                 self._take(event)
             self._seq = events[-1].seq or self._seq
 
     def _take(self, event: Event) -> None:
-        if event.kind not in _OUTCOMES or event.backup_id is None:  # a sample, of an alarm drill
+        if event.kind not in _TOLD or event.backup_id is None:  # a sample, of an alarm drill
             return
         payload = event.payload
         told = payload.get("Kind") == Kind.INGESTED
         series = Series(payload["Source"], payload["Database"], payload.get("Sender") if told else None)
         (self.ingested if told else self.own).add(series)
-        self.outcomes[series, payload["Status"]] += 1
+        if event.kind in _OUTCOMES:
+            self.outcomes[series, payload["Status"]] += 1
         if event.kind == EventKind.BACKUP_SUCCESS:
             self.seconds[series] += payload.get("Seconds") or 0
             self.stored[series] += payload.get("StoredSize") or 0
@@ -101,7 +109,7 @@ class _Collector:
         """Every metric family."""
         config, store = self._app.config, self._app.store
         sources = [source.label for source in config.data_sources]
-        self._ended.catch_up(store, sources)
+        self._ended.catch_up(store, config)
         own = sorted(series for series in self._ended.own if series.source in sources)
         info = _gauge("info", "The running version.", "version", "instance")
         info.add_metric([__version__, config.instance], 1)
@@ -115,8 +123,8 @@ class _Collector:
         yield from _newest("newest_proved", "newest backup that a drill has restored", (*_OF, "drive"), proved)
         yield from self._drills()
         yield from self._last("last_backup", "last backup", _OF, own)
-        yield from self._counted("backups", "Backups", _OF, Kind.OWN)
-        yield from self._totals()
+        yield from self._counted("backups", "Backups", _OF, Kind.OWN, own)
+        yield from self._totals(own)
         yield from self._ingested()
         yield from self._work()
         yield from self._jobs()
@@ -142,23 +150,27 @@ class _Collector:
             at.add_metric(_values(outcome.series), outcome.created_at.timestamp())
         yield from (good, at)
 
-    def _counted(self, name: str, what: str, labels: tuple[str, ...], kind: Kind) -> Iterator[Metric]:
+    def _counted(
+        self, name: str, what: str, labels: tuple[str, ...], kind: Kind, known: list[Series]
+    ) -> Iterator[Metric]:
+        """Of what is known also those of which none has ended: at 0, for the first one has to be an increase."""
         about = f"{what} that have ended since the daemon began, by status."
         ended = CounterMetricFamily(f"backupman_{name}", about, labels=[*labels, "status"])
-        for (series, status), count in sorted(self._ended.outcomes.items()):
-            if series.kind == kind:
-                ended.add_metric([*_values(series), status], count)
+        counts: dict[tuple[Series, str], int] = {(series, status): 0 for series in known for status in _ENDS}
+        counts |= {of: count for of, count in self._ended.outcomes.items() if of[0].kind == kind}
+        for (series, status), count in sorted(counts.items()):
+            ended.add_metric([*_values(series), status], count)
         yield ended
 
-    def _totals(self) -> Iterator[Metric]:
+    def _totals(self, known: list[Series]) -> Iterator[Metric]:
         for name, about, totals in (
             ("stored_bytes", "Bytes of finished backups since the daemon began.", self._ended.stored),
             ("backup_seconds", "Time that finished backups took since the daemon began.", self._ended.seconds),
         ):
             total = CounterMetricFamily(f"backupman_{name}", about, labels=_OF)
-            for series in sorted(totals):
-                if series.kind == Kind.OWN:
-                    total.add_metric(_values(series), totals[series])
+            ours = {series: amount for series, amount in totals.items() if series.kind == Kind.OWN}
+            for series, amount in sorted((dict.fromkeys(known, 0) | ours).items()):
+                total.add_metric(_values(series), amount)
             yield total
 
     def _ingested(self) -> Iterator[Metric]:
@@ -166,7 +178,7 @@ class _Collector:
         copies = self._app.store.statistics.newest(series)
         yield from _newest("ingested_newest_finished", "newest finished result of an ingested job", _INGESTED, copies)
         yield from self._last("ingested_last", "last result of an ingested job", _INGESTED, series)
-        yield from self._counted("ingested", "Results that were ingested", _INGESTED, Kind.INGESTED)
+        yield from self._counted("ingested", "Results that were ingested", _INGESTED, Kind.INGESTED, series)
 
     def _work(self) -> Iterator[Metric]:
         running = _gauge("backups_running", "Backups that are under way in the daemon.")
@@ -230,6 +242,11 @@ class _Collector:
             age = time_now - queue.oldest if queue.oldest else timedelta(0)
             oldest.add_metric([queue.name], max(0.0, age.total_seconds()))
         yield from (workers, waiting, oldest)
+
+
+def _named(source: Source) -> Sequence[str]:
+    """The databases that the settings name; those of a whole server are known when they are on record."""
+    return (source.named or ()) if source.many else source.list_databases()
 
 
 def _gauge(name: str, about: str, *labels: str) -> GaugeMetricFamily:

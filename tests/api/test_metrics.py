@@ -9,10 +9,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from backupman.engine.alarm_drills import begin, drilled
+from backupman.events import EventKind
 from backupman.records import Incident, now
 from backupman.store.ingest import Recipient, Reported
+from backupman.store.outbox import Announcement
 from tests.api.conftest import Api
 from tests.servers.receiver import Answer, Receiver
+from tests.store.conftest import a_backup
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +59,7 @@ def test_before_the_first_backup_there_is_no_age(api: Api) -> None:
     assert {name for name, _ in found} == {
         *("backupman_info", "backupman_backups_running", "backupman_deliveries_owed"),
         *("backupman_deliveries_given_up", "backupman_next_run_timestamp_seconds"),
+        *("backupman_backups_total", "backupman_stored_bytes_total", "backupman_backup_seconds_total"),
     }
     assert value(api, "deliveries_owed", endpoint="webhook/Hook") == 0
     due = value(api, "next_run_timestamp_seconds", job="nightly")
@@ -103,9 +107,42 @@ def test_a_failure_does_not_make_the_newest_copy_younger_and_a_restart_does_not_
         assert value(api, "last_backup_success", **APP) == 0
         api.stop()
         api.start()
-    assert value(api, "backups_total", **APP, status="failed") is None  # since the daemon began
+    assert value(api, "backups_total", **APP, status="failed") == 0  # since the daemon began
     api.run()
     assert value(api, "backups_total", **APP, status="failed") == 1
+
+
+def test_the_counters_of_what_the_config_names_begin_at_0(configured: Api) -> None:
+    server = {"provider": "postgres", "host": "127.0.0.1", "port": 9, "user": "u", "password": "p"}
+    configured.config["data_sources"] += [
+        server | {"label": "Two", "databases": ["shop", "crm"]},
+        server | {"label": "Whole", "databases": "all"},
+    ]
+    configured.config["ingest"] = {"jobs": [{"sender": "rsync", "device": "web-1", "job": "Files", "max_age": "26h"}]}
+    of = {"device": "web-1", "job": "Files", "sender": "rsync"}
+    configured.start()
+    for status in ("finished", "failed"):
+        for database in ({"source": "Two", "database": "shop"}, {"source": "Two", "database": "crm"}, APP):
+            assert value(configured, "backups_total", **database, status=status) == 0
+        assert value(configured, "ingested_total", **of, status=status) == 0
+    assert value(configured, "stored_bytes_total", **APP) == 0
+    assert value(configured, "backup_seconds_total", **APP) == 0
+    assert not [name for name, labels in scraped(configured) if ("source", "Whole") in labels]
+    configured.run("App")
+    assert value(configured, "backups_total", **APP, status="finished") == 1
+    assert value(configured, "backups_total", **APP, status="failed") == 0
+    configured.config["data_sources"].pop(0)
+    configured.config["jobs"] = []
+    configured.stop()
+    configured.start()
+    assert value(configured, "backups_total", **APP, status="finished") is None
+
+
+def test_a_database_that_is_new_is_counted_from_0_while_its_first_backup_is_made(api: Api) -> None:
+    scraped(api)
+    began = Announcement(EventKind.BACKUP_START, [])
+    api.daemon.app.store.backups.begin(a_backup(source="App", database="new"), [began])
+    assert value(api, "backups_total", source="App", database="new", status="failed") == 0
 
 
 def test_a_drive_that_failed_alone_keeps_its_age(configured: Api) -> None:
@@ -154,6 +191,7 @@ def test_ingested_jobs_have_metrics_of_their_own(api: Api) -> None:
         told = Reported(of["device"], of["job"], at + timedelta(minutes=minutes), status, "m", of["sender"], 7.5)
         ingest.backup(told, Recipient("test-host"))
     ingest.backup(Reported("App", "app", at, "Success", "an odd name"), Recipient("test-host"))
+    api.run()
     good = (at + timedelta(minutes=1)).timestamp()
     assert value(api, "ingested_newest_finished_timestamp_seconds", **of) == pytest.approx(good, abs=0.001)
     assert value(api, "ingested_newest_finished_duration_seconds", **of) == 7.5
@@ -162,7 +200,7 @@ def test_ingested_jobs_have_metrics_of_their_own(api: Api) -> None:
     assert value(api, "ingested_last_success", **of) == 0
     assert value(api, "ingested_total", **of, status="finished") == 2
     assert value(api, "ingested_total", **of, status="failed") == 1
-    assert value(api, "last_backup_success", **APP) is None
+    assert value(api, "backups_total", **APP, status="finished") == 1
     api.stop()
     api.start()
     assert value(api, "ingested_last_success", **of) == 0
