@@ -10,7 +10,8 @@ import pytest
 
 from backupman.engine.payloads import PAYLOADS
 from backupman.engine.samples import sample
-from backupman.events import EventKind
+from backupman.events import BackupExtended, EventKind
+from backupman.notifiers.webhook import Webhook
 from tests.contracts.messages import message
 from tests.e2e.conftest import world
 from tests.e2e.world import World
@@ -45,6 +46,17 @@ def test_samples_fit(kind: EventKind) -> None:
 def test_what_notifiers_are_tried_with_fits(kind: EventKind) -> None:
     payload = message(kind).payload
     must_fit(kind, {key: value for key, value in payload.items() if value is not None} | payload)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("extended", [False, True])
+def test_what_a_webhook_sends_fits_the_schema_that_the_page_names(kind: EventKind, *, extended: bool) -> None:
+    block = {"endpoints": [{"url": "http://127.0.0.1:9/hook", "events": [kind], "extended": extended}]}
+    [endpoint] = Webhook.model_validate(block).endpoints()
+    request = endpoint.request(message(kind))
+    assert request
+    basic = not extended and PAYLOADS[kind] is BackupExtended
+    must_fit("backup" if basic else kind, json.loads(request.content)["Payload"])
 
 
 def test_what_is_no_payload_does_not_fit() -> None:
