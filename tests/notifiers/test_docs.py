@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 import backupman
 from backupman import registry
+from backupman.events import BackupExtended, BackupReport, DriveFileExtended, DriveFileReport
 from backupman.notifiers import Notifier
 from backupman.notifiers._formats import backupman as backupman_body
 from backupman.notifiers._report import render
@@ -86,11 +87,18 @@ def test_the_webhook_page_shows_the_body_that_is_sent() -> None:
     assert re.sub(r"\n *", "", shown).replace('": ', '":') == backupman_body(message(), extended=False).decode()
 
 
-def test_the_webhook_page_names_every_extended_field() -> None:
-    text = (PAGES / "webhook.md").read_text(encoding="utf-8")
-    payload = message().payload
-    for key in (*payload, *payload["DriveFiles"][0]):
-        assert f"`{key}`" in text or f'"{key}"' in text, key
+def test_the_page_on_events_names_every_field_that_extended_adds() -> None:
+    text = (PAGES.parent / "events.md").read_text(encoding="utf-8")
+    [known] = re.findall(r"### Everything that is known\n(.*?)\n###? ", text, re.DOTALL)
+    _, of_backup, of_file = known.split("\n| of a")
+    for table, more, fewer in (
+        (of_backup, BackupExtended, BackupReport),
+        (of_file, DriveFileExtended, DriveFileReport),
+    ):
+        added = {field.alias for name, field in more.model_fields.items() if name not in fewer.model_fields}
+        assert {
+            key for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for key in row.split("`")[1::2]
+        } == added
 
 
 @pytest.mark.parametrize("sign_with", [{"secret": SECRET}, {"secrets": [OTHER_SECRET, SECRET]}])
