@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query
-from pydantic import AwareDatetime
 
 from backupman.api.bodies import body_of, document, parsed
 from backupman.api.documents import (
@@ -22,6 +21,7 @@ from backupman.api.documents import (
 from backupman.api.errors import refusals
 from backupman.api.keys import KEYED, Operator, Reader, Served
 from backupman.api.names import must_be_known
+from backupman.api.timestamps import MomentInAddress
 from backupman.config.plans import JobPlan
 from backupman.daemon import Daemon
 from backupman.engine.calls import Call
@@ -53,7 +53,7 @@ def list_backups(
     database: Annotated[str | None, Query(description="Only of this database.")] = None,
     device: Annotated[str | None, Query(description="Only ingested ones of this device.")] = None,
     sender: Annotated[str | None, Query(description="Only ingested ones of this sender.")] = None,
-    since: Annotated[AwareDatetime | None, Query(description="Only of this time or later, with its offset.")] = None,
+    since: Annotated[MomentInAddress | None, Query(description="Only of this time or later, with its offset.")] = None,
     kind: Annotated[
         Literal["own", "ingested", "all"], Query(description="Our own, those told by scripts elsewhere, or both.")
     ] = "own",

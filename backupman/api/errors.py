@@ -37,7 +37,6 @@ _MEANINGS = {
     "string_too_long": "is longer than {max_length} characters",
     "model_attributes_type": "should be an object",
     "model_type": "should be an object",
-    "timezone_aware": "needs a UTC offset or Z; in an address + is written %2B",
 }
 _ROUTING = {
     404: "there is nothing at this address; /docs lists what there is",

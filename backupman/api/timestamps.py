@@ -46,4 +46,15 @@ def _whole_day(match: "re.Match[str]") -> bool:
     return re.fullmatch(r"24(:?00(:?00)?)?", match["hours"]) is not None and not (match["fraction"] or "").strip(".,0")
 
 
+def _in_an_address(text: object) -> datetime:
+    """The same as a parameter: a `+` that is not written %2B has become a space."""
+    try:
+        return moment(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; in an address + is written %2B") from error
+
+
 Moment = Annotated[datetime, BeforeValidator(moment), WithJsonSchema({"type": "string", "format": "date-time"})]
+MomentInAddress = Annotated[
+    datetime, BeforeValidator(_in_an_address), WithJsonSchema({"type": "string", "format": "date-time"})
+]
