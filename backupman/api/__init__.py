@@ -18,6 +18,7 @@ from backupman.api import (
     workers,
 )
 from backupman.api.below import Below
+from backupman.api.heads import Heads
 from backupman.api.limits import Guesses, Rate
 from backupman.api.metrics import Metrics
 from backupman.daemon import Daemon
@@ -61,5 +62,6 @@ def create_api(daemon: Daemon) -> FastAPI:
     ):
         api.include_router(module.router)
     errors.register(api)
+    api.add_middleware(Heads)
     api.add_middleware(Below, path=daemon.app.config.http.path())
     return api

@@ -8,10 +8,11 @@ from typing import Annotated
 import anyio
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from backupman.api.documents import DownloadUrl, FileId
 from backupman.api.errors import refusals
+from backupman.api.heads import method_of
 from backupman.api.keys import KEYED, Downloader, Served, check_scope, note_failure, presented_key
 from backupman.api.limits import Slots
 from backupman.api.links import Links
@@ -101,6 +102,9 @@ async def download(
     """The object's bytes from a drive, by key or by link; of a backup, from the first drive that gives them."""
     downloads: Downloads = request.app.state.downloads
     candidates = await to_thread.run_sync(_candidates, daemon, backup_id)
+    if method_of(request) == "HEAD":  # no drive is asked; RFC 9110 has ranges for GET alone
+        headers = Part(candidates[0].file.size).headers() | _headers(candidates[0].file)
+        return StreamingResponse(iter(()), headers=headers, media_type=DownloadResponse.media_type)
     if not downloads.slots.take():
         raise HTTPException(429, f"{AT_ONCE} downloads are under way; try again in a moment", {"Retry-After": "5"})
     try:

@@ -8,7 +8,9 @@ from fastapi.responses import JSONResponse
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException as RoutingException
+from starlette.routing import Match
 
+from backupman.api.heads import method_of
 from backupman.errors import (
     BackupmanError,
     BusyError,
@@ -42,7 +44,7 @@ _ROUTING = {
     404: "there is nothing at this address; /docs lists what there is",
     405: "this address does not take the method {method}; /docs lists what there is",
 }
-
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 _REFUSALS = {
     400: "The body is no JSON, or nested too deep.",
@@ -106,10 +108,23 @@ async def _invalid(_: Request, failure: Exception) -> JSONResponse:
 
 async def _refused(request: Request, failure: Exception) -> JSONResponse:
     assert isinstance(failure, RoutingException)  # noqa: S101 - registered for these only
-    sentence = str(failure.detail)
+    sentence, headers = str(failure.detail), dict(failure.headers or {})
     if not isinstance(failure, HTTPException):  # the router's own, whose words are those of the status
-        sentence = _ROUTING.get(failure.status_code, sentence).format(method=request.method)
-    return error(failure.status_code, sentence, dict(failure.headers or {}))
+        sentence = _ROUTING.get(failure.status_code, sentence).format(method=method_of(request))
+        if failure.status_code == 405:  # it knows those of one route
+            headers["Allow"] = ", ".join(_taken(request))
+    return error(failure.status_code, sentence, headers)
+
+
+def _taken(request: Request) -> list[str]:
+    """The methods that the address takes, by whichever route."""
+    routes = request.app.routes
+    taken = [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] == Match.FULL for route in routes)
+    ]
+    return sorted([*taken, "HEAD"] if "GET" in taken else taken)
 
 
 async def _unexpected(_: Request, failure: Exception) -> JSONResponse:

@@ -74,8 +74,21 @@ def test_every_mistake_has_a_status_and_a_sentence(
     assert words in answer.json()["Error"]
 
 
-def test_a_method_that_is_not_taken_comes_with_those_that_are(shared: httpx.Client) -> None:
-    assert shared.request("POST", "/ping").headers["Allow"] == "GET"
+@pytest.mark.parametrize(
+    ("method", "path", "taken"),
+    [
+        ("POST", "/ping", "GET, HEAD"),
+        ("PUT", "/api/backups", "GET, HEAD, POST"),
+        ("PUT", "/api/backups/latest", "DELETE, GET, HEAD"),
+        ("HEAD", "/api/ingest/backup", "POST"),
+        ("OPTIONS", "/openapi.json", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_is_not_taken_comes_with_those_that_are(
+    shared: httpx.Client, method: str, path: str, taken: str
+) -> None:
+    answer = shared.request(method, path)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, taken)
 
 
 @pytest.mark.parametrize(
