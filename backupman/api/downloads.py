@@ -10,6 +10,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from backupman.api.conditions import is_known
 from backupman.api.documents import DownloadUrl, FileId
 from backupman.api.errors import refusals
 from backupman.api.heads import method_of
@@ -82,10 +83,11 @@ async def _may_download(
     "/{backup_id}/download",
     response_class=Response,
     responses=KEYED
-    | refusals(404, 416, 502)
+    | refusals(404, 412, 416, 502)
     | {
         200: {"description": "The object's bytes.", "content": {"application/octet-stream": {}}},
         206: {"description": "The range that was asked for.", "content": {"application/octet-stream": {}}},
+        304: {"description": "The client has it already, as `If-None-Match` says."},
     },
     dependencies=[Depends(_may_download)],
     openapi_extra={"security": [{"key": [Scope.DOWNLOAD]}, {"bearer": [Scope.DOWNLOAD]}, {}]},
@@ -98,10 +100,19 @@ async def download(
     if_range: Annotated[
         str | None, Header(alias="If-Range", description="Only then the range: while the `ETag` is still this.")
     ] = None,
+    if_match: Annotated[
+        str | None, Header(alias="If-Match", description="Only while the `ETag` is one of these; else 412.")
+    ] = None,
+    if_none_match: Annotated[
+        str | None, Header(alias="If-None-Match", description="Only while the `ETag` is none of these; else 304.")
+    ] = None,
 ) -> Response:
     """The object's bytes from a drive, by key or by link; of a backup, from the first drive that gives them."""
     downloads: Downloads = request.app.state.downloads
     candidates = await to_thread.run_sync(_candidates, daemon, backup_id)
+    etag = _etag(candidates[0].file)
+    if is_known(etag, if_match, if_none_match):
+        return Response(None, 304, {"ETag": etag} if etag else None)
     if method_of(request) == "HEAD":  # no drive is asked; RFC 9110 has ranges for GET alone
         headers = Part(candidates[0].file.size).headers() | _headers(candidates[0].file)
         return StreamingResponse(iter(()), headers=headers, media_type=DownloadResponse.media_type)
@@ -161,11 +172,11 @@ def _candidates(daemon: Daemon, name: str) -> list[_Candidate]:
 def _headers(file: DriveFile) -> dict[str, str]:
     name = re.sub(r"[^A-Za-z0-9._-]", "_", (file.path or "backup").rsplit("/", 1)[-1])
     found = {"Content-Disposition": f'attachment; filename="{name}"'}
-    if file.sha256:
+    if file.sha256 and (etag := _etag(file)):
         digest = base64.b64encode(bytes.fromhex(file.sha256)).decode()
-        found |= {"ETag": _etag(file), "Repr-Digest": f"sha-256=:{digest}:"}  # RFC 9530
+        found |= {"ETag": etag, "Repr-Digest": f"sha-256=:{digest}:"}  # RFC 9530
     return found
 
 
-def _etag(file: DriveFile) -> str:
-    return f'"{file.sha256}"'
+def _etag(file: DriveFile) -> str | None:
+    return f'"{file.sha256}"' if file.sha256 else None

@@ -53,6 +53,7 @@ _REFUSALS = {
     404: "There is no such thing.",
     408: "The body did not come within 30 seconds.",
     409: "It is running already, or is not as it would have to be.",
+    412: "The object is not one that `If-Match` names.",
     413: "The body is larger than 64 KiB.",
     416: "Nothing of the object lies in the range.",
     422: "A field or a parameter is wrong; each of them is named.",

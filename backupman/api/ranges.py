@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from fastapi import HTTPException
 
-_ONE_RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,18})-([0-9]{0,18})\s*", re.IGNORECASE)
+_ONE_RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]*)-([0-9]*)\s*", re.IGNORECASE)
+_BEYOND = 10**18
+"""More bytes than any object has."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,19 @@ def part_of(header: str | None, size: int | None) -> Part:
     match = _ONE_RANGE.fullmatch(header or "")
     if size is None or not match or match.groups() == ("", ""):
         return Part(size)
-    first, last = match.groups()
-    if first and last and int(last) < int(first):
+    first, last = (_number(digits) for digits in match.groups())
+    if first is not None and last is not None and last < first:
         return Part(size)
-    start = int(first) if first else max(0, size - int(last))
-    end = min(int(last), size - 1) if first and last else size - 1
+    start = first if first is not None else max(0, size - (last or 0))
+    end = size - 1 if first is None or last is None else min(last, size - 1)
     if start > end:
         raise HTTPException(416, "nothing of the object lies in the range", {"Content-Range": f"bytes */{size}"})
     return Part(size, start, end - start + 1)
+
+
+def _number(digits: str) -> int | None:
+    """None without any; Python reads only so many."""
+    if not digits:
+        return None
+    significant = digits.lstrip("0")
+    return int(significant or "0") if len(significant) <= 18 else _BEYOND
