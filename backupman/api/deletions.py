@@ -49,7 +49,7 @@ def delete_backup(
     if asked.confirm not in (backup.id, backup.id[:8]):
         raise HTTPException(422, f"Confirm: write {backup.id[:8]}, which is how the id of the backup begins")
     try:
-        found = app.deleter.delete(backup, caller.name, force=asked.force)
+        found = app.deleter.delete(backup, caller.name, force=asked.force, insist='send "Force": true')
     except ConfigError as error:  # the request is right, but the backup is to be kept
         raise HTTPException(409, error.sentence) from error
     if found.errors:

@@ -39,7 +39,15 @@ def start_restore(
     backup = app.store.backups.get(backup_id)
     at = datetime.now().astimezone()
     try:
-        destination = into_source(app.config, backup, at, label=asked.source, name=asked.to_database, clean=asked.clean)
+        destination = into_source(
+            app.config,
+            backup,
+            at,
+            label=asked.source,
+            name=asked.to_database,
+            clean=asked.clean,
+            instead="in Source",
+        )
     except RestoreError as error:  # a source that nothing can be restored into
         raise HTTPException(422, error.sentence) from error
     must_be_confirmed(destination, asked.confirm)

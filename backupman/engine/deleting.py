@@ -44,8 +44,10 @@ class Deleter:
         self._pruner = pruner
         self._spools = spools
 
-    def check(self, backup: Backup, *, force: bool = False) -> None:
+    def check(self, backup: Backup, *, force: bool = False, insist: str = "") -> None:
         """Let pass what may be deleted; `force` also lets the last good or proved copy of a database pass.
+
+        `insist` is what the caller would have to say for that, where they are not the command.
 
         Raises:
             BusyError: it is under way, or being restored.
@@ -63,9 +65,11 @@ class Deleter:
             until = "for ever" if backup.pinned_until == FOR_EVER else f"until {minute(backup.pinned_until)}"
             raise ConfigError(f"{label}: the backup is pinned {until}; unpin it first: backupman unpin {name}")
         if last := "" if force else self._last(backup):
-            raise ConfigError(f"{label}: this is {last}; if that is meant: backupman delete {name} --force")
+            raise ConfigError(
+                f"{label}: this is {last}; if that is meant: {insist or f'backupman delete {name} --force'}"
+            )
 
-    def delete(self, backup: Backup, operator: str, *, force: bool = False) -> Deletion:
+    def delete(self, backup: Backup, operator: str, *, force: bool = False, insist: str = "") -> Deletion:
         """Remove every copy of a backup with its sidecar, then its record; what a drive keeps stays on record.
 
         Raises:
@@ -74,7 +78,7 @@ class Deleter:
         """
         with source_alone(self._config.state_folder, self._holding, backup.source), about_backup(backup):
             backup = self._store.backups.get(backup.id)  # as it is now that nobody else works on it
-            self.check(backup, force=force)
+            self.check(backup, force=force, insist=insist)
             if backup.dump_path:
                 self._spools.drop(backup, "the backup is deleted")
             found = self._remove(backup, f"{operator} deletes the backup")

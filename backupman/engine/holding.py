@@ -142,7 +142,7 @@ class Holding:
         """See `alone`."""
         while (host := self.take(name)) is not None:
             if not wait or stop():
-                raise BusyError(f"{busy} on {host}; wait for it, or use --wait")
+                raise BusyError(f"{busy} on {host}; wait for it to end")
             time.sleep(_POLL)
         try:
             yield

@@ -28,7 +28,7 @@ def source_lock(
     with _lock(state_folder, slug(label), label) as (fd, folder):
         while not _taken(fd, label, folder):
             if not wait or stop():
-                raise BusyError(f"{label} is being backed up already; wait for it, or use --wait")
+                raise BusyError(f"{label} is being backed up already; wait for it to end")
             time.sleep(_POLL)
         yield fd
 

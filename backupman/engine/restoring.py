@@ -128,10 +128,8 @@ class Restorer:
         plan = self._plans.get(backup.job)
         file = (plan.verify if plan else self._config.verify).identity_file
         if file is None:
-            raise ConfigError(
-                f"{backup.label}: the backup is encrypted; name the file of its age identity: --identity FILE, or "
-                "verify.identity_file in the config"
-            )
+            by = ("" if order.trigger == "api" else "--identity FILE, or ") + "verify.identity_file in the config"
+            raise ConfigError(f"{backup.label}: the backup is encrypted; name the file of its age identity: {by}")
         return identities_in(file)
 
     def restore(

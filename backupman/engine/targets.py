@@ -51,9 +51,18 @@ class Destination:
 
 
 def into_source(
-    config: Config, backup: Backup, at: datetime, *, label: str | None, name: str | None, clean: bool
+    config: Config,
+    backup: Backup,
+    at: datetime,
+    *,
+    label: str | None,
+    name: str | None,
+    clean: bool,
+    instead: str = "by --to-source, a server by --url, or a file by --output",
 ) -> Destination:
     """A database of the backup's own source, or of the one with that label.
+
+    `instead` is how the caller names another one where the own source is gone.
 
     Raises:
         NotFoundError: there is no such source.
@@ -66,8 +75,7 @@ def into_source(
         raise NotFoundError(f"there is no source {label!r}{nearest(label, labels)}; the config has {', '.join(labels)}")
     if source is None:
         raise ConfigError(
-            f"{backup.label}: its source {backup.source!r} is not in the config any more: name another one by "
-            "--to-source, a server by --url, or a file by --output"
+            f"{backup.label}: its source {backup.source!r} is not in the config any more: name another one {instead}"
         )
     return _destination(source, backup, at, name, clean=clean)
 

@@ -292,6 +292,6 @@ class Source(Provider, ABC):
         """What is said where it does not `restores`."""
         return RestoreError(
             f"{self.label}: backupman cannot restore into a source of provider {self.provider}: write the dump to a "
-            "file with --output, and restore it with its own program",
+            "file, and restore it with its own program",
             permanent=True,
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from backupman.engine.locks import source_lock
 from tests.api.conftest import Api
 
 
@@ -30,6 +31,7 @@ def test_what_is_to_be_kept_is_refused(api: Api, client: httpx.Client) -> None:
     confirm = {"Confirm": backup.id}
     answer = client.request("DELETE", f"/api/backups/{backup.id}", json=confirm)
     assert (answer.status_code, "the last good backup" in answer.json()["Error"]) == (409, True)
+    assert answer.json()["Error"].endswith('if that is meant: send "Force": true')
     assert client.request("DELETE", f"/api/backups/{backup.id}", json=confirm | {"Force": True}).status_code == 200
 
 
@@ -42,6 +44,14 @@ def test_what_a_drive_refuses_is_said_and_stays_on_record(api: Api, client: http
     answer = client.request("DELETE", f"/api/backups/{backup.id}", json={"Confirm": backup.id, "Force": True})
     assert (answer.status_code, path.name in answer.json()["Error"]) == (502, True)
     assert client.get(f"/api/backups/{backup.id}").status_code == 200
+
+
+def test_what_another_works_on_is_refused_without_an_option_of_the_command(api: Api, client: httpx.Client) -> None:
+    (backup,) = api.run()
+    way, body = f"/api/backups/{backup.id}", {"Confirm": backup.id, "Force": True}
+    with source_lock(api.daemon.app.config.state_folder, "App", wait=False):
+        answer = client.request("DELETE", way, json=body)
+    assert (answer.status_code, answer.json()) == (409, {"Error": "App is being backed up already; wait for it to end"})
 
 
 @pytest.mark.parametrize("key", ["run", "restore"])

@@ -84,6 +84,16 @@ def test_a_source_that_takes_no_restores_says_so(slow: Api) -> None:
         answer = client.post(f"/api/backups/{made.id}/restore", json={"Source": "Slow"})
     assert answer.status_code == 422
     assert "cannot restore into a source of provider command" in answer.json()["Error"]
+    assert "--" not in answer.json()["Error"]
+
+
+def test_a_source_that_is_gone_is_named_as_the_api_names_it(api: Api, client: httpx.Client, backup: Backup) -> None:
+    api.config["data_sources"][0]["label"] = "Renamed"
+    api.write()
+    api.daemon.reload()
+    answer = client.post(f"/api/backups/{backup.id}/restore")
+    sentence = "App: its source 'App' is not in the config any more: name another one in Source"
+    assert (answer.status_code, answer.json()) == (422, {"Error": sentence})
 
 
 def test_one_under_way_is_seen_cannot_be_doubled_and_can_be_cancelled(
@@ -124,6 +134,7 @@ def test_an_encrypted_one_needs_the_identity_of_the_config(configured: Api, tmp_
     with configured.client() as client:
         answer = client.post(way, json=body)
         assert (answer.status_code, "verify.identity_file" in answer.json()["Error"]) == (422, True)
+        assert "--" not in answer.json()["Error"]
         configured.config["verify"] = {"identity_file": str(tmp_path / "key.txt")}
         configured.write()
         configured.daemon.reload()

@@ -41,7 +41,7 @@ def test_what_another_host_has_is_waited_for_or_refused(shared: Store, tmp_path:
     here, there = (Holding(shared, "shop", tmp_path / name, LONG) for name in ("here", "there"))
     with alone(there, "source App", "App is being backed up"):
         with (
-            pytest.raises(BusyError, match=r"App is being backed up on \S+; wait for it, or use --wait"),
+            pytest.raises(BusyError, match=r"App is being backed up on \S+; wait for it to end"),
             alone(here, "source App", "App is being backed up"),
         ):
             pytest.fail("it was not refused")

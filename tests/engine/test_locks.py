@@ -32,7 +32,7 @@ def take(folder: Path, label: str = "shop") -> None:
 
 def test_a_source_is_never_held_twice_at_once(tmp_path: Path) -> None:
     with source_lock(tmp_path, "My Shop", wait=False):
-        with pytest.raises(BusyError, match="My Shop is being backed up already; wait for it, or use --wait") as busy:
+        with pytest.raises(BusyError, match="My Shop is being backed up already; wait for it to end") as busy:
             take(tmp_path, "My Shop")
         assert busy.value.exit_code == 3
         take(tmp_path, "blog")
