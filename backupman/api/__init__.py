@@ -38,7 +38,10 @@ def create_api(daemon: Daemon) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        responses={"4XX": {"model": errors.Problem, "description": "It was refused, and why."}},
+        responses={
+            "4XX": {"model": errors.Problem, "description": "It was refused, and why."},
+            "5XX": {"model": errors.Problem, "description": "It failed, or cannot be done now, and why."},
+        },
         generate_unique_id_function=lambda route: route.name,
     )
     api.state.daemon = daemon

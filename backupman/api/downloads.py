@@ -12,7 +12,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from backupman.api.conditions import is_known
 from backupman.api.documents import DownloadUrl, FileId
-from backupman.api.errors import refusals
+from backupman.api.errors import Problem, refusals
 from backupman.api.heads import method_of
 from backupman.api.keys import KEYED, Downloader, Served, check_scope, note_failure, presented_key
 from backupman.api.limits import Slots
@@ -87,6 +87,7 @@ async def _may_download(
     | {
         200: {"description": "The object's bytes.", "content": {"application/octet-stream": {}}},
         206: {"description": "The range that was asked for.", "content": {"application/octet-stream": {}}},
+        403: {"model": Problem, "description": "The key lacks the scope, or the link is not good, or not any more."},
         304: {"description": "The client has it already, as `If-None-Match` says."},
     },
     dependencies=[Depends(_may_download)],

@@ -127,6 +127,11 @@ def test_an_unexpected_error_is_in_the_log_once_and_not_in_the_answer(api: Api, 
     assert "a GET of '/fails' failed" in said()
 
 
+def test_a_parameter_that_is_not_known_is_ignored(shared: httpx.Client) -> None:
+    answer = shared.get("/api/backups?nix=1")
+    assert (answer.status_code, answer.json()) == (200, shared.get("/api/backups").json())
+
+
 def test_no_other_site_may_read_an_answer(shared: httpx.Client) -> None:
     origin = {"Origin": "https://evil.example.com", "Access-Control-Request-Method": "POST"}
     for answer in (shared.get("/ping", headers=origin), shared.options("/api/backups", headers=origin)):

@@ -23,7 +23,7 @@ __all__ = ["fleet", "shared_records"]
 
 PAGE = Page(ROOT / "docs/http-api.md")
 SECTIONS = {name: PAGE.section(name) for name in re.findall(r"^### `([A-Z]+ /\S*)`$", PAGE.text, re.MULTILINE)}
-ANYWHERE = {"401", "403", "429", "4XX"}
+ANYWHERE = {"401", "403", "429", "4XX", "5XX"}
 """What the sections on keys and errors tell of."""
 
 Operations = dict[str, dict[str, Any]]
@@ -79,6 +79,12 @@ def test_a_section_has_everything_of_its_route_and_nothing_else(operations: Oper
     scopes = {scope for way in operation.get("security", []) for names in way.values() for scope in names}
     assert set(re.findall(r"Needs the scope `(\w+)`", section)) == scopes
     assert ("Needs no key." in section) == (not scopes)
+
+
+def test_the_document_tells_of_failures_and_of_links_that_are_not_good(operations: Operations) -> None:
+    assert [name for name, operation in operations.items() if "5XX" not in operation["responses"]] == []
+    download = operations["GET /api/backups/{backup_id}/download"]["responses"]
+    assert "the link is not good" in download["403"]["description"]
 
 
 def test_every_shape_has_its_table_and_there_is_no_other(document: dict[str, Any], operations: Operations) -> None:
