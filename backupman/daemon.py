@@ -16,7 +16,7 @@ from backupman.config import JobPlan
 from backupman.engine.alarm_drills import LANE, AlarmDrills
 from backupman.engine.calls import Call
 from backupman.engine.deadlines import Deadlines
-from backupman.engine.dispatcher import deliver
+from backupman.engine.dispatcher import delivering
 from backupman.engine.health import Checkup, Health
 from backupman.engine.history import purge
 from backupman.engine.holding import LEAD
@@ -89,9 +89,7 @@ class Daemon:
         self.verifying.watch(self.app.plans, self.app.verifier)
         runs = self._control.runs if self._control else self._runs_here()
         self.scheduler = Scheduler(store, config.instance, runs, self.deadlines.missed, clock)
-        self._dispatcher = Thread(
-            target=deliver, args=(lambda: self.app.dispatcher, self._stopping), name="dispatcher", daemon=True
-        )
+        self._dispatcher = delivering(lambda: self.app.dispatcher, self._stopping, self.scheduler.waits)
         self._holding = self.app.holding
         """What we claim, under every config that comes."""
         self._leads = False
@@ -135,8 +133,9 @@ class Daemon:
         assert self._holding  # noqa: S101 - nobody else stands by
         while not self._closing.wait(_ASK_EVERY):
             try:
-                self.recover()
-                leader = self._holding.take(LEAD)
+                with self.scheduler.waits.of("standing by"):
+                    self.recover()
+                    leader = self._holding.take(LEAD)
             except BackupmanError as error:
                 log.error("standing by: %s", error.sentence)
                 continue
@@ -222,9 +221,8 @@ class Daemon:
 
     def cancel(self, backup_id: str, reason: str) -> bool:
         """End one backup, also one of an earlier config or of a worker; whether it was under way."""
-        if any(app.executor.cancel(backup_id, reason) for app in [*self._old, self.app]):
-            return True
-        return self._control is not None and self._control.handing.cancel(backup_id, reason)
+        here = any(app.executor.cancel(backup_id, reason) for app in [*self._old, self.app])
+        return here or (self._control is not None and self._control.handing.cancel(backup_id, reason))
 
     def reload(self) -> None:
         """Take the config anew; a wrong one changes nothing and is reported in the log."""

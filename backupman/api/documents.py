@@ -195,6 +195,7 @@ class Ready(View):
         description="How many deadlines do not hold, endpoints an alarm drill did not reach, and queues with work that "
         "no worker takes from; null when the records cannot be used, and the log says why."
     )
+    reason: str | None = Field(description="What is not so, in a sentence; null when it is `UP`.")
 
 
 class Alive(View):

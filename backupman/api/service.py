@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 router = APIRouter(tags=["service"])
 
 _CHECK_WITHIN = timedelta(seconds=10)
+_NO_RECORDS = "the records cannot be used, and the log says why"
 _WAITING = 4
 """Threads for those who wait for the very first checks; everybody else is answered at once."""
 
@@ -72,13 +73,21 @@ async def livez() -> Alive:
 @router.get("/readyz", response_model=Ready, responses={503: {"model": Ready, "description": "It is not so."}})
 def readyz(daemon: Served, response: Response) -> Ready:
     """That the store can be used, every deadline holds, no alarm drill failed, and no queue is unattended; else 503."""
-    broken: int | None = None
+    broken, reason = _not_so(daemon)
+    response.status_code = 503 if reason else 200
+    return Ready(status="DOWN" if reason else "UP", incidents=broken, reason=reason)
+
+
+def _not_so(daemon: Daemon) -> tuple[int | None, str | None]:
+    """How many incidents are open, and why it is not ready; nobody is told without a key where the records are."""
     try:
         broken = len(daemon.app.store.jobs.open_incidents(daemon.app.config.instance))
-    except StoreError as error:  # nobody is told without a key where the records are
+    except StoreError as error:
         log.warning("not ready: %s", error.sentence)
-    response.status_code = 200 if broken == 0 else 503
-    return Ready(status="UP" if broken == 0 else "DOWN", incidents=broken)
+        return None, _NO_RECORDS
+    if daemon.scheduler.waits.reason:  # whoever waits has logged it
+        return None, _NO_RECORDS
+    return broken, f"incidents are open: {broken}; `backupman doctor` and the log name them" if broken else None
 
 
 @router.get(

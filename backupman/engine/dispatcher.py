@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from backupman.config.model import Deliveries
 from backupman.engine.breaker import Breaker
+from backupman.engine.readiness import Waits
 from backupman.errors import BackupmanError, NotifyError, StoreError
 from backupman.events import EventKind
 from backupman.logs import about
@@ -270,15 +271,17 @@ class Dispatcher:
         )
 
 
-def deliver(dispatcher: Callable[[], Dispatcher], stopping: threading.Event) -> None:
-    """Deliver what is due by the dispatcher that counts at the time, until the service stops."""
-    asyncio.run(_deliver(dispatcher, stopping))
+def delivering(dispatcher: Callable[[], Dispatcher], stopping: threading.Event, waits: Waits) -> threading.Thread:
+    """A thread that delivers what is due by the dispatcher that counts at the time, until the service stops."""
+    work = lambda: asyncio.run(_deliver(dispatcher, stopping, waits))  # noqa: E731
+    return threading.Thread(target=work, name="dispatcher", daemon=True)
 
 
-async def _deliver(dispatcher: Callable[[], Dispatcher], stopping: threading.Event) -> None:
+async def _deliver(dispatcher: Callable[[], Dispatcher], stopping: threading.Event, waits: Waits) -> None:
     while not stopping.is_set():
         try:
-            sent = await dispatcher().deliver_due()
+            with waits.of("deliveries"):
+                sent = await dispatcher().deliver_due()
         except BackupmanError as error:  # the store has a bad moment: nothing is lost, the rows are still there
             log.error("deliveries wait: %s", error.sentence)
             sent = 0

@@ -15,8 +15,9 @@ from apscheduler.triggers.base import BaseTrigger
 
 from backupman.config import JobPlan
 from backupman.engine.promises import COUNTED, Missed, longest_grace, longest_jitter
+from backupman.engine.readiness import Waits
 from backupman.engine.runs import Runs
-from backupman.errors import BackupmanError
+from backupman.errors import BackupmanError, StoreError
 from backupman.logs import about
 from backupman.records import Run, RunState
 from backupman.store import Store
@@ -58,6 +59,7 @@ class Scheduler:
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
+        self.waits = Waits()
         self._instance = instance
         self._runs = runs
         self._missed = missed
@@ -78,6 +80,8 @@ class Scheduler:
         scheduled = {plan.label: plan for plan in plans if plan.schedule}
         texts, at = {label: plan.schedule_text for label, plan in scheduled.items()}, self._clock()
         self._anchors = self._store.jobs.seen_jobs(self._instance, texts, at)
+        for label in self._plans.keys() - scheduled.keys():
+            self.waits.over(_JOB + label)
         self._plans = scheduled
         for job in self._ticker.get_jobs():
             if job.id.startswith(_JOB):
@@ -107,9 +111,12 @@ class Scheduler:
 
         def careful() -> None:
             try:
-                work()
+                with self.waits.of(name):
+                    work()
             except BackupmanError as error:
                 log.error("%s: %s", name, error.sentence)
+                if isinstance(error, StoreError):  # a lane of once a day would be taken for one that waits all day
+                    self.soon(name, _TRY_AGAIN)
             except Exception:  # the door of everything that the daemon does by the clock
                 log.exception("%s: unexpected", name)
 
@@ -118,9 +125,9 @@ class Scheduler:
             careful, "interval", seconds=seconds, id=name, next_run_time=now, misfire_grace_time=None, coalesce=True
         )
 
-    def soon(self, name: str) -> None:
+    def soon(self, name: str, within: timedelta = _SOON) -> None:
         """Do something of `every` in a moment too; asked for often in a moment, it is done once."""
-        when = datetime.now(UTC) + _SOON
+        when = datetime.now(UTC) + within
         with suppress(JobLookupError):  # before the start, or while it ends
             job = self._ticker.get_job(name)
             if job and job.next_run_time and job.next_run_time > when:
@@ -179,7 +186,8 @@ class Scheduler:
             return
         with about(job=plan.label):
             try:
-                self.tick(plan, late)
+                with self.waits.of(_JOB + label):
+                    self.tick(plan, late)
             except BackupmanError as error:
                 log.error("job %s waits: %s", label, error.sentence)
                 self.wake_again(label)

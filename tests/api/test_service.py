@@ -2,6 +2,8 @@
 
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +22,8 @@ from backupman.records import Incident, now
 from tests.api.conftest import Api
 from tests.e2e.world import World, wait_for
 from tests.servers.receiver import Answer, Receiver
+
+NO_RECORDS = {"Status": "DOWN", "Incidents": None, "Reason": "the records cannot be used, and the log says why"}
 
 
 def test_ping_answers_as_the_original_does(api: Api) -> None:
@@ -198,7 +202,7 @@ def test_livez_is_good_while_everything_else_is_down(api: Api) -> None:
 def test_readyz_tells_of_broken_deadlines(api: Api) -> None:
     with api.client(None) as client:
         answer = client.get("/readyz")
-        assert (answer.status_code, answer.json()) == (200, {"Status": "UP", "Incidents": 0})
+        assert (answer.status_code, answer.json()) == (200, {"Status": "UP", "Incidents": 0, "Reason": None})
         at = now()
         with api.daemon.app.store._sessions.writing() as session:
             for instance in ("test-host", "another"):
@@ -215,7 +219,8 @@ def test_readyz_tells_of_broken_deadlines(api: Api) -> None:
                     )
                 )
         answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()) == (503, {"Status": "DOWN", "Incidents": 1})
+    reason = "incidents are open: 1; `backupman doctor` and the log name them"
+    assert (answer.status_code, answer.json()) == (503, {"Status": "DOWN", "Incidents": 1, "Reason": reason})
 
 
 def test_readyz_and_the_list_say_when_the_store_is_away_and_livez_does_not(
@@ -229,12 +234,30 @@ def test_readyz_and_the_list_say_when_the_store_is_away_and_livez_does_not(
         file.parent.mkdir()
         file.mkdir()
         answer = client.get("/readyz")  # which needs no key, so it does not tell where the records are
-        assert (answer.status_code, answer.json()) == (503, {"Status": "DOWN", "Incidents": None})
+        assert (answer.status_code, answer.json()) == (503, NO_RECORDS)
         assert "not ready: the store" in said()
         answer = client.get("/api/backups")
         assert answer.status_code == 503
         assert "cannot be used" in answer.json()["Error"]
         assert client.get("/livez").status_code == 200
+
+
+def test_readyz_says_when_the_daemon_cannot_use_its_records_although_incidents_can_be_read(configured: Api) -> None:
+    def rename(before: str, after: str) -> None:
+        """In a process of its own, which takes no lock from the daemon."""
+        script = f"import sqlite3; sqlite3.connect({str(file)!r}).execute('alter table {before} rename to {after}')"
+        subprocess.run([sys.executable, "-c", script], check=True)
+
+    configured.start(scheduling=True)
+    file, table = configured.folder / "state" / "backupman.db", "backupman_deliveries"
+    with configured.client(None) as client:
+        assert client.get("/readyz").status_code == 200
+        rename(table, "away")
+        wait_for(lambda: client.get("/readyz").status_code == 503)
+        assert client.get("/readyz").json() == NO_RECORDS
+        assert client.get("/livez").status_code == 200
+        rename("away", table)
+        wait_for(lambda: client.get("/readyz").status_code == 200)
 
 
 def test_an_answer_is_not_held_back_by_the_network(client: httpx.Client) -> None:
