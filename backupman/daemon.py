@@ -24,6 +24,7 @@ from backupman.engine.live import Live
 from backupman.engine.locks import daemon_lock
 from backupman.engine.proofs import ProofsHere
 from backupman.engine.queues import QueueWatch
+from backupman.engine.readiness import OwnFiles
 from backupman.engine.reconcile_schedule import ReconcileSchedule
 from backupman.engine.runner import Order
 from backupman.engine.runs import RunsHere
@@ -78,6 +79,7 @@ class Daemon:
         self.app = replace(App.from_config(config_file, self.live), own_holding=None)
         config, store = self.app.config, self.app.store
         self._lock = daemon_lock(config.state_folder)
+        self.own_files = OwnFiles(config.state_folder / "daemon.lock", store.file)
         self._store = store  # of the first config, which everything below goes on with
         self.deadlines = Deadlines(store, config.instance, clock)
         self.alarm_drills = AlarmDrills(store, config.instance, clock)
@@ -199,7 +201,7 @@ class Daemon:
         at = time.monotonic()
         self._silence += min(at - self._asked_at, _LONGEST_GAP)  # we do not ask, either, while the machine is paused
         self._asked_at = at
-        if self.lost:
+        if self.lost or self.own_files.displaced():
             return False
         if self._stand_by.is_alive():
             self._silence = 0.0

@@ -25,6 +25,7 @@ router = APIRouter(tags=["service"])
 
 _CHECK_WITHIN = timedelta(seconds=10)
 _NO_RECORDS = "the records cannot be used, and the log says why"
+_NO_FILES = "the state folder was removed, moved or replaced, and the daemon ends; the log says what to do"
 _WAITING = 4
 """Threads for those who wait for the very first checks; everybody else is answered at once."""
 
@@ -80,6 +81,8 @@ def readyz(daemon: Served, response: Response) -> Ready:
 
 def _not_so(daemon: Daemon) -> tuple[int | None, str | None]:
     """How many incidents are open, and why it is not ready; nobody is told without a key where the records are."""
+    if daemon.own_files.displaced():
+        return None, _NO_FILES
     try:
         broken = len(daemon.app.store.jobs.open_incidents(daemon.app.config.instance))
     except StoreError as error:

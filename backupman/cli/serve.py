@@ -105,5 +105,6 @@ def _wait(daemon: "Daemon", server: "Server", signals: Signals, reload: Callable
         elif number:
             log.info("stopping: %s", signal.Signals(number).name)
             return True
-    log.critical("stopping: a part of the daemon has ended by itself; what is under way goes on at the next start")
+    ended = "a part of the daemon has ended by itself; what is under way goes on at the next start"
+    log.critical("stopping: %s", daemon.own_files.displaced() or ended)
     return False

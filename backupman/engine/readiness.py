@@ -1,7 +1,8 @@
-"""Whether a daemon can do its work: what of it waits because the records cannot be used."""
+"""Whether a daemon can do its work: what of it waits for the records, and whether its own files are still there."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from backupman.errors import StoreError
 
@@ -30,3 +31,35 @@ class Waits:
     def reason(self) -> str | None:
         """Why something waits; None: nothing does."""
         return next(iter(list(self._sentences.values())), None)
+
+
+class OwnFiles:
+    """The files that a daemon has open for as long as it lives: whether their paths still lead to them.
+
+    Where one was removed, moved or replaced, the daemon goes on with a file that nobody else can see. It is only looked
+    at: to open the file of the records, and close it, would drop the locks that SQLite holds on it.
+    """
+
+    def __init__(self, *files: Path | None) -> None:
+        self._known = {file: _identity(file) for file in files if file}
+
+    def displaced(self) -> str | None:
+        """What has happened and what to do, in a sentence; None: all are where they were, as far as can be told."""
+        for file, known in self._known.items():
+            try:
+                if _identity(file) == known:
+                    continue
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except OSError:  # nobody may look there now, which moves nothing
+                continue
+            return (
+                f"{file} was removed, moved or replaced while the daemon ran, so that what it records would be lost; "
+                "put back what was there and start it again, or make the records anew by `backupman reconcile --fix`"
+            )
+        return None
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    found = file.stat()
+    return found.st_dev, found.st_ino

@@ -125,6 +125,11 @@ class Store:
         """Where the records are, without a password."""
         return self._place
 
+    @property
+    def file(self) -> Path | None:
+        """The file of the records; None where they are on a server or in memory."""
+        return sqlite_file(self._url)
+
     def close(self) -> None:
         """Let go of all connections."""
         self._engine.dispose()

@@ -260,6 +260,15 @@ def test_readyz_says_when_the_daemon_cannot_use_its_records_although_incidents_c
         wait_for(lambda: client.get("/readyz").status_code == 200)
 
 
+def test_readyz_says_when_the_state_folder_was_moved_away(api: Api) -> None:
+    (api.folder / "state").rename(api.folder / "state.gone")
+    with api.client(None) as client:
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()["Incidents"]) == (503, None)
+        assert answer.json()["Reason"].startswith("the state folder was removed, moved or replaced")
+        assert client.get("/livez").status_code == 200
+
+
 def test_an_answer_is_not_held_back_by_the_network(client: httpx.Client) -> None:
     """Two writes without TCP_NODELAY would take 40 ms each time."""
     taken = []

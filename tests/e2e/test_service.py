@@ -137,3 +137,20 @@ def test_without_a_key_only_this_machine_is_listened_to(served: World) -> None:
     with api(served) as client:
         assert client.get("/api/backups").status_code == 401
     service.stop()
+
+
+def test_it_ends_when_its_state_folder_is_moved_away(served: World) -> None:
+    """Nothing is left behind in a file that nobody else can see, while others begin another one in its place."""
+    service = Service(served)
+    wait_for(lambda: answers(served))
+    state = served.folder / "state"
+    state.rename(served.folder / "state.gone")
+    assert service.wait() == 1
+    said = [line for line in service.process.err.splitlines() if " CRITICAL " in line]
+    assert len(said) == 1
+    assert f"stopping: {state}/daemon.lock was removed, moved or replaced while the daemon ran" in said[0]
+    assert "Traceback" not in service.process.err
+    (served.folder / "state.gone").rename(state)
+    again = Service(served)
+    wait_for(lambda: answers(served))
+    again.stop()

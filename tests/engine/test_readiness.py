@@ -1,4 +1,4 @@
-"""What of a daemon's work waits for its records: told as long as it does, and no longer."""
+"""What of a daemon's work waits for its records, as long as it does; and whether its own files are still its own."""
 
 import sqlite3
 import threading
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from backupman.engine.dispatcher import delivering
-from backupman.engine.readiness import Waits
+from backupman.engine.readiness import OwnFiles, Waits
 from backupman.engine.scheduler import Scheduler
 from backupman.errors import NotFoundError, StoreError
 from backupman.records import now
@@ -96,3 +96,40 @@ def test_a_check_reads_records(tmp_path: Path) -> None:
             database.execute("drop table backupman_backups")
         with pytest.raises(StoreError):
             store.check()
+
+
+@pytest.mark.parametrize("happens", ["removed", "moved with its folder", "replaced"])
+def test_own_files_that_are_not_where_they_were(happens: str, tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    for name in ("daemon.lock", "backupman.db"):
+        (folder / name).touch()
+    files = OwnFiles(folder / "daemon.lock", folder / "backupman.db")
+    (folder / "backupman.db").write_text("other records, and the same file")
+    assert files.displaced() is None
+    if happens == "removed":
+        (folder / "backupman.db").unlink()
+    elif happens == "replaced":
+        (tmp_path / "other.db").touch()
+        (tmp_path / "other.db").rename(folder / "backupman.db")
+    else:
+        folder.rename(tmp_path / "state.gone")
+        folder.touch()
+    where = folder / ("daemon.lock" if happens.startswith("moved") else "backupman.db")
+    said = files.displaced()
+    assert said and said.startswith(f"{where} was removed, moved or replaced while the daemon ran, ")
+
+
+def test_records_on_a_server_are_no_file_of_ours_and_a_path_that_cannot_be_looked_at_is_not_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "daemon.lock"
+    lock.touch()
+    files = OwnFiles(lock, None)
+    assert files.displaced() is None
+
+    def refused(self: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "stat", refused)
+    assert files.displaced() is None
