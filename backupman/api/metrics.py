@@ -90,6 +90,8 @@ class _Ended:
         told = payload.get("Kind") == Kind.INGESTED
         series = Series(payload["Source"], payload["Database"], payload.get("Sender") if told else None)
         (self.ingested if told else self.own).add(series)
+        if not told and series.database and event.kind == EventKind.BACKUP_SUCCESS:
+            self.own.discard(Series(series.source, ""))  # what failed before the databases were known
         if event.kind in _OUTCOMES:
             self.outcomes[series, payload["Status"]] += 1
         if event.kind == EventKind.BACKUP_SUCCESS:

@@ -184,7 +184,10 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
     verified, proved = (_newest_shown(store, series, drives, how) for how in ("verified", "proved"))
     for label in sorted(sources.keys() - {each.source for each in series}):
         yield advice("proofs", label, "it was never backed up here: make the first one with `backupman run`")
-    names = {each: f"{each.source}/{each.database}" if sources[each.source].many else each.source for each in series}
+    names = {
+        each: f"{each.source}/{each.database}" if sources[each.source].many and each.database else each.source
+        for each in series
+    }
     for each, name in names.items():
         source = sources[each.source]
         shown = proved.get(each) if source.restores else verified.get(each)
@@ -197,7 +200,7 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
                 "`backupman reconcile --fix` copies it anew from another drive that has a good one",
             )
         if each not in newest:
-            yield problem("proofs", name, "it has no good backup: see `backupman list`")
+            yield problem("proofs", name, f"{_without(each, newest)}: see `backupman list`")
         elif each not in verified:
             yield advice("proofs", name, "no copy of it was ever read back: try `backupman verify latest`")
         elif shown is None:
@@ -217,6 +220,13 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
                 name,
                 "no key was ever shown to open it: run `backupman key check --identity FILE` where the key is",
             )
+
+
+def _without(series: Series, newest: set[Series]) -> str:
+    """What is the matter with one that has no good backup."""
+    if not series.database and any(each.source == series.source for each in newest):
+        return "its last run has failed before its databases were known"
+    return "it has no good backup"
 
 
 def _newest_shown(store: Store, series: Sequence[Series], drives: set[str], how: Shown) -> dict[Series, datetime]:

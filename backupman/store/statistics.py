@@ -91,9 +91,12 @@ class Statistics:
         self._sessions = sessions
 
     def own_series(self, sources: Collection[str]) -> set[Series]:
-        """Every database that these sources ever had."""
+        """Every database that these sources ever had.
+
+        What failed before a source's databases were known has an empty one, and counts until one of them was backed up.
+        """
         with self._sessions.reading() as session:
-            return {Series(source, database) for source in sources for database in _databases(session, source)}
+            return {series for source in sources for series in _own(session, source)}
 
     def ingested_series(self) -> set[Series]:
         """Every job of other machines that was ever told of."""
@@ -152,6 +155,17 @@ def _databases(session: Session, source: str) -> Iterator[str]:
     while database is not None:
         yield database
         database = session.connection().execute(query.where(col(Backup.database) > database)).scalar()
+
+
+def _own(session: Session, source: str) -> list[Series]:
+    found = [Series(source, database) for database in _databases(session, source)]
+    nameless = Series(source, "")
+    if len(found) == 1 or nameless not in found:
+        return found
+    named = [each for each in found if each != nameless]
+    last = session.connection().execute(_of(nameless, col(Backup.created_at))).scalar()
+    good = (_newest(session, each, None) for each in named)
+    return named if last is None or any(copy and copy.created_at > last for copy in good) else found
 
 
 def _of(series: Series, *wanted: Any) -> Any:

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from backupman.engine.alarm_drills import begin, drilled
 from backupman.events import EventKind
-from backupman.records import Incident, now
+from backupman.records import Backup, Incident, Status, now
 from backupman.store.ingest import Recipient, Reported
 from backupman.store.outbox import Announcement
 from tests.api.conftest import Api
@@ -254,3 +254,28 @@ def test_a_sample_of_a_drill_is_no_backup(api: Api, receiver: Receiver) -> None:
     app.dispatcher.drain(timedelta(seconds=20))
     assert json.loads(receiver.requests[-1].body)["Event"] == "backup_failure"
     assert not [name for name, labels in scraped(api) if ("source", "TEST") in labels]
+
+
+def test_what_failed_before_the_databases_were_known_is_no_database_once_one_was_backed_up(api: Api) -> None:
+    store = api.daemon.app.store
+
+    def ended(kind: EventKind, database: str) -> None:
+        good = kind == EventKind.BACKUP_SUCCESS
+        backup = Backup(
+            status=Status.FINISHED if good else Status.FAILED,
+            label="App",
+            job="nightly",
+            source="App",
+            database=database,
+            source_provider="mysql",
+            instance="test-host",
+            trigger="cli",
+            object_name=database,
+        )
+        store.backups.begin(backup, [Announcement(kind, [])])
+
+    ended(EventKind.BACKUP_FAILURE, "")
+    assert value(api, "last_backup_success", source="App", database="") == 0
+    ended(EventKind.BACKUP_SUCCESS, "shop")
+    assert value(api, "last_backup_success", source="App", database="") is None
+    assert value(api, "last_backup_success", source="App", database="shop") == 1

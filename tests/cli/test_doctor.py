@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from backupman import __version__
 from backupman.config import Config
 from backupman.engine import doctor as engine
 from backupman.engine.locks import daemon_lock
+from backupman.records import Backup, Status
 from backupman.store import Store
 from tests.cli.conftest import Inside
 from tests.e2e.world import World
 from tests.engine._fleet import Fleet, fleet, shared_records
+from tests.servers._process import free_port
 from tests.servers.postgres import Postgres
 
 __all__ = ["fleet", "shared_records"]
@@ -172,6 +175,40 @@ def test_a_backup_that_only_fails_and_one_that_nobody_read(cared_for: World, ins
     assert inside("verify", "latest").code == 0
     said = dict(each[1:] for each in findings(inside, "advice") if each[0] == "proofs")
     assert said["App"].startswith("no drill has ever restored it")
+
+
+def test_one_look_at_a_server_in_vain_is_no_database_without_a_backup(cared_for: World, inside: Inside) -> None:
+    server = {"provider": "mysql", "label": "Blog", "host": "127.0.0.1", "port": free_port(), "databases": "all"}
+    cared_for.config["data_sources"] = [server | {"user": "backup", "password": "x", "tls": False}]
+    write(cared_for)
+
+    def ended(hours: int, database: str, status: Status) -> None:
+        backup = Backup(
+            status=status,
+            label="Blog",
+            job="nightly",
+            source="Blog",
+            database=database,
+            source_provider="mysql",
+            instance=config_of(cared_for).instance,
+            trigger="cli",
+            object_name=f"{database}-{hours}",
+            created_at=datetime.now(UTC) - timedelta(hours=hours),
+        )
+        with closing(Store.open(config_of(cared_for).database.address(cared_for.folder / "state"))) as store:
+            store.backups.begin(backup, [])
+
+    def said() -> dict[str, str]:
+        return dict(each[1:] for each in findings(inside, "problem") if each[0] == "proofs")
+
+    ended(9, "", Status.FAILED)
+    assert said() == {"Blog": "it has no good backup: see `backupman list`"}
+    ended(8, "orders", Status.FINISHED)
+    assert said() == {}
+    ended(7, "", Status.FAILED)
+    assert said() == {"Blog": "its last run has failed before its databases were known: see `backupman list`"}
+    ended(6, "orders", Status.FINISHED)
+    assert said() == {}
 
 
 def test_alarms_that_did_not_arrive_are_a_problem(cared_for: World, inside: Inside) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from backupman.records import Backup, Verification
+from backupman.records import Backup, Status, Verification
 from backupman.store import Store, statistics
 from backupman.store.statistics import Series
 from tests.store.conftest import START, a_backup, finish, statements
@@ -67,3 +67,24 @@ def test_where_nothing_was_looked_at_no_backup_is_read(store: Store) -> None:
     with statements(store) as seen:
         assert store.statistics.newest_on(series, ["disk", "cloud"], "verified") == []
     assert len([text for text, _ in seen if "FROM" in text]) == 2, "it is not asked for each database"
+
+
+def test_what_failed_before_the_databases_were_known_is_no_database_once_one_was_backed_up(store: Store) -> None:
+    unknown, failed = Series("Server", ""), {"status": Status.FAILED, "dump_status": Status.FAILED}
+
+    def fails(hour: int, series: Series) -> None:
+        store.backups.change(made(store, series, hour).id, **failed)
+
+    fails(0, unknown)
+    assert store.statistics.own_series(["Server"]) == {unknown}
+    fails(1, SHOP)
+    assert store.statistics.own_series(["Server"]) == {unknown, SHOP}
+    made(store, BLOG, 2)
+    assert store.statistics.own_series(["Server"]) == {SHOP, BLOG}
+    fails(3, unknown)
+    fails(4, BLOG)
+    assert store.statistics.own_series(["Server"]) == {unknown, SHOP, BLOG}
+    made(store, SHOP, 5)
+    assert store.statistics.own_series(["Server"]) == {SHOP, BLOG}
+    made(store, Series("File", ""), 0)
+    assert store.statistics.own_series(["File"]) == {Series("File", "")}
