@@ -76,14 +76,15 @@ def _table(backups: "Sequence[Backup]") -> object:
         found.columns[column].no_wrap = True
     found.columns[4].justify = found.columns[5].justify = "right"
     for backup in backups:
-        kept = sum(file.status == Status.FINISHED for file in backup.drive_files)
+        kept = [file for file in backup.drive_files if file.status == Status.FINISHED]
+        bad = sum(file.verify_error is not None for file in kept)
         found.add_row(
             backup.id[:8],
             mark(backup.status),
             one_line(backup.label, 1000),
             local(backup.created_at),
             size(backup.stored_size) or "-",
-            f"{kept} of {len(backup.drive_files)}",
+            f"{len(kept)} of {len(backup.drive_files)}{f', {bad} bad' if bad else ''}",
         )
     return found
 

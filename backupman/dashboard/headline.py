@@ -62,11 +62,18 @@ def _bad(row: Row, at: datetime) -> Sentence:
     if any(incident.kind != EventKind.SIZE_ANOMALY for incident in row.incidents):
         return Sentence("bad", f"{row.label} has had no good backup {f'for {old}' if old else 'yet'}")
     if not (row.last and row.last.status == Status.FAILED):
-        drive = next(drive for drive in row.drives if drive.damaged)
-        made = f"it was made {age(at - drive.damaged)} ago" if drive.damaged else ""
-        return Sentence("bad", f"A copy of the backup of {row.label} on {drive.label} is damaged", made)
+        return _damaged(row, at)
     newest = f"its newest good one is {old} old" if old else "it has no good one"
     return Sentence("bad", f"The last backup of {row.label} failed; {newest}")
+
+
+def _damaged(row: Row, at: datetime) -> Sentence:
+    made = next(past for past in row.runs if any(copy.is_bad for copy in past.copies))
+    bad = [copy.drive for copy in made.copies if copy.is_bad]
+    ago = f"it was made {age(at - made.created_at)} ago"
+    if len(bad) > 1 and not any(copy.is_right for copy in made.copies):
+        return Sentence("bad", f"All copies of the backup of {row.label} are damaged", ago)
+    return Sentence("bad", f"A copy of the backup of {row.label} on {bad[0]} is damaged", ago)
 
 
 def _all(found: Sequence[Row]) -> str:

@@ -14,7 +14,7 @@ from backupman.engine.review import OF_PROMISES
 from backupman.events import EventKind
 from backupman.records import Incident, Status
 from backupman.store.standing import Made
-from backupman.store.statistics import Held, Past, Series
+from backupman.store.statistics import Past, Series
 
 _MISSING = 3
 """Runs of a source without one of its databases, after which that is believed to be gone."""
@@ -152,9 +152,9 @@ def _row(
     settled = [past for past in runs if past.status != Status.PENDING]
     good = next((past for past in settled if past.status == Status.FINISHED), None)
     read = next(
-        (past.created_at for past in runs if any(_right(copy) and copy.verified_at for copy in past.copies)), None
+        (past.created_at for past in runs if any(copy.is_right and copy.verified_at for copy in past.copies)), None
     )
-    proven = next((past for past in runs if any(_right(copy) and copy.proved_at for copy in past.copies)), None)
+    proven = next((past for past in runs if any(copy.is_right and copy.proved_at for copy in past.copies)), None)
     due = [found for promise in promises if (found := _due(promise, series, good))]
     label = series.database if series.sender is not None else series.source
     runs_next = [time for job in jobs if (time := upcoming.get(job))]
@@ -198,10 +198,6 @@ def _about(incident: Incident, series: Series) -> bool:
     if series.sender is not None:
         return (incident.job, incident.source, incident.database) == (series.database, series.source, series.sender)
     return incident.source == series.source and incident.database in ("", series.database)
-
-
-def _right(copy: Held) -> bool:
-    return copy.status == Status.FINISHED and not copy.verify_error
 
 
 def _jobs(plans: Iterable[JobPlan], series: Series) -> list[str]:

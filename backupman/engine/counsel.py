@@ -4,6 +4,7 @@ import fcntl
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from shlex import quote
 
 from backupman import __version__
 from backupman.config import Config, JobPlan
@@ -13,7 +14,7 @@ from backupman.engine.reaching import reached
 from backupman.engine.workers import WorkerState, fleet, has_fleet, state_of
 from backupman.events import EventKind
 from backupman.store import Store
-from backupman.store.statistics import Series, Shown
+from backupman.store.statistics import Past, Series, Shown
 from backupman.text import few, listed, minute
 
 _TOLD: dict[str, str] = {
@@ -191,14 +192,8 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
     for each, name in names.items():
         source = sources[each.source]
         shown = proved.get(each) if source.restores else verified.get(each)
-        bad = [(copy, past) for past in recent[each] for copy in past.copies if copy.is_bad]
-        for copy, made in bad[:1]:
-            yield problem(
-                "proofs",
-                name,
-                f"the copy of {minute(made.created_at)} on {copy.drive} is not right: {copy.verify_error}; "
-                "`backupman reconcile --fix` copies it anew from another drive that has a good one",
-            )
+        if said := _bad_copies(each, recent[each]):
+            yield problem("proofs", name, said)
         if each not in newest:
             yield problem("proofs", name, f"{_without(each, newest)}: see `backupman list`")
         elif each not in verified:
@@ -220,6 +215,25 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
                 name,
                 "no key was ever shown to open it: run `backupman key check --identity FILE` where the key is",
             )
+
+
+def _bad_copies(series: Series, recent: Sequence[Past]) -> str | None:
+    """Which copies of the newest affected backup are not right, and what to do; None: no copy is known to be bad."""
+    made = next((past for past in recent if any(copy.is_bad for copy in past.copies)), None)
+    if made is None:
+        return None
+    bad = [copy for copy in made.copies if copy.is_bad]
+    one = len(bad) == 1
+    said = f"the {'copy' if one else 'copies'} of {minute(made.created_at)} on {listed([copy.drive for copy in bad])} "
+    errors = listed(list(dict.fromkeys(copy.verify_error or "" for copy in bad)))
+    said += f"{'is' if one else 'are'} not right: {errors}; "
+    if any(copy.is_right for copy in made.copies):
+        return (
+            f"{said}`backupman reconcile --fix` copies {'it' if one else 'them'} anew from a drive that has a good one"
+        )
+    if any(copy.is_right for past in recent for copy in past.copies if past.created_at > made.created_at):
+        return f"{said}no copy of that backup is good, and a newer one is there: `backupman delete {made.id[:8]}`"
+    return f"{said}no copy of that backup is good: make a new one by `backupman run --source {quote(series.source)}`"
 
 
 def _without(series: Series, newest: set[Series]) -> str:

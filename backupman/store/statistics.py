@@ -59,6 +59,11 @@ class Held:
         """Whether it is kept, and was not right when it was last looked at."""
         return self.status == Status.FINISHED and self.verify_error is not None
 
+    @property
+    def is_right(self) -> bool:
+        """Whether it is kept, and nothing is known to be wrong with it."""
+        return self.status == Status.FINISHED and self.verify_error is None
+
 
 @dataclass(frozen=True)
 class Past:

@@ -161,7 +161,33 @@ def test_a_copy_that_is_not_right_is_a_problem(cared_for: World, inside: Inside)
     copy.write_bytes(copy.read_bytes() + b"x")
     assert inside("verify", "latest").code == 1
     said = dict(each[1:] for each in findings(inside, "problem") if each[0] == "proofs")
-    assert re.match(r"the copy of .* on Disk is not right: .* bytes, and .*`backupman reconcile --fix`", said["App"])
+    new_one = "no copy of that backup is good: make a new one by `backupman run --source App`"
+    assert re.fullmatch(rf"the copy of .* on Disk is not right: .* bytes, and [^;]*; {new_one}", said["App"])
+    assert "1 of 1, 1 bad" in inside("list").out
+
+
+def test_all_copies_that_are_not_right_are_named_and_what_helps(cared_for: World, inside: Inside) -> None:
+    cared_for.config["drives"].append({"provider": "local", "label": "Away", "folder": "away"})
+    write(cared_for)
+    assert inside("run").code == 0
+    for drive, marked in (("Disk", "2 of 2, 1 bad"), ("Away", "2 of 2, 2 bad")):
+        [file] = [file for file in cared_for.backups()[0]["DriveFiles"] if file["Label"] == drive]
+        (cared_for.folder / file["Path"]).write_bytes(b"x")
+        assert inside("verify", "latest").code == 1
+        [table] = [line for line in inside("list").out.splitlines() if "finished" in line]
+        assert marked in table
+        said = dict(each[1:] for each in findings(inside, "problem") if each[0] == "proofs")["App"]
+        if drive == "Disk":
+            assert re.match(r"the copy of .* on Disk is not right: ", said)
+            assert said.endswith("; `backupman reconcile --fix` copies it anew from a drive that has a good one")
+    assert re.match(r"the copies of .* on Disk and Away are not right: ", said)
+    assert said.endswith("; no copy of that backup is good: make a new one by `backupman run --source App`")
+    bad = cared_for.backups()[0]["Id"][:8]
+    assert inside("run", "--source", "App").code == 0
+    said = dict(each[1:] for each in findings(inside, "problem") if each[0] == "proofs")["App"]
+    assert said.endswith(f"; no copy of that backup is good, and a newer one is there: `backupman delete {bad}`")
+    assert inside("delete", bad, "--yes").code == 0
+    assert "App" not in dict(each[1:] for each in findings(inside, "problem") if each[0] == "proofs")
 
 
 def test_a_backup_that_only_fails_and_one_that_nobody_read(cared_for: World, inside: Inside) -> None:

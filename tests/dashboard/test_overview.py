@@ -19,6 +19,7 @@ from tests.dashboard.conftest import Served
 from tests.dashboard.world import INSTANCE, configuration, past
 
 HOUR = timedelta(hours=1)
+ALL_OF_ORDERS = "All copies of the backup of orders are"
 
 
 def said(served: Served) -> Sentence:
@@ -59,7 +60,9 @@ def test_a_copy_is_proven_only_while_nothing_is_wrong_with_it(two: Served) -> No
     past(two.store, "shop", now() - HOUR, proved=True)
     made = past(two.store, "orders", now() - HOUR * 5.5, proved=True)
     assert said(two) == Sentence("ok", "All 2 databases have a proven copy younger than 6 h")
-    for file in made.drive_files:
+    for file, damaged in zip(
+        made.drive_files, ("A copy of the backup of orders on disk is", ALL_OF_ORDERS), strict=True
+    ):
         found = Verification(
             backup_id=made.id,
             instance=INSTANCE,
@@ -71,8 +74,7 @@ def test_a_copy_is_proven_only_while_nothing_is_wrong_with_it(two: Served) -> No
             seconds=1.0,
         )
         two.store.proofs.verified(found, file.id)
-    damaged = "A copy of the backup of orders on disk is damaged"
-    assert said(two) == Sentence("bad", damaged, "it was made 5 h 30 min ago")
+        assert said(two) == Sentence("bad", f"{damaged} damaged", "it was made 5 h 30 min ago")
     assert {row.label: row.state for row in rows(two.daemon, KnownSeries(two.daemon))} == {
         "orders": "bad",
         "shop": "ok",
