@@ -57,7 +57,7 @@ def check(
     if as_json:
         _print_json(done)
     elif not done:
-        typer.echo("Error: there is no encrypted backup on any drive", err=True)
+        typer.echo("Error: no encrypted backup with a copy is on record here", err=True)
     raise typer.Exit(ExitCode.OK if done and not any(each.error for each in done) else ExitCode.FAILED)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from backupman.engine.reconcile_report import Item, Review
 
 _HARMLESS_SHOWN = 10
+_OTHERS_SHOWN = 3
 
 
 def reconcile(
@@ -62,7 +63,24 @@ def reconcile(
         _print_json(reviews, instance)
     elif not fix and any(review.mendable for review in reviews):
         typer.echo(f"Put right what can be: {call.again('reconcile', '--fix')}", err=True)
+    elif not call.quiet:
+        _tell_of_others(call, reviews, instance)
     raise typer.Exit(ExitCode.OK if all(review.good for review in reviews) else ExitCode.FAILED)
+
+
+def _tell_of_others(call: Call, reviews: "Sequence[Review]", instance: str) -> None:
+    """How to take what another instance has left, where there is nothing else."""
+    from backupman.cli.output import counted, printable
+    from backupman.engine.reconcile_report import only_of_others
+
+    for other, count in only_of_others(reviews).most_common(_OTHERS_SHOWN):
+        name, there = printable(other), f"there {'is' if count == 1 else 'are'} {counted(count, 'object')}"
+        typer.echo(
+            f"Nothing there is of {instance}, and of {name} {there}. If this host takes the place of {name}, set "
+            f"`instance: {name}` in the config; if {name} is no more, take them over: "
+            f"{call.again('reconcile', '--fix', '--adopt', name)}",
+            err=True,
+        )
 
 
 def _print(review: "Review", *, fix: bool, quiet: bool) -> None:

@@ -1,6 +1,7 @@
 """What came of comparing the records with what a drive holds, and the payload that tells it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pydantic import Field
@@ -46,6 +47,8 @@ class Review:
     counts: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
     """Those of them that were not mended."""
+    others: Counter[str] = field(default_factory=Counter)
+    """How many objects are another instance's, by its name."""
     failed: int = 0
     unlisted: str | None = None
     error: str | None = None
@@ -54,6 +57,8 @@ class Review:
         """One more finding."""
         self.counts[item.found.kind] += 1
         self.left[item.found.kind] += not item.mended
+        if item.found.kind == Finding.FOREIGN and item.found.sidecar:
+            self.others[item.found.sidecar.instance] += 1
         if item.found.kind in _LACKING:
             self.right -= not item.mended
         else:
@@ -76,6 +81,12 @@ class Review:
     def good(self) -> bool:
         """Whether nothing is wrong any more."""
         return self.error is None and not self.failed
+
+
+def only_of_others(reviews: Sequence[Review]) -> Counter[str]:
+    """Whose objects the drives hold, where none is ours or on record: on a fresh host of another name, for example."""
+    ours = any(review.right or review.counts.keys() - {Finding.FOREIGN, Finding.UNCLAIMED} for review in reviews)
+    return Counter() if ours else sum((review.others for review in reviews), Counter[str]())
 
 
 class ReconciledObject(View):

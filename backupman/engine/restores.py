@@ -40,7 +40,10 @@ def newest(store: Store, source: str | None, database: str | None) -> Backup:
         if any(file.status == Status.FINISHED for file in backup.drive_files):
             return backup
     whose = f" of {'/'.join(filter(None, (source, database)))}" if source or database else ""
-    raise NotFoundError(f"there is no backup{whose} on any drive; see `backupman list`")
+    raise NotFoundError(
+        f"no backup{whose} with a copy is on record here: see `backupman list`, and `backupman reconcile` for what the "
+        "drives hold"
+    )
 
 
 def origin_of(backup: Backup) -> Origin:

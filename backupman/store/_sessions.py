@@ -1,5 +1,6 @@
 """Sessions of the database of the records, and what goes wrong in it in our own words."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,10 @@ from backupman.errors import StoreError
 from backupman.store._engines import READS
 from backupman.text import first_line
 
+_ANEW = (
+    "if it is the right file, stop backupman, move it away together with its -wal and -shm, and `backupman reconcile "
+    "--fix` makes the records anew from the drives"
+)
 _EXTRAS = {"psycopg": "postgres", "pymysql": "mysql"}
 
 
@@ -49,6 +54,11 @@ def translated(place: str) -> Iterator[None]:
     except (SQLAlchemyError, OSError) as error:
         told = getattr(error, "orig", None) or error
         reason = f"{told.strerror}: {told.filename}" if isinstance(told, OSError) else first_line(str(told))
-        raise StoreError(
-            f"the store {place} cannot be used: {reason}; see `database` and `state_folder` in the config"
-        ) from error
+        what_to_do = _ANEW if _is_damaged(told) else "see `database` and `state_folder` in the config"
+        raise StoreError(f"the store {place} cannot be used: {reason}; {what_to_do}") from error
+
+
+def _is_damaged(told: BaseException) -> bool:
+    """Whether it is a file that SQLite cannot read as a database: https://sqlite.org/rescode.html."""
+    primary = getattr(told, "sqlite_errorcode", 0) & 0xFF
+    return primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

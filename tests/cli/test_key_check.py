@@ -77,7 +77,7 @@ def test_what_is_not_encrypted_needs_no_key(world: World, inside: Inside) -> Non
     assert inside("run", "-q", "-c", str(world.config_file)).code == 0
     assert not advised(world)
     none = inside("key", "check", "--identity", "key.txt", "-c", str(world.config_file))
-    assert (none.code, none.err) == (1, "Error: there is no encrypted backup on any drive\n")
+    assert (none.code, none.err) == (1, "Error: no encrypted backup with a copy is on record here\n")
     named = inside("key", "check", "latest", "--identity", "key.txt", "-c", str(world.config_file))
     assert named.code != 0
     assert "is not encrypted: it needs no key" in named.err

@@ -178,6 +178,29 @@ def test_what_is_anothers_is_adopted_only_by_its_name_and_never_removed(
     assert files(tmp_path / "Disk") == before
 
 
+def test_where_there_is_only_what_another_instance_left_both_ways_to_it_are_named(
+    world: dict[str, Any], inside: Inside, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "state")
+    write(tmp_path, world | {"instance": "there"})
+    said = (
+        "Nothing there is of there, and of here there are 2 objects. If this host takes the place of here, set "
+        "`instance: here` in the config; if here is no more, take them over: backupman reconcile --fix --adopt here\n"
+    )
+    for words in ((), ("--fix",)):
+        ended = inside("reconcile", *words)
+        assert (ended.code, ended.err) == (0, said)
+    assert inside("reconcile", "-q").err == ""
+    refused = inside("restore", "latest", "--source", "App", "-o", "back.sqlite")
+    assert refused.code == 2
+    assert (
+        "no backup of App with a copy is on record here: see `backupman list`, and `backupman reconcile` for what"
+        in (refused.err)
+    )
+    assert inside("reconcile", "--fix", "--adopt", "here").err == ""
+    assert inside("reconcile").err == ""
+
+
 def test_a_drive_that_is_away_is_no_drive_whose_copies_are_gone(
     world: dict[str, Any], inside: Inside, tmp_path: Path
 ) -> None:

@@ -186,7 +186,7 @@ def test_what_cannot_be_is_said_before_anything_is_begun(
         (*app, "--url", "postgresql://u:secret@h/x", "--to-database", "y"): ("--url names a database already", 2),
         (*app, "--url", "ftp://u:secret@h/x"): ("it begins with postgresql://", 2),
         (*app, "--url", "sqlite:///"): ("needs the whole path of a file", 2),
-        ("latest", "--source", "Shop"): ("there is no backup of Shop on any drive", 2),
+        ("latest", "--source", "Shop"): ("no backup of Shop with a copy is on record here", 2),
     }
     for words, (sentence, code) in calls.items():
         ended = inside("restore", *words)

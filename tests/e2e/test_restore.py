@@ -166,10 +166,16 @@ def test_a_file_that_is_there_is_left_alone(world: World) -> None:
 
 def test_what_there_is_not_is_said(two_drives: World) -> None:
     world = two_drives
-    assert_nothing(world, world.run("restore", "latest", "-o", "back.x"), "there is no backup on any drive", code=2)
+    assert_nothing(
+        world, world.run("restore", "latest", "-o", "back.x"), "no backup with a copy is on record here", code=2
+    )
     back_up(world)
     calls = {
-        ("latest", "--source", "Shop"): "there is no backup of Shop on any drive",
+        (
+            "latest",
+            "--source",
+            "Shop",
+        ): "no backup of Shop with a copy is on record here: see `backupman list`, and `backupman reconcile`",
         ("latest", "--from-drive", "Dusk"): "there is no drive 'Dusk'",
         ("0", "--source", "App"): "go with `latest`",
         ("nonsense",): "there is no backup 'nonsense'",

@@ -88,6 +88,18 @@ def test_deliveries_wait_too(waits: Waits) -> None:
     assert (said, waits.reason) == ([None, "the store is away"], None)
 
 
+def test_records_in_a_damaged_file_are_made_anew_from_the_drives(tmp_path: Path) -> None:
+    file = tmp_path / "records.db"
+    Store.open(f"sqlite:///{file}").close()
+    whole = file.read_bytes()
+    anew = "; if it is the right file, stop backupman, move it away together with its -wal and -shm, and `backupman rec"
+    for damaged, reason in ((b"no database at all, but a text" * 500, "not a database"), (whole[:5000], "malformed")):
+        file.write_bytes(damaged)
+        with pytest.raises(StoreError) as error:
+            Store.open(f"sqlite:///{file}")
+        assert f"{reason}{anew}" in error.value.sentence
+
+
 def test_a_check_reads_records(tmp_path: Path) -> None:
     file = tmp_path / "records.db"
     with closing(Store.open(f"sqlite:///{file}")) as store:

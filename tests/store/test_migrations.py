@@ -160,7 +160,11 @@ def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path: Path, place: str, 
     address = sqlite_address(tmp_path / place)
     with pytest.raises(StoreError) as refused:
         Store.open(address)
-    assert refused.value.sentence == (
-        f"the store {address} cannot be used: {reason.format(folder=tmp_path)}; see `database` and `state_folder` in "
-        "the config"
-    )
+    what_to_do = "see `database` and `state_folder` in the config"
+    if place == "file":
+        what_to_do = (
+            "if it is the right file, stop backupman, move it away together with its -wal and -shm, and `backupman "
+            "reconcile --fix` makes the records anew from the drives"
+        )
+    said = f"the store {address} cannot be used: {reason.format(folder=tmp_path)}; {what_to_do}"
+    assert refused.value.sentence == said
