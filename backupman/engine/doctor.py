@@ -93,7 +93,8 @@ def _disk(config: Config, jobs: Sequence[JobPlan], store: Store) -> Iterator[Fin
         needs.setdefault(spool, []).extend(_largest(store, config.instance, source.label))
     for spool, dumps in needs.items():
         folder = next(folder for folder in spool.parents if folder.exists())
-        free = shutil.disk_usage(folder).free - spools.keep_free(spool)
+        kept = spools.keep_free(spool)
+        free = shutil.disk_usage(folder).free - kept
         at_once = sorted(dumps, reverse=True)[: config.max_parallel]
         need = sum(count for count, _ in at_once)
         about = str(spool.parent)
@@ -105,12 +106,19 @@ def _disk(config: Config, jobs: Sequence[JobPlan], store: Store) -> Iterator[Fin
                 f"ionice does nothing there, as the I/O scheduler of {disk} is {scheduler}: choose another one by "
                 f"`echo bfq > /sys/block/{disk}/queue/scheduler`, or set a bandwidth for the source",
             )
-        if need > free:
+        if free <= 0:
+            yield problem(
+                "disk",
+                about,
+                f"no dump fits: {size(kept + free)} are free, and spool.min_free keeps {size(kept)} free; make room "
+                "there, or set spool.folder to a larger disk",
+            )
+        elif need > free:
             whose = listed([label for _, label in at_once])
             yield problem(
                 "disk",
                 about,
-                f"the last dumps of {whose} took {size(need)}, and {size(max(free, 0))} are left above spool.min_free: "
+                f"the last dumps of {whose} took {size(need)}, and {size(free)} are left above spool.min_free: "
                 "make room there, or set spool.folder to a larger disk",
             )
         elif need * 2 > free:

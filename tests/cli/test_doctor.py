@@ -257,6 +257,15 @@ def test_a_disk_without_room_for_a_dump_like_the_last(
         assert [each[0] for each in findings(inside, severity)].count("disk") == 1
 
 
+def test_a_full_disk_is_told_before_the_first_dump(
+    cared_for: World, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type("Usage", (), {"free": 2**19, "total": 10**12})()
+    monkeypatch.setattr("backupman.engine.doctor.shutil.disk_usage", lambda _: usage)
+    [said] = [each[2] for each in findings(inside, "problem") if each[0] == "disk"]
+    assert said.startswith("no dump fits: 512 KiB are free, and spool.min_free keeps 1.0 MiB free; make room there")
+
+
 def test_a_clock_that_went_back_and_one_that_nobody_sets(
     cared_for: World, inside: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
