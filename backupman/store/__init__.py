@@ -1,8 +1,8 @@
 """The store: the database of all records, and the only place that opens a session."""
 
+import errno
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import make_url
@@ -146,5 +146,8 @@ def _make_private(file: Path) -> None:
     the next process to close it would take its log away from under us (https://sqlite.org/howtocorrupt.html, 2.2).
     """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(FileExistsError):
+    try:
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if file.is_dir():  # of which SQLite says that it is unable to open the database file
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file)) from None
