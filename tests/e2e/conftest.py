@@ -15,14 +15,14 @@ from tests.tables import seed
 
 
 @pytest.fixture
-def world(tmp_path: Path, receiver: Receiver) -> World:
+def world(tmp_path: Path, receiver: Receiver) -> Iterator[World]:
     """A config that works, with retries that do not make tests slow."""
     with sqlite3.connect(tmp_path / "app.db") as database:
         database.execute("create table users (name text)")
         database.executemany("insert into users values (?)", [("Ada",), ("Grace",)])
     database.close()
     seed(tmp_path / "state")
-    return World(
+    world = World(
         folder=tmp_path,
         receiver=receiver,
         config={
@@ -41,6 +41,8 @@ def world(tmp_path: Path, receiver: Receiver) -> World:
             "spool": {"min_free": "1MiB"},
         },
     )
+    yield world
+    world.end_all()
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ class World:
     receiver: Receiver
     config: dict[str, Any] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
+    _started: "list[subprocess.Popen[str]]" = field(default_factory=list)
 
     @property
     def config_file(self) -> Path:
@@ -55,7 +56,7 @@ class World:
     def start(self, *words: str) -> "subprocess.Popen[str]":
         """Start a command."""
         self.write_config()
-        return subprocess.Popen(
+        started = subprocess.Popen(
             [sys.executable, "-m", "backupman", *words],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -64,6 +65,15 @@ class World:
             text=True,
             env=self._environment(),
         )
+        self._started.append(started)
+        return started
+
+    def end_all(self) -> None:
+        """End what a test that has failed left running."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def fork(self, *words: str, main: str = "backupman.cli.main", **env: str) -> forking.Forked:
         """Start a command where it does not matter how the program itself begins."""
