@@ -14,7 +14,7 @@ _LOOK_EVERY = 0.5
 
 
 check_drill_room = partial(check_room, what="the drill", setting="verify.folder")
-"""The same where drills restore."""
+"""`check_room` where drills restore."""
 
 
 class Room:

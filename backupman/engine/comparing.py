@@ -90,7 +90,10 @@ class Found:
 
 
 class Comparison:
-    """The same bit by bit. What it remembers grows with the records, and not with what is foreign to them."""
+    """All findings on a drive, as its objects are added. It remembers the records, and nothing that is foreign to them.
+
+    `instances` are the installations whose orphans are ours, `elsewhere` the ids of copies that another drive has.
+    """
 
     def __init__(self, instances: Collection[str], records: Sequence[Known], elsewhere: Collection[str] = ()) -> None:
         self._instances = instances

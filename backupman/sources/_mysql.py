@@ -1,7 +1,7 @@
 """What the sources `mysql` and `mariadb` share: what is dumped, by which program, and when it is whole."""
 
 import io
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, BinaryIO, ClassVar, Literal, Self
@@ -30,7 +30,7 @@ from backupman.sources._mysql_restore import Restoration, exists, remove
 from backupman.sources._mysql_scratch import prepare, scratch_server
 from backupman.sources._mysql_server import MysqlServer, Session
 from backupman.sources._process import descriptor, environment, running, secret_file
-from backupman.sources._server_databases import server_of, without
+from backupman.sources._server_databases import named_by, server_of, without
 
 _SYSTEM = ("information_schema", "performance_schema", "sys", "mysql", "ndbinfo", "#mysql50#lost+found")
 """What SHOW DATABASES lists besides the users' databases."""
@@ -89,8 +89,8 @@ class MysqlSource(MysqlServer):
         return server_of("mysql", self.host, self.port, self.socket)
 
     @property
-    def named(self) -> Sequence[str] | None:
-        return None if self.databases == "all" else self.list_databases()
+    def named(self) -> list[str] | None:
+        return named_by(self.db_name, self.databases)
 
     def suffix_of(self, database: str) -> str:
         return ".sql"
@@ -104,10 +104,8 @@ class MysqlSource(MysqlServer):
             self.must_name_its_tables(database, dump)
 
     def list_databases(self) -> list[str]:
-        if self.databases is None:
-            return [self.db_name or ""]
-        if self.databases != "all":
-            return sorted(dict.fromkeys(self.databases), key=lambda name: name == GLOBALS)
+        if (named := self.named) is not None:
+            return named
         with self.session() as session:
             self._must_see_all(session)
             there = _there(session)

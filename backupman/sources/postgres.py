@@ -1,6 +1,6 @@
 """PostgreSQL: pg_dump as plain SQL, as a custom archive or as a directory; roles and tablespaces by pg_dumpall."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from backupman.sources._postgres_queries import (
     ask,
 )
 from backupman.sources._process import Tool, running
-from backupman.sources._server_databases import server_of, without
+from backupman.sources._server_databases import named_by, server_of, without
 from backupman.text import few
 
 _SUFFIXES = {"plain": ".sql", "custom": ".dump", "directory": ".tar"}
@@ -89,8 +89,8 @@ class Postgres(PostgresBack):
         return server_of("postgres", self.host, self.port, self.socket)
 
     @property
-    def named(self) -> Sequence[str] | None:
-        return None if self.databases == "all" else self.list_databases()
+    def named(self) -> list[str] | None:
+        return named_by(self.db_name, self.databases)
 
     def suffix_of(self, database: str) -> str:
         return _SUFFIXES["plain" if database == GLOBALS else self.format]
@@ -101,10 +101,8 @@ class Postgres(PostgresBack):
         return (b"-- PostgreSQL database dump complete",) if self.format == "plain" else ()
 
     def list_databases(self) -> list[str]:
-        if self.databases is None:
-            return [self.db_name or ""]
-        if self.databases != "all":
-            return sorted(dict.fromkeys(self.databases), key=lambda name: name == GLOBALS)
+        if (named := self.named) is not None:
+            return named
         return without(self.label, self._there(), self.exclude)
 
     def others(self, named: Collection[str]) -> list[str]:
