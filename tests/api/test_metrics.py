@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from backupman.engine.alarm_drills import begin, drilled
 from backupman.events import EventKind
-from backupman.records import Backup, Incident, Status, now
+from backupman.records import Incident, Status, now
 from backupman.store.ingest import Recipient, Reported
 from backupman.store.outbox import Announcement
 from tests.api.conftest import Api
@@ -260,18 +260,8 @@ def test_what_failed_before_the_databases_were_known_is_no_database_once_one_was
     store = api.daemon.app.store
 
     def ended(kind: EventKind, database: str) -> None:
-        good = kind == EventKind.BACKUP_SUCCESS
-        backup = Backup(
-            status=Status.FINISHED if good else Status.FAILED,
-            label="App",
-            job="nightly",
-            source="App",
-            database=database,
-            source_provider="mysql",
-            instance="test-host",
-            trigger="cli",
-            object_name=database,
-        )
+        status = Status.FINISHED if kind == EventKind.BACKUP_SUCCESS else Status.FAILED
+        backup = a_backup(status=status, label="App", source="App", database=database, instance="test-host")
         store.backups.begin(backup, [Announcement(kind, [])])
 
     ended(EventKind.BACKUP_FAILURE, "")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -116,16 +117,22 @@ def test_whoever_cannot_reach_the_records_is_told(
 def held(tmp_path: Path) -> Iterator[App]:
     """A source whose dump takes until the file `go` is there, and which notes that it has begun."""
     script = f"touch {tmp_path}/begun; until test -e {tmp_path}/go; do sleep 0.05; done; echo dump"
-    config = {
-        "state_folder": str(tmp_path / "state"),
-        "data_sources": [{"provider": "command", "label": "Held", "argv": ["sh", "-c", script]}],
-        "drives": [{"provider": "local", "label": "Disk", "folder": str(tmp_path / "drive")}],
-        "spool": {"min_free": "1MiB"},
-    }
-    (tmp_path / "config.yml").write_text(yaml.safe_dump(config))
-    app = App.from_config(tmp_path / "config.yml")
+    app = app_of(tmp_path, "Held", "sh", "-c", script)
     yield app
     app.close()
+
+
+def app_of(folder: Path, source: str, *argv: str, **settings: Any) -> App:
+    """An app with one source, whose dump a program writes, and one drive."""
+    config = {
+        "state_folder": str(folder / "state"),
+        "data_sources": [{"provider": "command", "label": source, "argv": list(argv)}],
+        "drives": [{"provider": "local", "label": "Disk", "folder": str(folder / "drive")}],
+        "spool": {"min_free": "1MiB"},
+        **settings,
+    }
+    (folder / "config.yml").write_text(yaml.safe_dump(config))
+    return App.from_config(folder / "config.yml")
 
 
 def test_a_child_ends_itself_when_nobody_puts_off_its_end(held: App, tmp_path: Path) -> None:
@@ -150,16 +157,8 @@ def test_a_child_whose_end_is_put_off_does_its_work(held: App, tmp_path: Path) -
 @pytest.fixture
 def here(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[App]:
     """One of several hosts that share their records."""
-    config = {
-        "instance": "shop",
-        "state_folder": str(tmp_path / "here"),
-        "database": {"url": server_address(request, "postgres")},
-        "data_sources": [{"provider": "command", "label": "App", "argv": ["echo", "dump"]}],
-        "drives": [{"provider": "local", "label": "Disk", "folder": str(tmp_path / "drive")}],
-        "spool": {"min_free": "1MiB"},
-    }
-    (tmp_path / "config.yml").write_text(yaml.safe_dump(config))
-    app = App.from_config(tmp_path / "config.yml")
+    records = {"url": server_address(request, "postgres")}
+    app = app_of(tmp_path, "App", "echo", "dump", instance="shop", database=records)
     yield app
     app.close()
 
