@@ -14,6 +14,8 @@ from tests.servers.postgres import Postgres
 PAGE = Page(ROOT / "docs/grants.md")
 LEFT_OUT = ["t_*", "postgres", "template*", "test"]
 """Databases of other tests on the same server."""
+OF_OTHERS = "which no source names"
+"""What the doctor says of them where a source names its one database, whatever the account may do."""
 
 
 def under(title: str, which: str, kind: str) -> str:
@@ -36,7 +38,8 @@ def dump(world: World, source: dict[str, Any]) -> list[str]:
     ended = world.run("run")
     assert ended.code == 0, ended.err
     found = world.run("doctor", "--json").json["Findings"]
-    assert [each["Sentence"] for each in found if each["Area"] == "sources" and each["Severity"] != "good"] == []
+    asked_for = [each["Sentence"] for each in found if each["Area"] == "sources" and each["Severity"] != "good"]
+    assert [sentence for sentence in asked_for if OF_OTHERS not in sentence] == []
     return [backup["Database"] for backup in world.backups()]
 
 
@@ -44,10 +47,12 @@ def dump(world: World, source: dict[str, Any]) -> list[str]:
 def shop(postgres: Postgres) -> Iterator[Postgres]:
     """A database with what needs rights of its own; it goes with the account of the page."""
     postgres.psql("postgres", "CREATE DATABASE shop")
+    beside = postgres.create_database()
     postgres.psql(
         "shop", "CREATE TABLE orders (id serial PRIMARY KEY); CREATE VIEW newest AS SELECT max(id) FROM orders"
     )
     yield postgres
+    postgres.drop_database(beside)
     postgres.drop_database("shop")
     postgres.psql("postgres", "DROP OWNED BY backup; DROP ROLE backup")
 
