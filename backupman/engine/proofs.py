@@ -101,10 +101,10 @@ class ProofsHere:
         except BackupmanError as error:
             log.error("%s: %s", work.name, error.sentence)
             return error.sentence
-        except Exception:  # the door of everything that the daemon does by itself
+        except Exception as error:  # the door of everything that the daemon does by itself
             log.exception("%s: unexpected", work.name)
-        else:
-            log.info("%s: %d copies at level %s, %d not right", work.name, len(errors), work.level, sum(errors))
+            return f"unexpected {type(error).__name__}"
+        log.info("%s: %d copies at level %s, %d not right", work.name, len(errors), work.level, sum(errors))
         return None
 
     def _end(self, work: Work, unfinished: str | None) -> None:

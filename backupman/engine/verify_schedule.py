@@ -21,6 +21,8 @@ from backupman.text import minute
 log = logging.getLogger(__name__)
 
 _LONGEST_GRACE = timedelta(days=1)
+_REST = timedelta(minutes=10)
+"""Before this daemon begins anew what it began itself and could not finish: the cause is not gone at once."""
 
 
 def run_name(job: str) -> str:
@@ -42,6 +44,7 @@ class VerifySchedule:
         self._clock = clock
         self._plans: Sequence[JobPlan] = ()
         self._verifier: Verifier | None = None
+        self._begun_at: dict[int, datetime] = {}
         self._stopped = False
 
     def watch(self, plans: Sequence[JobPlan], verifier: Verifier) -> None:
@@ -94,18 +97,24 @@ class VerifySchedule:
         elif self._proofs.waits(name):
             jobs.skip(instance, name, due, "still being verified since before")
         elif run := jobs.open_run(instance, name, due, at):
-            self._proofs.begin(self._due_work(plan, verifier, run))
+            self._begin(plan, verifier, run, at)
 
     def _go_on(self, plan: JobPlan, verifier: Verifier, last: Run, at: datetime) -> None:
-        """Begin anew what a restart has interrupted."""
+        """Begin anew what was not finished: at once after a restart, and else when it has rested."""
+        assert last.id is not None  # noqa: S101 - it is on record
         interrupted = last.state == RunState.INTERRUPTED and at - last.due_at <= _grace(plan, last.due_at)
+        rested = last.id not in self._begun_at or at - self._begun_at[last.id] >= _REST
         if (
             interrupted
-            and last.id
+            and rested
             and not self._proofs.waits(run_name(plan.label))
             and self._store.jobs.open_again(last.id)
         ):
-            self._proofs.begin(self._due_work(plan, verifier, last.id))
+            self._begin(plan, verifier, last.id, at)
+
+    def _begin(self, plan: JobPlan, verifier: Verifier, run: int, at: datetime) -> None:
+        self._begun_at[run] = at
+        self._proofs.begin(self._due_work(plan, verifier, run))
 
     def _due_work(self, plan: JobPlan, verifier: Verifier, run: int) -> Work:
         def chosen() -> Iterator[Backup]:

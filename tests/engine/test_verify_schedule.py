@@ -101,6 +101,29 @@ def test_what_a_crash_interrupted_is_begun_anew(world: Make) -> None:
     assert checks(there, backup) == 1
 
 
+def test_what_met_a_fault_is_not_done_and_rests_before_it_is_begun_anew(
+    world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = world("2026-03-01 05:00", verify=WEEKLY)
+    backup = stored(there)
+    with verifying(there) as schedule:
+        schedule.check()
+        there.clock.set("2026-03-01 06:00")
+        with monkeypatch.context() as faulty:
+            faulty.setattr(Verifier, "verify", lambda *_: 1 / 0)
+            schedule.check()
+            wait_for(lambda: ended(there), 60)
+        (run, *_) = there.store.jobs.runs(INSTANCE, run_name("nightly"))
+        assert (run.state, run.reason) == ("interrupted", "unexpected ZeroDivisionError")
+        there.clock.set("2026-03-01 06:09")
+        schedule.check()
+        assert states(there)[0] == ("03-01 06:00", "interrupted")
+        there.clock.set("2026-03-01 06:10")
+        schedule.check()
+        wait_for(lambda: states(there)[0][1] == "done", 60)
+    assert checks(there, backup) == 1
+
+
 def test_what_is_stopped_is_interrupted_and_not_bad(world: Make) -> None:
     there = world("2026-03-01 05:00", verify=WEEKLY | {"level": "structure"})
     backup = stored(there)
