@@ -7,15 +7,16 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, cast
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal, cast
+from urllib.parse import quote
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from backupman.drives import Capabilities, Drive, Opened, Stat, Stored, valid_name
 from backupman.drives._azure_client import connect
 from backupman.drives._azure_errors import ConditionFailed, Door, Forbidden
 from backupman.drives._azure_upload import MAX_BLOCK, Blocks, Sender
+from backupman.drives._endpoint import like
 from backupman.drives._ranges import RangeReader
 from backupman.errors import DriveError, ObjectNotFound, Retained
 from backupman.registry import Duration, Size
@@ -40,7 +41,7 @@ class AzureBlob(Drive):
     client_id: str | None = Field(
         default=None, description="Which managed identity, where this machine has several of its own."
     )
-    endpoint: str | None = Field(
+    endpoint: Annotated[str, like("https://mystore.blob.core.windows.net")] | None = Field(
         default=None, description="The service's URL where it is not `https://<account>.blob.core.windows.net`."
     )
     prefix: str = Field(default="", max_length=120, description="What stands before every object's name, as a folder.")
@@ -62,13 +63,6 @@ class AzureBlob(Drive):
     timeout: Duration = Field(default=timedelta(seconds=60), description="How long the server may stay silent.")
 
     capabilities: ClassVar[Capabilities] = Capabilities(parts=True)
-
-    @field_validator("endpoint")
-    @classmethod
-    def _a_url(cls, endpoint: str | None) -> str | None:
-        if endpoint and (urlsplit(endpoint).scheme not in ("http", "https") or not urlsplit(endpoint).hostname):
-            raise ValueError("should be a URL such as https://mystore.blob.core.windows.net")
-        return endpoint
 
     @model_validator(mode="after")
     def _one_way_in(self) -> "AzureBlob":

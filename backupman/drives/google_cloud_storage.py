@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal, cast
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from backupman.drives import Capabilities, Drive, Opened, Stat, Stored, valid_name
+from backupman.drives._endpoint import like
 from backupman.drives._gcs_errors import Door, Forbidden, NameTaken
 from backupman.drives._google_client import Api, Client, Connection
 from backupman.drives._google_credentials import default_credentials, service_credentials
@@ -57,16 +57,11 @@ class GoogleCloudStorage(Drive):
     deletion: Literal["never"] | None = Field(
         default=None, alias="delete", description="`never` leaves it to the bucket's lifecycle rules to remove objects."
     )
-    endpoint: str | None = Field(default=None, description="The service's URL where it is not Google's own.")
+    endpoint: Annotated[str, like("https://storage.googleapis.com")] | None = Field(
+        default=None, description="The service's URL where it is not Google's own."
+    )
 
     capabilities: ClassVar[Capabilities] = Capabilities(parts=True, resumes=True)
-
-    @field_validator("endpoint")
-    @classmethod
-    def _a_url(cls, endpoint: str | None) -> str | None:
-        if endpoint and (urlsplit(endpoint).scheme not in ("http", "https") or not urlsplit(endpoint).hostname):
-            raise ValueError("should be a URL such as https://storage.googleapis.com")
-        return endpoint
 
     def path(self, name: str) -> str:
         return self._place + valid_name(self.label, name)

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, cast
 
 from pydantic import Field, field_validator, model_validator
 
 from backupman.drives import Capabilities, Drive, Entry, Opened, Stat, Stored, valid_name
+from backupman.drives._endpoint import like
 from backupman.drives._google_client import FILE_FIELDS, Client, Connection
 from backupman.drives._google_credentials import consent_command, service_credentials, user_credentials
 from backupman.drives._google_errors import Door, Forbidden
@@ -60,7 +60,9 @@ class GoogleDrive(Drive):
         le=2**30,
         description="How much is in memory and sent at once; a multiple of 256KiB.",
     )
-    endpoint: str | None = Field(default=None, description="The API's URL where it is not Google's own.")
+    endpoint: Annotated[str, like("https://www.googleapis.com")] | None = Field(
+        default=None, description="The API's URL where it is not Google's own."
+    )
 
     capabilities: ClassVar[Capabilities] = Capabilities(parts=True, resumes=True)
 
@@ -77,13 +79,6 @@ class GoogleDrive(Drive):
         if size % CHUNK_STEP:
             raise ValueError("should be a multiple of 256KiB")
         return size
-
-    @field_validator("endpoint")
-    @classmethod
-    def _a_url(cls, endpoint: str | None) -> str | None:
-        if endpoint and (urlsplit(endpoint).scheme not in ("http", "https") or not urlsplit(endpoint).hostname):
-            raise ValueError("should be a URL such as https://www.googleapis.com")
-        return endpoint
 
     @model_validator(mode="after")
     def _one_way_in(self) -> "GoogleDrive":

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, ClassVar, Literal, cast
 from urllib.parse import quote, urlencode, urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from backupman.drives import Capabilities, Drive, Opened, Stat, Stored, valid_name
+from backupman.drives._endpoint import like
 from backupman.drives._s3_client import connect
 from backupman.drives._s3_errors import Door, Forbidden
 from backupman.drives._s3_parts import CHECKSUMS, MAX_PART, MIN_PART, Parts, stored_checksums
@@ -52,7 +53,9 @@ class S3(Drive):
     )
     secret_key: SecretStr | None = Field(default=None, description="The secret that belongs to access_key.")
     session_token: SecretStr | None = Field(default=None, description="The third part of temporary credentials.")
-    endpoint: str | None = Field(default=None, description="The server's URL where it is not Amazon's.")
+    endpoint: Annotated[str, like("https://s3.example.com")] | None = Field(
+        default=None, description="The server's URL where it is not Amazon's."
+    )
     prefix: str = Field(default="", max_length=120, description="What stands before every object's name, as a folder.")
     force_path_style: bool | None = Field(
         default=None, description="The bucket in the path instead of the host name; default true with an endpoint."
@@ -88,13 +91,6 @@ class S3(Drive):
     timeout: Duration = Field(default=timedelta(seconds=60), description="How long the server may stay silent.")
 
     capabilities: ClassVar[Capabilities] = Capabilities(parts=True, resumes=True)
-
-    @field_validator("endpoint")
-    @classmethod
-    def _a_url(cls, endpoint: str | None) -> str | None:
-        if endpoint and (urlsplit(endpoint).scheme not in ("http", "https") or not urlsplit(endpoint).hostname):
-            raise ValueError("should be a URL such as https://s3.example.com")
-        return endpoint
 
     @model_validator(mode="after")
     def _whole(self) -> "S3":

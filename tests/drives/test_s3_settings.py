@@ -177,6 +177,7 @@ def test_the_bucket_stands_in_the_path_or_in_the_host_name() -> None:
         ({"part_size": "4MiB"}, "greater than or equal to 5242880"),
         ({"concurrency": 0}, "greater than or equal to 1"),
         ({"endpoint": "s3.example.com"}, "should be a URL"),
+        ({"endpoint": "https://me:secret@s3.example.com"}, "should hold no password"),
         ({"checksum": "sha1"}, "'sha256', 'crc32' or 'md5'"),
         ({"prefix": "p" * 121}, "at most 120"),
         ({"tags": {f"tag {number}": "" for number in range(11)}}, "at most 10 items"),
