@@ -64,6 +64,7 @@ def test_within_keeps_all_that_are_younger() -> None:
     copies = [copy(1), copy(6.9), copy(7.1)]
     assert kept(copies, keep_within="7d") == copies[:2]
     assert kept(copies, keep_within="7d", by="age", value=8) == copies
+    assert kept(copies, keep_last=1, value=8) == copies, "an age is a rule of its own, named or not"
     assert reasons(copies, keep_within="7d")[-1] == "-older than 7d"
 
 
