@@ -15,7 +15,7 @@ from backupman.errors import BackupmanError
 from backupman.events import BackupExtended
 from backupman.manifest import Manifest
 from backupman.naming import slug
-from backupman.pipeline import METHODS, Pipeline
+from backupman.pipeline import Pipeline, method_of
 from backupman.records import Backup, Status
 from backupman.sources import Source
 
@@ -99,10 +99,8 @@ def _pace(config: Config, name: str) -> Path:
 def whole_sidecar(config: Config, pipeline: Pipeline, backup: Backup, manifest: Manifest | None) -> dict[str, Any]:
     """The sidecar of a dump that was made earlier, perhaps through another pipeline: its name says how."""
     ending = ending_of(config, backup)
-    compressed = ending.removesuffix(".age")
-    method = next((name for name, suffix in METHODS.items() if suffix and compressed.endswith(suffix)), "none")
     return sidecar.document(
-        _known(backup, method, encrypted=ending.endswith(".age")),
+        _known(backup, method_of(ending), encrypted=ending.endswith(".age")),
         stored_size=backup.stored_size or 0,
         sha256=backup.sha256 or "",
         dumped_at=backup.created_at + timedelta(seconds=backup.dump_seconds or 0),

@@ -16,7 +16,7 @@ from backupman.pipeline.compression import Compression
 from backupman.pipeline.encryption import Encryption, decrypt
 from backupman.registry import Settings
 
-__all__ = ["METHODS", "Compression", "Encryption", "Pipeline", "Sink", "unpacked"]
+__all__ = ["METHODS", "Compression", "Encryption", "Pipeline", "Sink", "method_of", "unpacked"]
 
 
 class Pipeline(Settings):
@@ -52,6 +52,12 @@ class Pipeline(Settings):
         return self.compression.decode(source)
 
 
+def method_of(ending: str) -> str:
+    """The compression of an object whose name ends so, encrypted or not."""
+    compressed = ending.removesuffix(".age")
+    return next((method for method, suffix in METHODS.items() if suffix and compressed.endswith(suffix)), "none")
+
+
 def unpacked(source: BinaryIO, ending: str, identities: Sequence[str] = ()) -> BinaryIO:
     """The dump in an object whose name ends so, as `Pipeline.suffix` has it; no config need know of it any more.
 
@@ -59,6 +65,5 @@ def unpacked(source: BinaryIO, ending: str, identities: Sequence[str] = ()) -> B
         PipelineError: while reading, when the data are cut, altered, or not for these identities.
     """
     if ending.endswith(".age"):
-        source, ending = decrypt(source, identities), ending.removesuffix(".age")
-    method = next((method for method in METHODS if METHODS[method] and ending.endswith(METHODS[method])), "none")
-    return Compression.model_validate({"method": method}).decode(source)
+        source = decrypt(source, identities)
+    return Compression.model_validate({"method": method_of(ending)}).decode(source)

@@ -3,17 +3,14 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy.orm import aliased, contains_eager
+from sqlalchemy.orm import aliased
 from sqlmodel import and_, col, select
 
 from backupman.errors import BackupmanError
 from backupman.records import Backup, DriveFile, Kind, Status, now
 from backupman.settling import settle
 from backupman.store._sessions import Sessions
-
-# As SQLAlchemy sees them: SQLModel types them as the records' own values.
-_FILE_BACKUP: Any = DriveFile.backup
-_BACKUP_FILES: Any = Backup.drive_files
+from backupman.store.copies import with_backup
 
 
 class Catalogue:
@@ -29,7 +26,7 @@ class Catalogue:
                 select(DriveFile)
                 .join(Backup)
                 .where(Backup.instance == instance, Backup.kind == Kind.OWN, DriveFile.label == drive)
-                .options(contains_eager(_FILE_BACKUP).lazyload(_BACKUP_FILES))
+                .options(with_backup())
             )
             return session.exec(query).all()
 

@@ -11,9 +11,12 @@ from backupman.errors import NotFoundError
 from backupman.records import Backup, DriveFile, Kind, ManifestRecord, Status
 from backupman.store._sessions import Sessions
 
-# As SQLAlchemy sees them: SQLModel types them as the records' own values.
-_FILE_BACKUP: Any = DriveFile.backup
-_BACKUP_FILES: Any = Backup.drive_files
+
+def with_backup() -> Any:
+    """The option of a query of drive files joined with their backups that gives each its own."""
+    backup: Any = DriveFile.backup  # as SQLAlchemy sees them: SQLModel types them as the records' own values
+    files: Any = Backup.drive_files
+    return contains_eager(backup).lazyload(files)
 
 
 class Copies:
@@ -31,7 +34,7 @@ class Copies:
                 .where(Backup.instance == instance, Backup.job == job, Backup.source == source)
                 .where(Backup.kind == Kind.OWN, DriveFile.status == Status.FINISHED)
                 .order_by(col(Backup.created_at).desc(), col(Backup.id).desc())
-                .options(contains_eager(_FILE_BACKUP).lazyload(_BACKUP_FILES))
+                .options(with_backup())
             )
             if databases is not None:
                 query = query.where(col(Backup.database).in_(databases))
