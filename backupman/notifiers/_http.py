@@ -277,7 +277,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return min(float(value), _LONGEST_WAIT)
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
     return min(max(seconds, 0.0), _LONGEST_WAIT)

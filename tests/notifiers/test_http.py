@@ -38,6 +38,7 @@ NOW = datetime(2025, 7, 2, 10, 6, tzinfo=UTC)
         ("٣", None),
         ("soon", None),
         ("Wed, 99 Jul 2025 10:07:30 GMT", None),
+        (f"Wed, 02 Jul {'9' * 18} 10:07:30 GMT", None),
     ],
 )
 def test_retry_after(value: str | None, seconds: float | None) -> None:
