@@ -10,6 +10,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -96,7 +97,7 @@ class AppriseService:
         return self.provider.kinds
 
     async def send(self, message: Message) -> str:
-        """Make one attempt, in a thread of its own because the library waits.
+        """Make one attempt, in a thread of its own because the library waits, for as long as the service likes.
 
         Raises:
             NotifyError: it was not delivered.
@@ -106,7 +107,7 @@ class AppriseService:
         if said is None:
             return nothing_of(message.event)
         try:
-            taken, log = await asyncio.to_thread(_logged, lambda: plugin.notify(**said))
+            taken, log = await _in_a_thread(lambda: _logged(lambda: plugin.notify(**said)))
         except Exception as error:  # noqa: BLE001 - a hundred plugins of many authors; none may end the dispatcher
             taken, log = False, type(error).__name__
         if not taken:
@@ -177,6 +178,21 @@ class _Ears(logging.Handler):
         if record.thread == self._thread:
             with suppress(Exception):  # a line that cannot be formed is no reason to fail
                 self.heard.append(record.getMessage())
+
+
+async def _in_a_thread(work: Callable[[], tuple[Any, str]]) -> tuple[Any, str]:
+    """What the work gives; not in one of the loop's few threads, which all others need, and whose end it waits for."""
+    given: Future[tuple[Any, str]] = Future()
+    given.set_running_or_notify_cancel()  # or its result would be an error once nobody waits for it any more
+
+    def give() -> None:
+        try:
+            given.set_result(work())
+        except Exception as error:  # noqa: BLE001 - whoever waits gets it
+            given.set_exception(error)
+
+    threading.Thread(target=give, name="apprise", daemon=True).start()
+    return await asyncio.wrap_future(given)
 
 
 def _logged(work: Callable[[], Any]) -> tuple[Any, str]:

@@ -1,8 +1,10 @@
 """Apprise: every service by itself, through the real library, and nothing of its URL in what is said."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -47,8 +49,6 @@ class TestApprise(NotifierContract):
 
 def sent(receiver: Receiver, event: Message, **settings: Any) -> dict[str, Any]:
     """What arrives of an event."""
-    import asyncio
-
     block = {"services": [{"url": service(receiver)}], **settings}
     asyncio.run(Apprise.model_validate(block).endpoints()[0].send(event))
     body: dict[str, Any] = json.loads(receiver.requests[-1].body)
@@ -149,6 +149,22 @@ def test_a_url_that_nobody_knows_is_said_at_once_and_not_repeated(caplog: pytest
     assert error.permanent
     assert "knows no such url" in error.sentence
     assert "very-secret-token" not in f"{error.sentence}{error.answer}{caplog.text}"
+
+
+def test_a_service_that_hangs_takes_no_thread_that_others_need(receiver: Receiver) -> None:
+    receiver.answer(delay=60)
+
+    async def beside() -> str:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        sending = asyncio.create_task(only(receiver).send(message("backup_failure")))
+        while not receiver.requests:
+            await asyncio.sleep(0.01)
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 5)
+        finally:
+            sending.cancel()
+
+    assert asyncio.run(beside()) == "free"
 
 
 def only(receiver: Receiver) -> Endpoint:
