@@ -8,7 +8,7 @@ from pydantic import Field
 from backupman.engine.promises import COUNTED, Deadline, Missed, Odd, Promise, Target
 from backupman.events import EventKind, Time, View
 from backupman.registry import format_duration
-from backupman.text import listed, minute, size
+from backupman.text import few, listed, minute, size
 
 _NAMED = 10
 """How many databases a sentence names; the payload has them all."""
@@ -118,13 +118,18 @@ def odd(promise: Promise, targets: Sequence[Target], sizes: Mapping[str, Odd]) -
     return f"odd size of a dump: {'; '.join(told)}{more}"
 
 
-def recovered(promise: Promise, targets: Sequence[Target], incident: EventKind) -> str:
-    """That it is over."""
+def recovered(promise: Promise, targets: Sequence[Target], incident: EventKind, gone: Sequence[str]) -> str:
+    """That it is over, also for databases that are gone."""
+    left = f"the newest run did not find {few(gone)} any more" if gone else ""
+    if not targets:
+        return f"{promise.label}: {left}"
     if incident == EventKind.SIZE_ANOMALY:
-        return f"{_who(promise, targets)}: the size is as usual again"
-    good = [target.good.created_at for target in targets if target.good]
-    newest = f": the newest good backup was begun at {minute(min(good))}" if good else ""
-    return f"{_who(promise, targets)} is in order again{newest}"
+        over = f"{_who(promise, targets)}: the size is as usual again"
+    else:
+        good = [target.good.created_at for target in targets if target.good]
+        newest = f": the newest good backup was begun at {minute(min(good))}" if good else ""
+        over = f"{_who(promise, targets)} is in order again{newest}"
+    return "; ".join(filter(None, [over, left]))
 
 
 def _who(promise: Promise, targets: Sequence[Target]) -> str:

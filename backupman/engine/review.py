@@ -30,6 +30,8 @@ class Review:
         self._targets = targets
         self._open = list(incidents)
         self._at = at
+        self._gone = [incident for incident in self._open if not self._concerned(incident)]
+        """Of databases that the newest run did not find any more: that is an end too, and told as one."""
         self._deadlines: dict[str, Deadline] = {}
         for target in targets:
             if found := deadline(promise, target):
@@ -38,7 +40,7 @@ class Review:
 
     def look(self) -> Changes:
         """What has to change now."""
-        self._forget_what_is_gone()
+        self._close(self._gone)
         self._find_stuck()
         self._find_late()
         self._find_recovered()
@@ -59,10 +61,6 @@ class Review:
     def again_at(self) -> datetime | None:
         """When the next deadline ends, if nothing happens before; None when none does."""
         return min((found.until for found in self._deadlines.values() if found.until > self._at), default=None)
-
-    def _forget_what_is_gone(self) -> None:
-        """Incidents of databases that the newest run did not find any more."""
-        self._close([incident for incident in self._open if not self._concerned(incident)])
 
     def _find_stuck(self) -> None:
         known = self._of_kind(STUCK)
@@ -91,8 +89,7 @@ class Review:
         """What is over; told once nothing of the source is wrong any more."""
         over = [incident for incident in self._of_kind(LATE, MISSED, STUCK) if self._is_over(incident)]
         self._close(over)
-        if over and not self._of_kind(LATE, MISSED, STUCK):
-            self._tell_recovered(over)
+        self._tell_recovered(over, LATE, MISSED, STUCK)
 
     def _find_odd(self) -> None:
         odd = {t.database: found for t in self._targets if (found := odd_size(t.sizes, self._config.deadlines))}
@@ -105,8 +102,7 @@ class Review:
             self._tell(ODD, fresh, reason, since=self._at, odd={t.database: odd[t.database] for t in fresh})
         over = [known[self._name(t)] for t in self._targets if t.database not in odd and self._name(t) in known]
         self._close(over)
-        if over and not self._of_kind(ODD):
-            self._tell_recovered(over)
+        self._tell_recovered(over, ODD)
 
     def _remind(self) -> None:
         every = self._config.deadlines.remind_every
@@ -128,11 +124,14 @@ class Review:
         absent = kind in (LATE, MISSED)
         self._tell(kind, targets, reason, since=since, due=due if absent else None, odd=odd, reminder=True)
 
-    def _tell_recovered(self, over: Sequence[Incident]) -> None:
-        first = min(over, key=lambda incident: incident.opened_at)
+    def _tell_recovered(self, over: Sequence[Incident], *kinds: EventKind) -> None:
+        gone = [incident for incident in self._gone if incident.kind in kinds]
+        if not (over or gone) or self._of_kind(*kinds):
+            return
+        first = min([*over, *gone], key=lambda incident: incident.opened_at)
         targets = self._all_concerned(over)
         incident = EventKind(first.kind)
-        reason = alarms.recovered(self._promise, targets, incident)
+        reason = alarms.recovered(self._promise, targets, incident, [incident.database for incident in gone])
         self._tell(EventKind.BACKUP_RECOVERED, targets, reason, since=first.opened_at, incident=incident)
 
     def _is_late(self, target: Target) -> bool:

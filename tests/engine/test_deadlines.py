@@ -172,7 +172,8 @@ def test_a_database_that_is_not_there_any_more_is_not_watched(world: Make) -> No
     assert (there.told(), open_kinds(there)) == (["backup_late"], [("backup_late", "scratch")])
     there.databases["Main"] = ["shop"]
     there.live("2026-03-20 12:00")
-    assert (there.told(), open_kinds(there)) == (["backup_late"], [])
+    assert (there.told(), open_kinds(there)) == (["backup_late", "backup_recovered"], [])
+    assert last(there)["Reason"] == "Main: the newest run did not find scratch any more"
 
 
 def test_a_retry_of_one_database_does_not_hide_the_others(world: Make) -> None:

@@ -193,6 +193,22 @@ def test_a_changed_schedule_is_late_by_its_own_times(world: Make) -> None:
     assert (there.told(), last(there)["DueAt"]) == (["backup_late"], "2026-03-03T13:00:00Z")
 
 
+def test_the_end_is_told_where_the_last_database_that_was_late_is_gone(world: Make) -> None:
+    there = world("2026-03-02 12:00", "Main", **NIGHTLY)
+    there.databases["Main"] = ["blog", "shop"]
+    there.start()
+    there.live("2026-03-03 12:00")
+    there.failing |= {"blog", "shop"}
+    there.live("2026-03-04 12:00")
+    there.failing = {"shop"}
+    there.live("2026-03-05 03:00")
+    assert (there.told(), open_kinds(there)) == (["backup_late"], [("backup_late", "shop")])
+    there.databases["Main"] = ["blog"]
+    there.live("2026-03-06 12:00")
+    assert (there.told()[-1], last(there)["Incident"]) == ("backup_recovered", "backup_late")
+    assert open_kinds(there) == []
+
+
 def test_what_left_the_config_is_not_watched_any_more(world: Make) -> None:
     there = world("2026-03-02 12:00", **NIGHTLY)
     there.failing.add("App")
