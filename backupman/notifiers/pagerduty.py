@@ -33,6 +33,8 @@ _APART: Mapping[str, str] = {
 """What has alerts of its own, because it says nothing of whether the next backup succeeds."""
 _REPORTS = frozenset({EventKind.PRUNE_REPORT, EventKind.RECONCILE_REPORT})
 """What resolves its own alert where nothing has failed any more."""
+_TAKE_TURNS = frozenset({EventKind.BACKUP_LATE, EventKind.BACKUP_MISSED, EventKind.BACKUP_STUCK})
+"""Incidents that take each other's place: they are one alert, because the recovery names one of them alone."""
 _TOLD_ALREADY = frozenset({"Error", "Warnings", "DriveFiles", "Message", "Reason"})
 _ABOUT = ("Source", "Device", "Endpoint", "Queue", "Drive")
 _WHICH = ("Incident", "Type", "Level", "Database")
@@ -115,14 +117,15 @@ class PagerDuty(HttpNotifier):
 def dedup_key(message: Message) -> str:
     """What an alert is about: a database of a source of a job, or an incident of a source.
 
-    Incidents are kept apart by their kind alone, because their recovery may name other databases than they did. Copies
+    Incidents are never kept apart by databases, because their recovery may name others than they did. Copies
     that are not right are by how far they were looked at: that the bytes are there is no answer to a failed drill.
     """
     known = message.payload
     parts = [known.get("Instance"), known.get("Sender"), known.get("Job")]
     parts.append(next((known[key] for key in _ABOUT if known.get(key)), None))
     parts.append(_APART.get(message.event))
-    parts.append(next((known[key] for key in _WHICH if known.get(key)), None))
+    which = next((known[key] for key in _WHICH if known.get(key)), None)
+    parts.append(EventKind.BACKUP_LATE if which in _TAKE_TURNS else which)
     key = "backupman:" + "/".join(str(part) for part in parts if part)
     if len(key) <= _KEY_LENGTH:
         return key

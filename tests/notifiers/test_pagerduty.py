@@ -98,6 +98,13 @@ def test_the_recovery_of_an_incident_resolves_it_whichever_databases_it_names(ki
     assert told["dedup_key"] == over["dedup_key"] != dedup_key(message("backup_failure"))
 
 
+def test_what_takes_the_place_of_a_late_backup_joins_its_alert() -> None:
+    told = [sent(message(kind))["dedup_key"] for kind in ("backup_late", "backup_missed", "backup_stuck")]
+    assert set(told) == {"backupman:db1/nightly/Mysql 1/backup_late"}
+    assert sent(message("backup_recovered", Incident="backup_stuck"))["dedup_key"] == told[0]
+    assert sent(message("size_anomaly"))["dedup_key"] == "backupman:db1/nightly/Mysql 1/size_anomaly"
+
+
 def test_a_severity_is_what_the_config_or_the_event_says() -> None:
     assert sent(message("backup_failure"), severity="critical")["payload"]["severity"] == "critical"
     assert sent(message("size_anomaly"), severity="critical")["payload"]["severity"] == "warning"
