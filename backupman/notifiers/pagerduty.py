@@ -6,7 +6,8 @@ is not open does nothing. An alarm drill is a change event, which calls nobody.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from pydantic import Field, SecretStr
 from backupman.errors import NotifyError
 from backupman.events import EventKind, iso
 from backupman.notifiers import Message, State, events_of
-from backupman.notifiers._http import Answer, HttpNotifier, Server
+from backupman.notifiers._http import Answer, BlockEndpoint, HttpNotifier, Server
 from backupman.notifiers._words import label_of, newest, text, title
 from backupman.text import clean, cut
 
@@ -56,6 +57,9 @@ class PagerDuty(HttpNotifier):
     )
     severity: Severity = Field(default="error", description="Of failures: `critical`, `error`, `warning` or `info`.")
     send_logs: bool = Field(default=True, description="Sends the newest lines of the log too.")
+
+    def endpoints(self) -> Sequence["Integration"]:
+        return [Integration(self.named(), self, self)] if self.enabled else []
 
     def request(self, message: Message) -> httpx.Request | None:
         if message.event == EventKind.ALARM_DRILL:
@@ -112,6 +116,16 @@ class PagerDuty(HttpNotifier):
         if message.event == EventKind.NOTIFICATION:
             return str(message.payload["Severity"])
         return "warning" if message.event in _WARNINGS else self.severity
+
+
+class Integration(BlockEndpoint):
+    """The integration; a good backup of one of several databases resolves what failed before they were known, too."""
+
+    async def send(self, message: Message) -> str:
+        known = message.payload
+        if message.state == State.FINISH and "DriveFiles" in known and known["Label"] != known.get("Source"):
+            await super().send(replace(message, payload=known | {"Database": None}))
+        return await super().send(message)
 
 
 def dedup_key(message: Message) -> str:

@@ -1,5 +1,6 @@
 """PagerDuty: alerts that a success resolves, by keys that tell apart what has failed; within the limits of the API."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any
@@ -88,6 +89,16 @@ def test_the_next_success_of_the_same_database_resolves() -> None:
     assert good == {"routing_key": KEY, "event_action": "resolve", "dedup_key": failed["dedup_key"]}
     for other in ({"Database": "blog"}, {"Source": "Mysql 2"}, {"Job": "weekly"}, {"Instance": "db2"}):
         assert dedup_key(message("backup_success", **other)) != failed["dedup_key"]
+
+
+def test_a_good_backup_of_a_database_resolves_also_what_failed_before_any_was_known(receiver: Receiver) -> None:
+    receiver.usual = TestPagerDuty.good
+    failed = sent(message("backup_failure", Label="Mysql 1", Database=""))
+    (endpoint,) = PagerDuty.model_validate({"integration_key": KEY, "server": receiver.url}).endpoints()
+    asyncio.run(endpoint.send(message("backup_success", Label="Mysql 1/shop")))
+    told = [json.loads(request.body) for request in receiver.requests]
+    assert [event["dedup_key"] for event in told] == [failed["dedup_key"], "backupman:db1/nightly/Mysql 1/shop"]
+    assert {event["event_action"] for event in told} == {"resolve"}
 
 
 @pytest.mark.parametrize("kind", ["backup_late", "backup_missed", "backup_stuck", "size_anomaly"])
