@@ -1,11 +1,15 @@
 """Text on its way out: values that UTF-8, JSON and a terminal can hold, and numbers that people can read."""
 
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from functools import lru_cache
+from html import escape
 from typing import Any
+from urllib.parse import quote
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TELLING = 5
@@ -42,10 +46,20 @@ def without(secrets: Iterable[str], text: str) -> str:
     """The text with `***` for every secret; a very short one only where it is a word, or no word would stay whole."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _TELLING:
-            text = text.replace(secret, "***")
+            for form in _forms(secret):
+                text = text.replace(form, "***")
         elif secret:
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     return text
+
+
+@lru_cache(maxsize=1000)
+def _forms(secret: str) -> list[str]:
+    """A text as it is, and as others repeat it: in JSON (PHP writes `\\/`), on a page, in an address; longest first."""
+    in_json = [json.dumps(secret, ensure_ascii=plain)[1:-1] for plain in (True, False)]
+    slashed = [form.replace("/", "\\/") for form in in_json]
+    elsewhere = [escape(secret), quote(secret, safe="", errors="replace")]
+    return sorted({secret, *in_json, *slashed, *elsewhere}, key=len, reverse=True)
 
 
 def one_line(text: str, longest: int) -> str:

@@ -13,6 +13,8 @@ from backupman.text import first_line, without
         (["t"], "the token t stands in t=t", "the token *** stands in ***=***"),
         (["pw"], "http://me:pw@host/pw?x=pw, powerful", "http://me:***@host/***?x=***, powerful"),
         (["a.b"], "a.b axb a.bc", "*** axb a.bc"),
+        (['pass/w"ö&rd'], r'{"a": "pass\/w\"\u00f6&rd"} {"a":"pass/w\"ö&rd"}', '{"a": "***"} {"a":"***"}'),
+        (['pass/w"ö&rd'], "pass/w&quot;ö&amp;rd pass%2Fw%22%C3%B6%26rd", "*** ***"),
         ([""], "nothing", "nothing"),
         ([], "nothing", "nothing"),
     ],

@@ -36,7 +36,7 @@ from backupman.notifiers._network import (
     utc_now,
 )
 from backupman.notifiers._preview import shown
-from backupman.text import one_line
+from backupman.text import one_line, without
 
 # They write URLs and headers, which may hold secrets, at the levels INFO and DEBUG.
 for _name in ("httpx", "httpcore"):
@@ -206,15 +206,16 @@ class HttpEndpoint(ABC):
         return NotifyError(f"{self.name}: {self._redact(why, request)}", permanent=permanent)
 
     def _redact(self, text: str, request: httpx.Request) -> str:
-        """The text without secrets, also those that stand in the address."""
-        url = request.url
+        """The text without secrets, also what stands in the address, and each word of a login: the other side may
+        repeat a token without the `Bearer` before it.
+        """
+        url, secrets = request.url, list(self.provider.secrets())
         whole = [str(url), url.raw_path.decode(), url.path, url.host, url.password]
         whole.append(base64.b64encode(f"{url.username}:{url.password}".encode()).decode())
-        pieces = [piece for piece in re.split(r"[/?&=]", f"{url.path}?{url.query.decode()}") if len(piece) >= _TELLING]
-        text = self.provider.redact(text)
-        for part in [part for part in whole if len(part) > 3] + pieces:
-            text = text.replace(part, "***")
-        return text
+        pieces = re.split(r"[/?&=]", f"{url.path}?{url.query.decode()}")
+        pieces += re.split(r"[\s;=]", " ".join([*secrets, request.headers.get("Authorization", "")]))
+        parts = [part for part in whole if len(part) > 3] + [piece for piece in pieces if len(piece) >= _TELLING]
+        return without([*secrets, *parts], text)
 
 
 class HttpNotifier(HttpSettings, Notifier):

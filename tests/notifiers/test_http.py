@@ -11,6 +11,7 @@ import pytest
 import trustme
 
 from backupman.notifiers._http import retry_after
+from backupman.notifiers.loki import Loki
 from tests.contracts.notifier import deliver, refusal
 from tests.notifiers.test_webhook import endpoint
 from tests.servers._process import free_port
@@ -52,6 +53,21 @@ def test_no_part_of_the_address_is_repeated(receiver: Receiver) -> None:
     error = refusal(endpoint(f"http://{address}"))
     assert error.answer.startswith("404 Not Found No hook at ***")
     assert not [secret for secret in secrets if secret in error.answer + error.sentence]
+
+
+@pytest.mark.parametrize(
+    "login", ["Bearer sk_live_0123456789", "Token token=sk_live_0123456789;", "sk_live_0123456789"]
+)
+def test_a_login_is_not_repeated_by_its_token_alone(receiver: Receiver, login: str) -> None:
+    receiver.answer(401, body=b'{"error": "sk_live_0123456789 is no token"}')
+    error = refusal(endpoint(receiver.url, headers={"Authorization": login}))
+    assert error.answer == '401 Unauthorized {"error": "*** is no token"}'
+
+
+def test_a_password_is_not_repeated_as_it_stands_in_a_login(receiver: Receiver) -> None:
+    receiver.answer(401, body=b"Basic bWU6YSBsb25nIHBhc3N3b3JkIQ== is no login")
+    block = {"url": receiver.url, "username": "me", "password": "a long password!"}
+    assert "bWU6" not in refusal(Loki.model_validate(block).endpoints()[0]).answer
 
 
 def test_an_endless_answer_is_not_read_to_its_end() -> None:
