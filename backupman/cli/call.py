@@ -130,6 +130,7 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
         call = Call(config or before.config, debug or before.debug, quiet or before.quiet, verbose or before.verbose)
         ctx.obj = call
         log_for_terminal(call.log_level() or Level.WARNING, detailed=call.debug)
+        _refuse_empty(ctx)
         command(call, **options)
 
     shared = inspect.signature(_common_options).parameters
@@ -141,6 +142,15 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
     offered.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     del vars(offered)["__wrapped__"]  # so that Typer looks at the signature given here
     return offered
+
+
+def _refuse_empty(ctx: typer.Context) -> None:
+    """Raise ConfigError for an option with an empty text: taken as left out it means another place, a live database."""
+    for parameter in ctx.command.params:
+        value = ctx.params.get(parameter.name or "")
+        if parameter.param_type_name == "option" and "" in (value if isinstance(value, list | tuple) else [value]):
+            option = max(parameter.opts, key=len)
+            raise ConfigError(f"{option} is empty: leave it out, or see that the variable that it was to hold is set")
 
 
 def _common_options(

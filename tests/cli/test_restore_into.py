@@ -128,6 +128,15 @@ def test_a_replacement_is_confirmed_by_its_name(
     assert databases(tmp_path) == ["app.db"]
 
 
+@pytest.mark.parametrize("option", ["--url", "--to-source", "--to-database", "--output"])
+def test_a_place_from_a_variable_that_is_unset_is_not_the_original(
+    option: str, tmp_path: Path, made: Any, inside: Inside
+) -> None:
+    ended = inside("restore", "latest", "--source", "App", "--clean", "--yes", option, "")
+    refused(ended, f"{option} is empty: leave it out", code=2)
+    assert names_in(tmp_path / "app.db") == ["Grace"]
+
+
 def test_nothing_is_replaced_by_what_is_damaged(tmp_path: Path, made: Any, inside: Inside) -> None:
     for drive in ("drive", "other"):
         flip(stored(tmp_path, drive))
