@@ -136,28 +136,30 @@ def _plain(line: str) -> str:
     return _ALIASES.get(line.strip().lower(), line.strip())
 
 
-def zone_of(name: str | None) -> tzinfo:
-    """The zone of that name; without one the host's own.
+def zone_of(name: str | None, *, needed: bool = True) -> tzinfo:
+    """The zone of that name; without one the host's own, and where that cannot be told and is not `needed`, UTC.
 
     Raises:
         ValueError: no such zone.
-        ConfigError: the host's own zone cannot be told.
+        ConfigError: the host's own zone is needed, and cannot be told.
     """
     if name is None:
-        return _host_zone()
+        return _host_zone(needed=needed)
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise ValueError(f"{name!r} is not a time zone{nearest(name, sorted(available_timezones()))}") from error
 
 
-def _host_zone() -> tzinfo:
+def _host_zone(*, needed: bool) -> tzinfo:
     try:
         return get_localzone()
     except (LookupError, ValueError, OSError) as error:
+        if not needed:
+            return ZoneInfo("UTC")
         raise ConfigError(
-            "the time zone of this host has no name that is known (see TZ and /etc/localtime): write `timezone` at "
-            "every job that has a `cron`"
+            "the time zone of this host has no name that is known (see TZ and /etc/localtime): set TZ to one such as "
+            "Europe/Berlin, or write `timezone` at every job that has a `cron` or a `verify` with one"
         ) from error
 
 

@@ -188,7 +188,7 @@ def test_a_host_without_a_name_for_its_zone_is_refused_with_what_to_do() -> None
     ended = host_zone(TZ="CET-1CEST,M3.5.0,M10.5.0/3")
     assert ended.returncode == 1
     assert f"{ConfigError.__name__}: the time zone of this host has no name" in ended.stderr
-    assert "write `timezone`" in ended.stderr
+    assert "set TZ to one such as Europe/Berlin, or write `timezone`" in ended.stderr
 
 
 def test_an_unknown_zone_is_met_with_the_nearest() -> None:

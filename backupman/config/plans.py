@@ -100,11 +100,11 @@ def plans(config: Config) -> list[JobPlan]:
 
 
 def _plan(config: Config, job: Job, sources: "_Labelled[Source]", drives: "_Labelled[Drive]") -> JobPlan:
-    zone = zone_of(job.timezone)
     verify: JobVerify = job.verify or config.verify
     for name in ("identity_file", "queue"):
         if getattr(verify, name) is None:
             verify = verify.model_copy(update={name: getattr(config.verify, name)})
+    zone = zone_of(job.timezone, needed=bool(job.cron or verify.cron))
     return JobPlan(
         label=job.label,
         schedule=Schedule(job.cron, job.every, zone) if job.cron or job.every else None,

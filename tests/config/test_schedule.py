@@ -1,14 +1,16 @@
 """Which schedules, durations and sizes a config takes."""
 
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from backupman.config import Job
+from backupman.config import Job, plans
+from backupman.errors import ConfigError
 from backupman.registry import Duration, Size, format_duration, parse_duration, parse_size
+from tests.config.conftest import WHOLE, Load
 
 DURATION = TypeAdapter(Duration)
 SIZE = TypeAdapter(Size)
@@ -179,3 +181,17 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 @given(st.integers(min_value=0, max_value=10**18 - 1))
 def test_every_number_of_bytes_is_a_size(size: int) -> None:
     assert parse_size(str(size)) == size
+
+
+def test_a_host_without_a_name_for_its_zone_refuses_what_has_a_cron_alone(
+    loaded: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown() -> tzinfo:
+        raise LookupError
+
+    monkeypatch.setattr("backupman.schedule.get_localzone", unknown)
+    for text in ("", "jobs: [{label: often, every: 1h}]", "jobs: [{label: n, cron: '@daily', timezone: Asia/Tokyo}]"):
+        assert plans(loaded(WHOLE + text).config)
+    for text in ("jobs: [{label: nightly, cron: '@daily'}]", "verify: {cron: '@daily'}"):
+        with pytest.raises(ConfigError, match="set TZ to one such as"):
+            plans(loaded(WHOLE + text).config)
