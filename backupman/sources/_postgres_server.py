@@ -96,9 +96,11 @@ class Server:
             words.append(f"ENCODING {literal(facts['encoding'])}")
         plain, warnings = list(words), []
         if "collate" in facts:
-            words.append(f"LC_COLLATE {literal(facts['collate'])} LC_CTYPE {literal(facts['ctype'])}")
-        if provider := facts.get("locale_provider"):
-            words.append(f"LOCALE_PROVIDER {provider} {provider.upper()}_LOCALE {literal(facts.get('locale', ''))}")
+            ctype = facts.get("ctype", facts["collate"])
+            words.append(f"LC_COLLATE {literal(facts['collate'])} LC_CTYPE {literal(ctype)}")
+        if provider := facts.get("locale_provider"):  # quoted like all that comes from a drive: psql runs commands
+            locale = literal(facts.get("locale", ""))
+            words.append(f"LOCALE_PROVIDER {name(provider)} {name(f'{provider}_locale')} {locale}")
         try:
             self._create(database, " ".join(words))
         except SourceError as error:

@@ -95,6 +95,29 @@ def test_a_dump_runs_no_command(refused: Callable[[bytes], str], body: bytes, tm
     assert not pwned.exists()
 
 
+def test_what_a_sidecar_tells_of_a_database_runs_no_command(
+    source: PostgresSource, target: str, tmp_path: Path
+) -> None:
+    pwned = tmp_path / "pwned"
+    facts = {"encoding": "UTF8", "locale_provider": f"libc;\n\\! touch {pwned}\n"}
+    with pytest.raises(RestoreError, match=r"^Shop: "):
+        source.restore(reader(HEAD + TABLE + END), Origin("shop", ".sql", facts), Target(target), tmp_path)
+    assert not pwned.exists()
+    assert not source.exists(target)
+
+
+def test_a_database_of_icu_comes_back_as_one(
+    source: PostgresSource, postgres: Postgres, target: str, tmp_path: Path
+) -> None:
+    facts = {"encoding": "UTF8", "collate": "C", "locale_provider": "icu", "locale": "de"}
+    source.restore(reader(HEAD + TABLE + END), Origin("shop", ".sql", facts), Target(target), tmp_path)
+    with postgres.connect(target) as connection:
+        [found] = connection.execute(
+            "SELECT datlocprovider, daticulocale, datctype FROM pg_database WHERE datname = current_database()"
+        ).fetchall()
+    assert found == ("i", "de", "C")
+
+
 def test_backslashes_that_are_no_commands_come_back(restore: Restore, postgres: Postgres, target: str) -> None:
     body = b"""CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $_$
 /*
