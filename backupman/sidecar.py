@@ -5,10 +5,10 @@ nothing in clear tells of the content: that part is sealed to the same keys.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from backupman.errors import BackupmanError
 from backupman.events import Time, View
@@ -18,6 +18,8 @@ VERSION = 2
 """Of the format. A reader takes what it knows of a newer one: keys are added, and none changes its meaning."""
 
 _NAME_LENGTH = 1024
+_LARGEST = 2**63 - 1
+"""What the records can hold."""
 _ID = "^[0-9a-f]{8}-[0-9a-f-]{27}$"
 
 Seal = Callable[[bytes], str]
@@ -27,7 +29,7 @@ Seal = Callable[[bytes], str]
 class Content(View):
     """What tells of a dump's content."""
 
-    size: int | None = Field(default=None, description="Bytes that the tool wrote.")
+    size: int | None = Field(default=None, ge=0, le=_LARGEST, description="Bytes that the tool wrote.")
     facts: dict[str, str] = Field(default_factory=dict, description="Versions and the like.")
     warnings: list[str] = Field(default_factory=list, description="What its report warned of.")
     manifest: Manifest | None = Field(default=None, description="Tables and rows, where they were counted.")
@@ -50,9 +52,19 @@ class Sidecar(Content):
     object: str = Field(max_length=_NAME_LENGTH, description="The object's name, below the drive's folder or prefix.")
     compression: str | None = Field(default=None, description="`gzip`, `zstd` or `none`.")
     encryption: str | None = Field(default=None, description="`age`, or nothing.")
-    stored_size: int = Field(ge=0, description="Bytes of the object.")
+    stored_size: int = Field(ge=0, le=_LARGEST, description="Bytes of the object.")
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Of the object's bytes.")
     sealed: str | None = Field(default=None, description="The keys of `Content`, encrypted: an armored age file.")
+
+    @field_validator("created_at", "dumped_at")
+    @classmethod
+    def _in_utc(cls, time: datetime | None) -> datetime | None:
+        if time and time.tzinfo is None:
+            raise ValueError("the time has no offset")
+        try:
+            return time.astimezone(UTC) if time else None
+        except OverflowError as error:
+            raise ValueError("there is no such time in UTC") from error
 
     @classmethod
     def parse(cls, name: str, data: bytes) -> "Sidecar":

@@ -97,6 +97,11 @@ def test_keys_of_a_later_format_are_passed_over() -> None:
         (b"[]", "cannot be read"),
         (json.dumps(made(KNOWN) | {"Sha256": "AB"}).encode(), "cannot be read: Sha256"),
         (json.dumps({"Object": KNOWN["Object"]}).encode(), "cannot be read: Id: Field required"),
+        (json.dumps(made(KNOWN) | {"Size": 2**63}).encode(), "cannot be read: Size"),
+        (json.dumps(made(KNOWN) | {"StoredSize": 2**63}).encode(), "cannot be read: StoredSize"),
+        (json.dumps(made(KNOWN) | {"CreatedAt": "2026-11-21T01:00:00"}).encode(), "the time has no offset"),
+        (json.dumps(made(KNOWN) | {"CreatedAt": "0001-01-01T00:00:00+14:00"}).encode(), "no such time in UTC"),
+        (json.dumps(made(KNOWN) | {"DumpedAt": "9999-12-31T23:59:59-14:00"}).encode(), "no such time in UTC"),
         (json.dumps(made(KNOWN) | {"Object": "elsewhere/x"}).encode(), "is that of elsewhere/x"),
     ],
 )
