@@ -27,3 +27,8 @@ Queue = Annotated[str, AfterValidator(check_queue)]
 def queue_of_home(home: str) -> str:
     """The queue of the one worker that works from a state folder: for what goes on from its spool."""
     return f"@{home[:16]}"
+
+
+def is_of_home(queue: str) -> bool:
+    """Whether it is the queue of one worker alone."""
+    return queue.startswith("@")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from backupman.config import Config
 from backupman.events import Time, View
-from backupman.queues import ANY, queue_of_home
+from backupman.queues import ANY, is_of_home, queue_of_home
 from backupman.records import Assignment, Worker
 from backupman.store import Store
 from backupman.store.workers import KnownWorker
@@ -100,7 +100,7 @@ class Queue:
     @property
     def command(self) -> str | None:
         """What starts a worker that takes from it; None where that has to be a certain one."""
-        if self.owner or self.name.startswith("@"):
+        if self.owner or is_of_home(self.name):
             return None
         return "backupman worker" if self.name == ANY else f"backupman worker --queue {self.name}"
 
@@ -192,7 +192,7 @@ def waits(queue: Queue) -> str:
 
 
 def _queue(name: str, known: Sequence[KnownWorker], waiting: Mapping[str, tuple[int, datetime]]) -> Queue:
-    own = name.startswith("@")
+    own = is_of_home(name)
     owner = next((each.worker for each in known if own and queue_of_home(each.worker.home) == name), None)
     takers = [each for each in known if name in taken_by(each.worker) or each.worker is owner]
     count, oldest = waiting.get(name, (0, None))

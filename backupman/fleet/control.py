@@ -15,6 +15,7 @@ from backupman.fleet.runs import RunsOfWorkers
 from backupman.records import AssignmentKind
 
 _REAP_EVERY = timedelta(seconds=5)
+_MOVE_EVERY = timedelta(seconds=20)
 _DELIVER_EVERY = timedelta(seconds=2)
 
 
@@ -52,6 +53,7 @@ class Control:
         """What the daemon that leads does again and again, and how often."""
         return [
             (_REAP_EVERY, "workers", lambda: self._reaper.check(self.handing.app)),
+            (_MOVE_EVERY, "queues without workers", lambda: self._reaper.move(self.handing.app)),
             (_DELIVER_EVERY, "messages of workers", self._deliver),
         ]
 

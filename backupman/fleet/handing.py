@@ -18,7 +18,7 @@ from backupman.engine.runner import Order
 from backupman.errors import BackupmanError, ConfigError
 from backupman.fleet.channel import Speaker
 from backupman.fleet.queue import Queue
-from backupman.queues import queue_of_home
+from backupman.queues import is_of_home, queue_of_home
 from backupman.records import Assignment, AssignmentKind, AssignmentState, Backup, Status
 from backupman.sources import Source
 from backupman.store import Store
@@ -152,14 +152,32 @@ class Handing:
             begin_until=None if kind == AssignmentKind.RESTORE else at + _ASKED_FOR,
         )
 
+    def queue_of(self, assignment: Assignment) -> str:
+        """Where it waits by this config; what goes on from the spool of a host stays in that host's own queue.
+
+        Raises:
+            ConfigError: what it is about has left the config.
+        """
+        if assignment.kind == AssignmentKind.DELIVER:
+            if assignment.queue not in self.sent_by_workers.values():
+                raise ConfigError(f"no notifier of the config has the queue {assignment.queue} any more")
+            return assignment.queue
+        plan, source = self._planned(assignment)
+        if assignment.kind == AssignmentKind.VERIFY:
+            return plan.verify_queue_of(source)
+        return assignment.queue if is_of_home(assignment.queue) else plan.queue_of(source)
+
     def _excerpt(self, assignment: Assignment) -> dict[str, Any]:
         if assignment.kind == AssignmentKind.DELIVER:
             return self._excerpts.of_notifiers(assignment.queue)
+        return self._excerpts.of_source(*self._planned(assignment))
+
+    def _planned(self, assignment: Assignment) -> tuple[JobPlan, Source]:
         plan = self.app.plan(assignment.job)
         source = self.app.config.source(assignment.source)
         if plan is None or source is None:
             raise ConfigError(f"{assignment.source} of job {assignment.job} is not in the config any more")
-        return self._excerpts.of_source(plan, source)
+        return plan, source
 
 
 class Handed:

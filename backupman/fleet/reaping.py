@@ -8,9 +8,11 @@ from sqlmodel import Session
 
 from backupman.app import App
 from backupman.engine.runner import Order
+from backupman.engine.workers import fleet
 from backupman.errors import BackupmanError, ConfigError
 from backupman.fleet.handing import Handing
 from backupman.fleet.queue import Queue
+from backupman.queues import is_of_home
 from backupman.records import Assignment, AssignmentKind, AssignmentState
 from backupman.store import Store
 
@@ -50,6 +52,31 @@ class Reaper:
         self._match()
         self._report(app)
 
+    def move(self, app: App) -> None:
+        """See to what waits in queues that nobody takes from: it goes where the config has it now, or ends."""
+        at, patience = self._clock(), app.config.database.takeover_after
+        queues = {
+            queue.name
+            for queue in fleet(self._store, self._instance).unattended
+            if queue.unattended_since and at - queue.unattended_since > patience
+        }
+        if not queues:
+            return
+        for each in self._store.assignments.open(self._instance):
+            if each.queue not in queues or each.state != AssignmentState.WAITING:
+                continue
+            if is_of_home(each.queue) and each.begin_until and each.begin_until < at:
+                self._give_up(each.id, "the worker that has its dump in its spool has not come back")
+            elif self._strayed(each):
+                self._put_back(each.id)
+
+    def _strayed(self, waiting: Assignment) -> bool:
+        """Whether the config has it elsewhere by now, or not at all."""
+        try:
+            return self._handing().queue_of(waiting) != waiting.queue
+        except ConfigError:
+            return True
+
     def _settled(self, dead: Sequence[Assignment]) -> list[Assignment]:
         """Those without a pending record: recovery settles them first, here or at the worker that comes back."""
         backups = {(each.job, each.source, each.home) for each in self._store.backups.pending(self._instance)}
@@ -76,13 +103,8 @@ class Reaper:
         return in_time and assignment.kind in _AGAIN and assignment.attempts < _ATTEMPTS
 
     def _begin_again(self, assignment: Assignment, reason: str) -> bool:
-        def defer(session: Session, again: Assignment) -> None:
-            if again.task_id is not None:
-                self._queue.drop(session, [again.task_id])
-            self._handing().put(session, [again])
-
         try:
-            return self._store.assignments.wait_again(assignment.id, assignment.holder, reason, defer)
+            return self._store.assignments.wait_again(assignment.id, assignment.holder, reason, self._defer)
         except ConfigError as error:  # it has left the config
             log.info("%s", error.sentence)
             return False
@@ -114,13 +136,22 @@ class Reaper:
         self._counted = max(_FEW, min(self._counted, tasks))
 
     def _put_back(self, assignment_id: str) -> None:
-        def defer(session: Session, again: Assignment) -> None:
-            self._handing().put(session, [again])
-
         try:
-            self._store.assignments.put_back(assignment_id, defer)
+            self._store.assignments.put_back(assignment_id, self._defer)
         except ConfigError as error:
-            self._store.assignments.end(assignment_id, self._clock(), holder=None, error=error.sentence)
+            self._give_up(assignment_id, error.sentence)
+
+    def _defer(self, session: Session, again: Assignment) -> None:
+        """Put it into the queue where the config has it now, in place of the task that it had."""
+        if again.task_id is not None:
+            self._queue.drop(session, [again.task_id])
+        again.queue = self._handing().queue_of(again)
+        self._handing().put(session, [again])
+
+    def _give_up(self, assignment_id: str, reason: str) -> None:
+        if self._store.assignments.end(assignment_id, self._clock(), holder=None, error=reason):
+            [ended] = self._store.assignments.among([assignment_id])
+            log.error("%s: %s", ended.about, reason)
 
     def _report(self, app: App) -> None:
         """Record backups that could not even be begun as failed ones, so that somebody is told."""

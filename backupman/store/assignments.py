@@ -131,13 +131,13 @@ class Assignments:
     ) -> bool:
         """End it, and its run with the last of it; whether that was still ours to do.
 
-        `holder` is the process that has it under way; None for what waits, or whose worker is dead.
+        `holder` is the process that has it under way; None for what waits.
         """
         with self._sessions.writing() as session:
             assignment = session.get(Assignment, assignment_id, with_for_update=True)
             if assignment is None or assignment.state == AssignmentState.ENDED:
                 return False
-            if holder and assignment.holder != holder:
+            if assignment.holder != holder:
                 return False
             assignment.state, assignment.ended_at = AssignmentState.ENDED, at
             assignment.error, assignment.busy = error, busy
