@@ -91,7 +91,7 @@ class Reaper:
         at, reason = self._clock(), f"the worker on {assignment.host} died"
         # of a backup, what an earlier attempt has left is over
         since = assignment.started_at if assignment.kind == AssignmentKind.BACKUP else None
-        if self._store.backups.all_finished(assignment.records, since):  # it was through but for its own end
+        if self._store.backups.all_finished(assignment.records, since, assignment.cancelled):  # but for its own end
             self._store.assignments.end(assignment.id, at, holder=assignment.holder)
         elif self._may_begin_again(assignment, at) and self._begin_again(assignment, reason):
             log.warning("%s: %s; it is begun once more", assignment.about, reason)

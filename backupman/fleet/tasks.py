@@ -134,7 +134,7 @@ class Tasks:
     def _give_back(self, stray: Assignment) -> None:
         """Put back what stands on record as ours and is not: its end was lost with PostgreSQL's last moments."""
         holder, assignments = self._holding.holder.id, self._store.assignments
-        if self._store.backups.all_finished(stray.records):
+        if self._store.backups.all_finished(stray.records, cancelled=stray.cancelled):
             assignments.end(stray.id, self._clock(), holder=holder)
         elif assignments.wait_again(stray.id, holder, "its end was lost", lambda session, again: None):
             log.warning("%s: nobody is at work on it although it was taken; it is begun once more", stray.about)
@@ -227,7 +227,8 @@ class Tasks:
         result = call.result()
         if ids:
             self._settle(app, taken, ids)
-            if self._surely(lambda: self._store.backups.all_finished(ids)):
+            [known] = self._surely(lambda: self._store.assignments.among([taken.id]))
+            if self._surely(lambda: self._store.backups.all_finished(ids, cancelled=known.cancelled)):
                 return Outcome()  # perhaps from the spool, after a bad moment of the store
         made = result.backups or result.restores
         if self._closed.is_set() and not (made and result.good):  # of what was not even begun there is no word

@@ -1,6 +1,6 @@
 """Backups and their drive files: begun, changed, settled, found and listed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -142,13 +142,14 @@ class Backups:
         with self._sessions.reading() as session:
             return session.get(DriveFile, drive_file_id)
 
-    def all_finished(self, ids: Sequence[str], since: datetime | None = None) -> bool:
-        """Whether these are finished backups, all of them; with `since`, those that were begun then or later."""
+    def all_finished(self, ids: Sequence[str], since: datetime | None = None, cancelled: Collection[str] = ()) -> bool:
+        """Whether these are finished backups, or were cancelled; with `since`, those that were begun then or later."""
         with self._sessions.reading() as session:
             found = session.exec(select(Backup).where(col(Backup.id).in_(ids))).all()
         wanted = [backup for backup in found if since is None or backup.created_at >= since]
         known = since is not None or len(found) == len(set(ids))
-        return bool(wanted) and known and all(backup.status == Status.FINISHED for backup in wanted)
+        through = (backup.status == Status.FINISHED or backup.id in cancelled for backup in wanted)
+        return bool(wanted) and known and all(through)
 
     def untidied(self, instance: str) -> Sequence[Backup]:
         """An instance's settled backups whose spool may still be there although nothing needs it."""

@@ -114,6 +114,18 @@ def test_what_the_second_worker_has_finished_is_not_made_a_third_time(bed: Bed) 
     assert state(bed, assignment) == ("ended", 2, None)
 
 
+def test_what_somebody_has_cancelled_is_not_begun_once_more(bed: Bed) -> None:
+    assignment = taken(bed, bed.worker(lives=False))
+    recorded(bed, assignment, Status.FAILED)
+    bed.reaper.check(bed.app)
+    bed.clock.forward(minutes=1)
+    bed.take(bed.get(assignment), bed.worker(lives=False))
+    unwanted = recorded(bed, bed.get(assignment), Status.FAILED)
+    assert bed.handing.cancel(unwanted.id, "cancelled over HTTP")
+    bed.reaper.check(bed.app)
+    assert state(bed, assignment) == ("ended", 2, None)
+
+
 def test_it_is_begun_three_times_at_most_and_then_somebody_is_told_once(bed: Bed) -> None:
     assignment = taken(bed, bed.worker(lives=False))
     for attempt in (2, 3):

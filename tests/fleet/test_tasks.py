@@ -115,6 +115,23 @@ def test_a_worker_that_was_stopped_puts_it_back_while_it_is_not_too_late(
     assert (ended.state, ended.attempts, ended.error) == ("ended", 2, "the worker was stopped")
 
 
+def test_what_was_cancelled_is_not_put_back_by_a_worker_that_is_stopped(
+    bed: Bed, holding: Holding, do: Callable[..., Assignment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks, settle = bed.tasks_of(holding), bed.store.backups.settle
+    (bed.folder / "App.db").unlink()
+    [assignment] = bed.asked("App")
+
+    def cancelled_before(backup_id: str, *given: Any) -> Any:
+        bed.store.assignments.cancel(assignment.id, backup_id, "cancelled over HTTP")
+        tasks.close()
+        return settle(backup_id, *given)
+
+    monkeypatch.setattr(bed.store.backups, "settle", cancelled_before)
+    ended = do(assignment, tasks)
+    assert (ended.state, ended.attempts, ended.error) == ("ended", 1, None)
+
+
 def test_what_an_earlier_process_of_the_same_folder_left_is_settled(bed: Bed, holding: Holding) -> None:
     from backupman.records import new_id
     from tests.store.conftest import a_backup
