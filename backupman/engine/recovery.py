@@ -51,15 +51,20 @@ class Recovery:
         self._holding = holding
 
     def settle(
-        self, *, others: bool = False, which: Callable[[Backup | Restore], bool] = lambda record: True
+        self,
+        *,
+        others: bool = False,
+        left: bool = False,
+        which: Callable[[Backup | Restore], bool] = lambda record: True,
     ) -> list[Backup]:
         """Settle the dead runs; those whose dump waits in the spool come back, for their uploads to go on.
 
-        With `others`, which one daemon alone may say, also those of hosts of which nothing lives any more.
+        With `others`, which one daemon alone may say, also those of hosts of which nothing lives any more; with `left`
+        those of living hosts too, which have left them to it.
         """
         resumable = []
         for backup in self._store.backups.pending(self._config.instance):
-            if not (which(backup) and self._may_settle(backup, others=others)):
+            if not (which(backup) and self._may_settle(backup, others=others, left=left)):
                 continue
             with self._free(backup) as free:
                 if free and (unsettled := self._settled(backup)):
@@ -69,12 +74,12 @@ class Recovery:
                 if free:
                     self._spools.tidy(backup)
         for restore in self._store.restores.pending(self._config.instance):
-            if which(restore) and self._may_settle(restore, others=others):
+            if which(restore) and self._may_settle(restore, others=others, left=left):
                 self._restorer.settle_dead(restore)
         return resumable
 
-    def _may_settle(self, record: Backup | Restore, *, others: bool) -> bool:
-        if self._holding is None or record.home in (None, self._holding.home):
+    def _may_settle(self, record: Backup | Restore, *, others: bool, left: bool) -> bool:
+        if left or self._holding is None or record.home in (None, self._holding.home):
             return True
         return others and not self._holding.lives(record.home)
 

@@ -13,7 +13,7 @@ from backupman.errors import BackupmanError, ConfigError
 from backupman.fleet.handing import Handing
 from backupman.fleet.queue import Queue
 from backupman.queues import is_of_home
-from backupman.records import Assignment, AssignmentKind, AssignmentState
+from backupman.records import Assignment, AssignmentKind, AssignmentState, Backup, Restore
 from backupman.store import Store
 
 log = logging.getLogger(__name__)
@@ -47,10 +47,23 @@ class Reaper:
         living = self._store.workers.living(self._instance)
         running = self._store.assignments.running(self._instance)
         if dead := [assignment for assignment in running if assignment.holder not in living]:
+            for assignment in dead:
+                if assignment.holder is None:
+                    self._settle_left(app, assignment)
             for assignment in self._settled(dead):
                 self._see_to(assignment)
         self._match()
         self._report(app)
+
+    def _settle_left(self, app: App, assignment: Assignment) -> None:
+        """Settle the records of what its own host, which lives, could not settle itself."""
+
+        def its(record: Backup | Restore) -> bool:
+            if isinstance(record, Restore):
+                return record.id in assignment.records
+            return (record.job, record.source, record.home) == (assignment.job, assignment.source, assignment.home)
+
+        app.recovery.settle(left=True, which=its)
 
     def move(self, app: App) -> None:
         """See to what waits in queues that nobody takes from: it goes where the config has it now, or ends."""

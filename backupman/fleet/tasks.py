@@ -99,7 +99,8 @@ class Tasks:
     def go_on(self) -> None:
         """Settle what an earlier process of this state folder was doing; uploads go on from its spool.
 
-        Whether an assignment is done again says the control host, once its records are settled.
+        Whether an assignment is done again says the control host, once its records are settled. It settles itself what
+        cannot be settled here: its task is gone, or this host has not what it takes any more.
         """
         mine, assignments = self._holding.holder, self._store.assignments
         for dead in self._surely(lambda: assignments.running(self._loaded.config.instance)):
@@ -110,8 +111,10 @@ class Tasks:
                 if excerpt := self._surely(read):
                     with self._working(dead, excerpt) as app:
                         self._settle(app, dead, dead.records)
+                    continue
             except BackupmanError as error:
                 log.error("%s, which an earlier worker had under way: %s", dead.about, error.sentence)
+            self._surely(partial(assignments.leave, dead.id, dead.holder))
 
     def busy(self) -> bool:
         """Whether anything is under way."""

@@ -162,6 +162,13 @@ class Assignments:
             defer(session, assignment)
             return True
 
+    def leave(self, assignment_id: str, holder: str | None) -> None:
+        """Leave to the control host what a dead process of this host had, and what cannot be settled here."""
+        with self._sessions.writing() as session:
+            assignment = session.get(Assignment, assignment_id, with_for_update=True)
+            if assignment and assignment.state == AssignmentState.RUNNING and assignment.holder == holder:
+                assignment.holder = None
+
     def put_back(self, assignment_id: str, defer: Callable[[Session, Assignment], None]) -> None:
         """Put something that waits, but has lost its place, into its queue."""
         with self._sessions.writing() as session:

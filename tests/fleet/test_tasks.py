@@ -10,8 +10,10 @@ from backupman.engine.restoring import RestoreOrder
 from backupman.engine.targets import Destination
 from backupman.errors import StoreError
 from backupman.fleet.tasks import Tasks
-from backupman.records import Assignment, Status
+from backupman.records import Assignment, Status, new_id
+from backupman.store.workers import worker_claim
 from tests.fleet.conftest import Bed
+from tests.store.conftest import a_backup
 
 
 @pytest.fixture
@@ -132,10 +134,8 @@ def test_what_was_cancelled_is_not_put_back_by_a_worker_that_is_stopped(
     assert (ended.state, ended.attempts, ended.error) == ("ended", 1, None)
 
 
-def test_what_an_earlier_process_of_the_same_folder_left_is_settled(bed: Bed, holding: Holding) -> None:
-    from backupman.records import new_id
-    from tests.store.conftest import a_backup
-
+def interrupted(bed: Bed, holding: Holding) -> Assignment:
+    """A backup that an earlier process of this state folder had under way; its new one lives."""
     [assignment] = bed.asked("App")
     dead = bed.worker(lives=False)
     dead.home = holding.home
@@ -146,11 +146,35 @@ def test_what_an_earlier_process_of_the_same_folder_left_is_settled(bed: Bed, ho
     )
     bed.store.backups.begin(backup, [])
     bed.store.assignments.began(assignment.id, [backup.id])
+    holding.take(worker_claim(holding.home))
+    return assignment
+
+
+def test_what_an_earlier_process_of_the_same_folder_left_is_settled(bed: Bed, holding: Holding) -> None:
+    assignment = interrupted(bed, holding)
     bed.tasks_of(holding).go_on()
     assert [each.status for each in bed.backups()] == [Status.FAILED]
     assert bed.get(assignment).state == "running", "whether it is done again says the control host"
     bed.reaper.check(bed.app)
     assert bed.get(assignment).state == "waiting"
+
+
+@pytest.mark.parametrize("why", ["its task is gone", "refused"])
+def test_what_cannot_be_settled_where_it_was_left_is_settled_by_the_control_host(
+    bed: Bed, holding: Holding, why: str
+) -> None:
+    """A worker that was cut off for long has lost its task with its last words; another one allows less by now."""
+    assignment = interrupted(bed, holding)
+    sections: dict[str, Any] = {"worker": {"allow": [{"label": "Other"}]}} if why == "refused" else {}
+    if why == "its task is gone":
+        bed.sql("DELETE FROM procrastinate_jobs WHERE id = %s", assignment.task_id)
+    bed.tasks_of(holding, **sections).go_on()
+    assert [each.status for each in bed.backups()] == [Status.PENDING]
+    bed.reaper.check(bed.app)
+    [backup] = bed.backups()
+    assert (backup.status, backup.home) == (Status.FAILED, holding.home)
+    assert bed.reports() == [backup.id]
+    assert (bed.get(assignment).state, bed.get(assignment).holder) == ("waiting", None)
 
 
 def test_what_is_finished_is_never_done_again_although_the_records_had_a_bad_moment(
