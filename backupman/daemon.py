@@ -79,7 +79,7 @@ class Daemon:
         self.app = replace(App.from_config(config_file, self.live), own_holding=None)
         config, store = self.app.config, self.app.store
         self._lock = daemon_lock(config.state_folder)
-        self.own_files = OwnFiles(config.state_folder / "daemon.lock", store.file)
+        self.own_files = OwnFiles("daemon", config.state_folder / "daemon.lock", store.file)
         self._store = store  # of the first config, which everything below goes on with
         self.deadlines = Deadlines(store, config.instance, clock)
         self.alarm_drills = AlarmDrills(store, config.instance, clock)

@@ -83,5 +83,6 @@ def _wait(worker: "Worker", signals: Signals) -> bool:
         if number := next_signal(signals):
             log.info("stopping: %s", signal.Signals(number).name)
             return True
-    log.critical("stopping: the worker has ended by itself; what was under way is begun once more")
+    ended = "the worker has ended by itself; what was under way is begun once more"
+    log.critical("stopping: %s", worker.own_files.displaced() or ended)
     return False

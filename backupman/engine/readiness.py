@@ -1,4 +1,4 @@
-"""Whether a daemon can do its work: what of it waits for the records, and whether its own files are still there."""
+"""Whether a daemon can do its work: what of it waits for the records, and whether its files are still there."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,15 +33,24 @@ class Waits:
         return next(iter(list(self._sentences.values())), None)
 
 
-class OwnFiles:
-    """The files that a daemon has open for as long as it lives: whether their paths still lead to them.
+_LOST = (
+    "so that what it records would be lost; put back what was there and start it again, or make the records anew by "
+    "`backupman reconcile --fix`"
+)
+_TWICE = "so that another one could work beside it; put back what was there, or start it again with what is there now"
 
-    Where one was removed, moved or replaced, the daemon goes on with a file that nobody else can see. It is only looked
-    at: to open the file of the records, and close it, would drop the locks that SQLite holds on it.
+
+class OwnFiles:
+    """The files that a `daemon` or `worker` has open for as long as it lives: whether their paths still lead to them.
+
+    Where one was removed, moved or replaced, it goes on with a file that nobody else can see. It is only looked at: to
+    open the file of the records, and close it, would drop the locks that SQLite holds on it.
     """
 
-    def __init__(self, *files: Path | None) -> None:
-        self._known = {file: _identity(file) for file in files if file}
+    def __init__(self, who: str, lock: Path, records: Path | None = None) -> None:
+        self._who = who
+        self._so = _LOST if records else _TWICE
+        self._known = {file: _identity(file) for file in (lock, records) if file}
 
     def displaced(self) -> str | None:
         """What has happened and what to do, in a sentence; None: all are where they were, as far as can be told."""
@@ -53,10 +62,7 @@ class OwnFiles:
                 pass
             except OSError:  # nobody may look there now, which moves nothing
                 continue
-            return (
-                f"{file} was removed, moved or replaced while the daemon ran, so that what it records would be lost; "
-                "put back what was there and start it again, or make the records anew by `backupman reconcile --fix`"
-            )
+            return f"{file} was removed, moved or replaced while the {self._who} ran, {self._so}"
         return None
 
 

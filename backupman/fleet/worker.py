@@ -16,6 +16,7 @@ from backupman.config.worker import load_worker
 from backupman.engine.holding import Holding
 from backupman.engine.live import Live
 from backupman.engine.locks import worker_lock
+from backupman.engine.readiness import OwnFiles
 from backupman.errors import BackupmanError, BusyError, ConfigError
 from backupman.fleet.channel import Listener, Speaker
 from backupman.fleet.patience import PatientConnector
@@ -65,6 +66,7 @@ class Worker:
         address = config.database.address(config.state_folder)
         self._clock = clock
         self._lock = worker_lock(config.state_folder)
+        self.own_files = OwnFiles("worker", config.state_folder / "worker.lock")
         self._store = Store.open(address)
         self._holding = Holding(self._store, config.instance, config.state_folder, config.database.takeover_after)
         self._queue = Queue(address, config.instance)
@@ -115,7 +117,7 @@ class Worker:
 
     def lives(self) -> bool:
         """Whether it still takes and does, as it should from `start` on."""
-        return self._thread.is_alive() and not self._holding.lost
+        return self._thread.is_alive() and not self._holding.lost and not self.own_files.displaced()
 
     @property
     def lost(self) -> bool:

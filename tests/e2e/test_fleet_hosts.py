@@ -70,6 +70,29 @@ def test_what_workers_do_is_seen_and_cancelled_and_put_back(fleet: Fleet) -> Non
     assert not fleet.litter()
 
 
+def test_a_worker_ends_when_its_state_folder_is_moved_away(fleet: Fleet) -> None:
+    """What it had under way is put back, and it can be started again with a state folder that is made anew."""
+    fleet.control.config["data_sources"] = [fleet.held("Held", queue="db7")]
+    fleet.serve()
+    first = fleet.worker("first", "db7", shutdown_grace="1h")
+    fleet.ask("Held")
+    wait_for(lambda: fleet.dumps("Held"), 240)
+    home, state = fleet.home("first"), fleet.folder / "first/state"
+    state.rename(fleet.folder / "first/state.gone")
+    assert first.wait(240) == 1
+    said = [line for line in first.err.splitlines() if " CRITICAL " in line]
+    assert len(said) == 1, said
+    assert f"stopping: {state}/worker.lock was removed, moved or replaced while the worker ran" in said[0]
+    assert "Traceback" not in first.err
+    [waiting] = fleet.assignments()
+    assert (waiting.state, waiting.holder) == ("waiting", None)
+    fleet.go()
+    fleet.worker("first", "db7")
+    wait_for(fleet.idle, 240)
+    assert [backup.status for backup in fleet.backups()] == [Status.FAILED, Status.FINISHED]
+    assert fleet.home("first") != home
+
+
 def test_proofs_and_messages_are_the_work_of_workers_too(fleet: Fleet) -> None:
     config = fleet.control.config
     config["data_sources"] = [fleet.sqlite("App")]

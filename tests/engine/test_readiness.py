@@ -116,7 +116,7 @@ def test_own_files_that_are_not_where_they_were(happens: str, tmp_path: Path) ->
     folder.mkdir()
     for name in ("daemon.lock", "backupman.db"):
         (folder / name).touch()
-    files = OwnFiles(folder / "daemon.lock", folder / "backupman.db")
+    files = OwnFiles("daemon", folder / "daemon.lock", folder / "backupman.db")
     (folder / "backupman.db").write_text("other records, and the same file")
     assert files.displaced() is None
     if happens == "removed":
@@ -130,6 +130,17 @@ def test_own_files_that_are_not_where_they_were(happens: str, tmp_path: Path) ->
     where = folder / ("daemon.lock" if happens.startswith("moved") else "backupman.db")
     said = files.displaced()
     assert said and said.startswith(f"{where} was removed, moved or replaced while the daemon ran, ")
+    assert "`backupman reconcile --fix`" in said
+
+
+def test_records_on_a_server_are_not_lost_with_the_state_folder(tmp_path: Path) -> None:
+    lock = tmp_path / "worker.lock"
+    lock.touch()
+    files = OwnFiles("worker", lock)
+    lock.unlink()
+    said = files.displaced()
+    assert said and said.startswith(f"{lock} was removed, moved or replaced while the worker ran, so that another one ")
+    assert "reconcile" not in said
 
 
 def test_records_on_a_server_are_no_file_of_ours_and_a_path_that_cannot_be_looked_at_is_not_gone(
@@ -137,7 +148,7 @@ def test_records_on_a_server_are_no_file_of_ours_and_a_path_that_cannot_be_looke
 ) -> None:
     lock = tmp_path / "daemon.lock"
     lock.touch()
-    files = OwnFiles(lock, None)
+    files = OwnFiles("daemon", lock)
     assert files.displaced() is None
 
     def refused(self: Path) -> None:
