@@ -74,8 +74,18 @@ class Server:
     def drop(self, database: str) -> None:
         """Drop a database with whoever is connected; one that is gone is fine."""
         if self.exists(database):
+            self._unsubscribe(database)
             self._cut_off(database)
             self.psql(f"DROP DATABASE IF EXISTS {name(database)};")
+
+    def _unsubscribe(self, database: str) -> None:
+        """End its subscriptions, for none that has any can be dropped. What their publishers keep for them stays."""
+        whose = "FROM pg_subscription JOIN pg_database d ON d.oid = subdbid WHERE datname = "
+        if held := self.ask(f"SELECT subname {whose}{literal(database)}"):
+            self.psql(f"ALTER DATABASE {name(database)} ALLOW_CONNECTIONS true;")
+        for each in map(name, held):
+            altered = f"ALTER SUBSCRIPTION {each}"
+            self.psql(f"{altered} DISABLE; {altered} SET (slot_name = NONE); DROP SUBSCRIPTION {each};", database)
 
     def _cut_off(self, database: str) -> None:
         """End everybody's connection to a database, and let nobody in any more."""

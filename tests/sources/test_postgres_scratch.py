@@ -14,8 +14,10 @@ from backupman.sources import Origin, Target
 from backupman.sources import _postgres_scratch as postgres_scratch
 from backupman.sources.postgres import Postgres as PostgresSource
 from tests.contracts.restore import processes_of, reader
+from tests.contracts.source import dumped
 from tests.e2e.world import wait_for
 from tests.servers.postgres import Postgres
+from tests.sources.test_postgres import source_of
 from tests.sources.test_postgres_restore_faults import END, HEAD
 
 SOURCE = PostgresSource.model_validate({"provider": "postgres", "label": "Shop", "db_name": "shop"})
@@ -48,6 +50,29 @@ def test_what_a_dump_names_is_there_before_it(tmp_path: Path) -> None:
         assert server.scalar("postgres", "SHOW listen_addresses", 10) == ""
         assert server.list_databases() == ["postgres", "shop", "_globals"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_subscribes_to_another_is_drilled_and_dropped(
+    postgres: Postgres, postgres_database: str, tmp_path: Path
+) -> None:
+    postgres.psql(
+        postgres_database,
+        """CREATE ROLE bm_subscriber SUPERUSER; SET ROLE bm_subscriber;
+        CREATE SUBSCRIPTION "far 's" CONNECTION 'host=nowhere' PUBLICATION p
+            WITH (connect = false, slot_name = 'far');""",
+    )
+    source = source_of(postgres, db_name=postgres_database)
+    try:
+        dump, data = dumped(source, tmp_path)
+        origin = Origin(postgres_database, ".sql", dump.facts)
+        with source.scratch(tmp_path, origin) as server:
+            server.restore(reader(data), origin, Target("shop"), tmp_path)
+            assert server.scalar("shop", "SELECT subname FROM pg_subscription", 10) == "far 's"
+            server.remove("shop")
+            assert not server.exists("shop")
+    finally:
+        source.remove(postgres_database)
+        postgres.psql("postgres", "DROP ROLE bm_subscriber")
 
 
 @pytest.mark.parametrize(
