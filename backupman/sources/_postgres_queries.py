@@ -14,6 +14,8 @@ DATABASES = "SELECT datname FROM pg_database WHERE datname NOT IN ('template0', 
 Also one that allows no connections, so that its dump fails, and is not left out without a word.
 """
 
+TABLESPACES = r"SELECT spcname FROM pg_tablespace WHERE spcname NOT LIKE 'pg\_%' ORDER BY 1"
+
 MAY_READ_PASSWORDS = "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
 
 _RELATIONS = r"""

@@ -13,7 +13,10 @@ from backupman.sources._postgres_client import PLACES, logged_in, major, version
 from backupman.sources._postgres_server import Server, literal, name
 from backupman.sources._scratch import Home, home
 
-_USER = "postgres"
+_USER = "backupman_drill"
+"""No role that a dump of all roles is likely to take superuser's rights from."""
+_ALWAYS = "postgres"
+"""The role that no dump tells of (see the manifest)."""
 _PORT = 5432
 _SETTINGS = {
     "listen_addresses": "",
@@ -41,7 +44,7 @@ def scratch_server(label: str, folder: Path, origin: Origin) -> Iterator[dict[st
         RestoreError: its programs are missing or too old, it does not start, or an extension is missing.
     """
     programs = _programs(label, origin)
-    with home(label, folder, (_USER, "nobody")) as place:
+    with home(label, folder, (_ALWAYS, "nobody")) as place:
         data = place.path / "data"
         place.run(
             *(programs / "initdb", "--no-sync", f"--pgdata={data}", f"--username={_USER}"),
@@ -108,7 +111,7 @@ def _prepare(label: str, place: Home, tool_path: Path | None, origin: Origin) ->
                 "their packages, or name a server in scratch_server",
                 permanent=True,
             )
-        script = [f"CREATE ROLE {name(role)} SUPERUSER;" for role in roles if role != _USER]
+        script = [f"CREATE ROLE {name(role)} SUPERUSER;" for role in {_ALWAYS, *roles} - {_USER}]
         for number, space in enumerate(spaces):
             location = place.folder(f"tablespace_{number}")
             script.append(f"CREATE TABLESPACE {name(space)} LOCATION {literal(str(location))};")

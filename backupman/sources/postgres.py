@@ -1,5 +1,6 @@
 """PostgreSQL: pg_dump as plain SQL, as a custom archive or as a directory; roles and tablespaces by pg_dumpall."""
 
+import json
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -21,6 +22,7 @@ from backupman.sources._postgres_queries import (
     LEFT_OUT_ON_A_STANDBY,
     MAY_READ_PASSWORDS,
     SERVER_VERSION,
+    TABLESPACES,
     UNREADABLE,
     ask,
 )
@@ -117,7 +119,9 @@ class Postgres(PostgresBack):
         if database == GLOBALS:
             with self._explained(), self._logged_in(self.maintenance_db) as login:
                 argv = self._globals_argv(login)
-                facts = self._tool_facts(argv)
+                # A drill's server has to have them before, or it would make them where they are on this one.
+                spaces = ask(self.label, login, TABLESPACES, self.tool_path)
+                facts = self._tool_facts(argv) | ({"tablespaces": json.dumps(spaces)} if spaces else {})
                 with self._streamed(argv, login, plain=True) as dump:
                     dump.facts |= facts
                     yield dump

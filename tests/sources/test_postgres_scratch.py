@@ -1,6 +1,7 @@
 """A throwaway PostgreSQL server: what it brings for a dump, what it says when it cannot, and that it never stays."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backupman.errors import RestoreError
-from backupman.sources import Origin, Target
+from backupman.sources import GLOBALS, Origin, Target
 from backupman.sources import _postgres_scratch as postgres_scratch
 from backupman.sources.postgres import Postgres as PostgresSource
 from tests.contracts.restore import processes_of, reader
@@ -73,6 +74,26 @@ def test_a_database_that_subscribes_to_another_is_drilled_and_dropped(
     finally:
         source.remove(postgres_database)
         postgres.psql("postgres", "DROP ROLE bm_subscriber")
+
+
+def test_roles_and_tablespaces_are_drilled_away_from_those_of_the_server(postgres: Postgres, tmp_path: Path) -> None:
+    space = postgres.socket_dir / "space"
+    space.mkdir()
+    shutil.chown(space, postgres.socket_dir.owner())
+    postgres.psql("postgres", f"CREATE TABLESPACE bm_space LOCATION '{space}'")
+    postgres.psql("postgres", "CREATE ROLE postgres LOGIN; CREATE ROLE zz_bm_last")
+    source = source_of(postgres, databases="all")
+    try:
+        dump, data = dumped(source, tmp_path, GLOBALS)
+        origin = Origin(GLOBALS, ".sql", dump.facts)
+        with source.scratch(tmp_path, origin) as server:
+            server.restore(reader(data), origin, Target(GLOBALS), tmp_path)
+            assert server.scalar("postgres", "SELECT rolsuper FROM pg_roles WHERE rolname = 'postgres'", 10) == "f"
+            assert server.scalar("postgres", "SELECT count(*) FROM pg_roles WHERE rolname = 'zz_bm_last'", 10) == "1"
+            place = "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'bm_space'"
+            assert server.scalar("postgres", place, 10) not in (None, str(space))
+    finally:
+        postgres.psql("postgres", "DROP ROLE postgres, zz_bm_last; DROP TABLESPACE bm_space")
 
 
 @pytest.mark.parametrize(
