@@ -38,7 +38,10 @@ _FEWER_TABLES = (
     *("schema", "exclude-schema", "table", "exclude-table", "table-and-children", "exclude-table-and-children"),
     *("extension", "exclude-extension", "filter", "section", "data-only"),
 )
-_FEWER_ROWS = ("schema-only", "exclude-table-data", "exclude-table-data-and-children", "section", "filter", "no-data")
+_FEWER_ROWS = (
+    *("schema-only", "exclude-table-data", "exclude-table-data-and-children", "no-unlogged-table-data"),
+    *("section", "filter", "no-data"),
+)
 
 
 def must_be_harmless(options: list[str]) -> list[str]:

@@ -105,7 +105,7 @@ def test_only_what_is_in_the_dump_is_in_the_manifest(make: Make, tmp_path: Path)
         assert list(rows(dump)) == ['public."Odd; one"', "public.t"]
         assert b"side.u" not in data
         assert list(tmp_path.iterdir()) == []
-    for option in ("--exclude-table-data=t", "--schema-only", "-Os"):
+    for option in ("--exclude-table-data=t", "--no-unlogged-table-data", "--schema-only", "-Os"):
         dump, _ = dumped(make(options=[option]), tmp_path)
         assert rows(dump) == {'public."Odd; one"': None, "public.t": None, "side.u": None}
 
