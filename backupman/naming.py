@@ -7,6 +7,9 @@ from hashlib import sha256
 _OBJECT = re.compile(r"(^|/)backup-[0-9]{14}-[0-9a-f]{8}[^/]*$")
 """How `object_name` calls objects."""
 
+_FOLDER = re.compile(r"[a-z0-9_][a-z0-9._-]*")
+"""How `slug` calls folders."""
+
 LATEST = "latest"
 """What people write for the newest, instead of its id."""
 
@@ -35,6 +38,11 @@ def object_name(source: str, database: str | None, backup_id: str, time: datetim
 def is_object(name: str) -> bool:
     """Whether an object is called as ours are, or as the sidecar of one."""
     return bool(_OBJECT.search(name))
+
+
+def is_folder(name: str) -> bool:
+    """Whether a folder is called as ours are: `lost+found` and the dustbins of file systems are not."""
+    return bool(_FOLDER.fullmatch(name))
 
 
 def restore_txt_name(name: str) -> str:

@@ -5,12 +5,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from posixpath import dirname
+from posixpath import basename, dirname
 from typing import TYPE_CHECKING, BinaryIO
 
 from backupman.drives._reading import ObjectStream
 from backupman.drives._sftp_session import Session
 from backupman.errors import DriveError
+from backupman.naming import is_folder
 from backupman.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -84,14 +85,21 @@ async def create(sftp: "SFTPClient", path: str) -> "tuple[SFTPClientFile, list[s
 
 
 async def walk(sftp: "SFTPClient", folder: str, inside: str = "") -> list[str]:
-    """The paths of all files below a folder, from there; one that vanishes meanwhile is left out."""
-    from asyncssh import SFTPNoSuchFile
+    """The paths of all files below a folder, from there; one that vanishes meanwhile is left out.
+
+    So is a folder inside that may not be read and cannot hold anything of ours.
+    """
+    from asyncssh import SFTPNoSuchFile, SFTPPermissionDenied
 
     found: list[str] = []
     try:
         entries = [entry async for entry in sftp.scandir(f"{folder}/{inside}" if inside else folder)]
     except SFTPNoSuchFile:
         if inside:
+            return found
+        raise
+    except SFTPPermissionDenied:
+        if inside and not is_folder(basename(inside)):
             return found
         raise
     for entry in sorted(entries, key=lambda entry: str(entry.filename)):

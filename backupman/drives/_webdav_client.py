@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import httpx
 
 from backupman.errors import DriveError
+from backupman.naming import is_folder
 
 _CONNECT_SECONDS = 10.0
 _LONG = 10
@@ -32,6 +33,10 @@ class Taken(DriveError):
     """There is something of that name."""
 
 
+class Denied(DriveError):
+    """The account may not do that."""
+
+
 @dataclass(frozen=True)
 class _Meaning:
     sentence: str
@@ -41,7 +46,7 @@ class _Meaning:
 
 _STATUS: Mapping[int, _Meaning] = {
     401: _Meaning("{server} does not let {user} in: correct username, password and auth"),
-    403: _Meaning("{user} may not do that in {folder}: give the account the right to write there"),
+    403: _Meaning("{user} may not do that in {folder}: give the account the right to write there", kind=Denied),
     404: _Meaning("{folder} is not there: make it, or correct url and folder", permanent=False, kind=Missing),
     405: _Meaning("{folder} takes no WebDAV: correct url ({said})", kind=Taken),
     409: _Meaning("a folder on the way is missing in {folder} ({said})", permanent=False, kind=Missing),
@@ -142,13 +147,16 @@ class Server:
         return False
 
     def walk(self, client: httpx.Client, folder: str) -> Iterator[Entry]:
-        """All objects below a folder; a folder that vanishes meanwhile is left out. Raises Missing, DriveError."""
+        """All objects below a folder. Raises Missing, DriveError.
+
+        A folder inside that vanishes meanwhile is left out, or that may not be read and cannot hold anything of ours.
+        """
         entries = self._entries(client, folder, "1")
         for entry in sorted(entries, key=lambda entry: entry.path):
             if entry.size is not None:
                 yield entry
             elif entry.path != folder and entry.path.startswith(f"{folder}/" if folder else ""):
-                with suppress(Missing):
+                with suppress(Missing) if is_folder(entry.path.rpartition("/")[2]) else suppress(Missing, Denied):
                     yield from self.walk(client, entry.path)
 
     def children(self, client: httpx.Client, folder: str) -> list[Entry]:

@@ -16,6 +16,7 @@ from backupman.drives import PART, Drive, Linkable, Opened, Stat, Stored, valid_
 from backupman.drives._files import Reading, create, give_name, new, removed, room, withdraw
 from backupman.drives._mounts import disk_of
 from backupman.errors import DriveError, ObjectNotFound
+from backupman.naming import is_folder
 from backupman.registry import Size
 from backupman.writing import write_all
 
@@ -109,12 +110,18 @@ class Local(Drive):
     def list(self, prefix: str = "") -> Iterator[str]:
         with self._explained():
             self._there()
-            for folder, folders, files in os.walk(self._root, onerror=_raise):
+            for folder, folders, files in os.walk(self._root, onerror=self._unread):
                 folders.sort()
                 for file in sorted(files):
                     name = str((Path(folder) / file).relative_to(self._root))
                     if name.startswith(prefix) and not name.endswith(PART):
                         yield name
+
+    def _unread(self, error: OSError) -> None:
+        """A folder that may not be read is no fault where it cannot hold anything of ours."""
+        folder, denied = Path(error.filename), error.errno in (errno.EACCES, errno.EPERM)
+        if not denied or folder == self._root or is_folder(folder.name):
+            raise error
 
     def find(self, name: str) -> str | None:
         with self._explained():
@@ -223,10 +230,6 @@ class Local(Drive):
             meaning = _MEANINGS.get(number, "{folder} cannot be used: {said}")
             sentence = meaning.format(folder=self._root, said=error.strerror)
             raise DriveError(f"{self.label}: {sentence}", permanent=number in _PERMANENT) from error
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def _begin(part: Path, reader: BinaryIO) -> int | None:

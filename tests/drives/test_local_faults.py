@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -143,3 +144,32 @@ def test_a_disk_that_fails_while_it_is_read(drive: Local, folder: Path) -> None:
     for size in (10, -1):
         with drive.open("broken") as stream, pytest.raises(DriveError, match=r"^a disk: the disk of .* has errors"):
             stream.read(size)
+
+
+@pytest.mark.parametrize(("name", "ours"), [("lost+found", False), (".Trash-1000", False), ("shop", True)])
+def test_a_folder_that_may_not_be_read_is_left_out_where_nothing_of_ours_can_be_in_it(name: str, *, ours: bool) -> None:
+    folder = Path(f"/var/tmp/backupman-{os.getpid()}")
+    try:
+        put(local(folder), NAME, b"body")
+        for inner in [folder, *folder.rglob("*")]:
+            inner.chmod(0o777)
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name).chmod(0)
+        with ordinary_account():
+            if ours:
+                with pytest.raises(DriveError, match="the account may not"):
+                    USES["list"](local(folder))
+            else:
+                assert USES["list"](local(folder)) == [NAME]
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_a_whole_drive_that_may_not_be_read_is_no_empty_one() -> None:
+    folder = Path(f"/var/tmp/BACKUPMAN-{os.getpid()}")
+    folder.mkdir(mode=0o300)
+    try:
+        with ordinary_account(), pytest.raises(DriveError, match="the account may not"):
+            USES["list"](local(folder))
+    finally:
+        folder.rmdir()

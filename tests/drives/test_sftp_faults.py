@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -185,3 +186,22 @@ def test_memory_is_bounded(sftp: Server, folder: Path) -> None:
     size, read, grown = json.loads(run.stdout)
     assert size == read == 150 * MIB
     assert grown < 40 * MIB
+
+
+@pytest.mark.parametrize(("name", "ours"), [("lost+found", False), ("shop", True)])
+def test_a_folder_that_may_not_be_read_is_left_out_where_nothing_of_ours_can_be_in_it(
+    drive: Sftp, folder: Path, name: str, *, ours: bool
+) -> None:
+    put(drive, NAME, b"body")
+    closed = folder / name
+    closed.mkdir(exist_ok=True)
+    shutil.chown(closed, folder.owner())
+    closed.chmod(0)
+    try:
+        if ours:
+            with pytest.raises(DriveError, match="may not do that"):
+                list(drive.list())
+        else:
+            assert list(drive.list()) == [NAME]
+    finally:
+        closed.chmod(0o700)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -218,3 +219,21 @@ def test_memory_is_bounded(webdav: Server, folder: Path) -> None:
     size, grown = json.loads(run.stdout)
     assert size == 100 * MIB
     assert grown < 10 * MIB
+
+
+@pytest.mark.parametrize(("name", "ours"), [("@eaDir", False), ("shop", True)])
+def test_a_folder_that_may_not_be_read_is_left_out_where_nothing_of_ours_can_be_in_it(
+    behind: Webdav, folder: Path, in_front: Proxy, name: str, *, ours: bool
+) -> None:
+    put(behind, NAME, b"body")
+    (folder / name).mkdir(exist_ok=True)
+
+    def refuse(request: Request, forward: Forward) -> Answer:
+        return Answer(403, b"", close=True) if request.target.rstrip("/").endswith(quote(name)) else forward()
+
+    in_front.rule = refuse
+    if ours:
+        with pytest.raises(DriveError, match="may not do that"):
+            list(behind.list())
+    else:
+        assert list(behind.list()) == [NAME]
