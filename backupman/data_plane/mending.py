@@ -14,7 +14,7 @@ from backupman.data_plane.pacing import Pace, pace_of
 from backupman.data_plane.tasks import Copy, MendTask
 from backupman.data_plane.uploading import drive_of, text_of
 from backupman.drives import Drive, Stored
-from backupman.errors import BackupmanError, DriveError, ObjectNotFound
+from backupman.errors import BackupmanError, CopyError, DriveError, ObjectNotFound
 from backupman.naming import sidecar_name
 from backupman.pipeline._sink import CHUNK
 
@@ -28,7 +28,8 @@ def mend(task: MendTask, tell: Tell, opened: Callable[[str, str], None]) -> None
     read from end to end and is good.
 
     Raises:
-        DriveError: the drive fails, or no other copy is good.
+        CopyError: what stands there is not good, and no other copy is.
+        DriveError: the drive fails.
         Retained: what stands there is kept by the drive itself.
     """
     drive = drive_of(task.drive, task.retry)
@@ -106,7 +107,7 @@ def _from_the_first_good(drive: Drive, bad: str | None, task: MendTask, opened: 
             return task.retry.call(lambda: _copied(origin, copy, drive, task, opened))  # noqa: B023 - called at once
         except _NotGood as error:
             errors.append(error.sentence)
-    raise DriveError("; ".join(errors) or f"{drive.label}: no other drive holds a copy of it", permanent=True)
+    raise CopyError("; ".join(errors) or f"{drive.label}: no other drive holds a copy of it", permanent=True)
 
 
 def _must_be_good(origin: Drive, copy: Copy, task: MendTask) -> None:

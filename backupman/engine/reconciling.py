@@ -22,7 +22,7 @@ from backupman.engine.locks import reconcile_lock
 from backupman.engine.reconcile_report import JOB, Item, Review, report_of
 from backupman.engine.restores import ending_of
 from backupman.engine.tasks import drive_task, whole_sidecar
-from backupman.errors import BackupmanError, BusyError, Interrupted
+from backupman.errors import BackupmanError, BusyError, CopyError, Interrupted
 from backupman.events import EventKind
 from backupman.records import Backup, DriveFile, Status
 from backupman.store import Store
@@ -167,8 +167,8 @@ class Reconciler:
         if not left or (item.found.object and backup.dump_status == Status.FINISHED):
             try:
                 self._copy(drive, file, item, lock)
-            except BackupmanError as error:
-                if not left or isinstance(error, Interrupted):
+            except CopyError:  # any other error leaves it open whether this is the only good copy
+                if not left:
                     raise
             else:
                 return

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import sqlite3
 from contextlib import closing
 
 import pytest
 import yaml
 
 from tests.cli.conftest import Inside, inside
+from tests.drives._proxy import Answer, proxy
 from tests.e2e.world import World
 from tests.servers.s3 import S3
 
@@ -39,3 +41,26 @@ def test_a_bucket_alone_makes_the_catalogue_anew(there: World, s3: S3, bucket: s
     assert after[0]["DriveFiles"][0]["Path"] == before[0]["DriveFiles"][0]["Path"]
     assert inside("verify", "latest", "-q").code == 0
     assert inside("reconcile", "-q").code == 0
+
+
+def test_what_a_failed_upload_has_left_whole_stays_where_it_cannot_be_read_now(
+    there: World, s3: S3, bucket: str, inside: Inside
+) -> None:
+    with closing(sqlite3.connect(there.folder / "state/backupman.db")) as store, store:
+        store.execute("update backupman_backups set status = 'failed'")
+        store.execute("update backupman_drive_files set status = 'failed', ref = null")
+    with closing(s3.client()) as client, proxy(s3.endpoint) as between:
+        stored = client.list_objects_v2(Bucket=bucket)["Contents"]
+        between.rule = lambda request, forward: (
+            Answer(503) if request.kind == "GetObject" and request.key.endswith(".gz") else forward()
+        )
+        there.config["drives"][0]["endpoint"] = between.endpoint
+        there.config["retry"] = {"attempts": 1}
+        there.config_file.write_text(yaml.safe_dump(there.config))
+        [result] = json.loads(inside("reconcile", "--fix", "--json").out)["Results"]
+        assert [(found["Finding"], found["Mended"]) for found in result["Objects"]] == [("leftover", None)]
+        assert client.list_objects_v2(Bucket=bucket)["Contents"] == stored, "it may be the only copy"
+        between.rule = lambda request, forward: forward()
+        [result] = json.loads(inside("reconcile", "--fix", "--json").out)["Results"]
+        assert [found["Mended"] for found in result["Objects"]] == ["it was read, and is what was stored"]
+        assert inside("verify", "latest", "-q").code == 0
