@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import os
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -105,7 +106,10 @@ class Local(Drive):
     def stat(self, ref: str) -> Stat:
         with self._explained(ref):
             self._there()
-            return Stat(size=Path(self.path(ref)).stat().st_size)
+            found = Path(self.path(ref)).stat()
+            if not stat.S_ISREG(found.st_mode):  # to read a pipe or a device may never end
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), ref)
+            return Stat(size=found.st_size)
 
     def list(self, prefix: str = "") -> Iterator[str]:
         with self._explained():

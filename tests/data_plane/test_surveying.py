@@ -1,6 +1,8 @@
 """What a drive holds is told in small heaps; where it cannot be listed, what is on record is still looked at."""
 
 import io
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +93,12 @@ def test_where_it_cannot_be_listed_the_objects_on_record_are_looked_at(
 def test_a_drive_that_is_away_is_not_taken_for_one_that_cannot_list(drive: Local) -> None:
     with pytest.raises(DriveError, match="is not there"):
         looked_at(drive, [NAME], [])
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_what_is_no_file_is_neither_an_object_nor_read(
+    drive: Local, tmp_path: Path, make: Callable[[Path], Any]
+) -> None:
+    put(drive, NAME, b"12345")
+    make(tmp_path / f"drive/{NAME}.json")
+    assert [(each.name, each.size) for each in held(looked_at(drive, [], []))] == [(NAME, 5)]
