@@ -115,13 +115,17 @@ class Databases(BaseModel):
 
 
 class Held(BaseModel):
-    """An object that a drive holds; of a sidecar that is not on record the text. No name where only refs are known."""
+    """An object that a drive holds; of a sidecar that is not on record the text, or why it cannot be read.
+
+    No name where only refs are known.
+    """
 
     ref: str
     name: str = ""
     size: int | None = None
     checksums: dict[str, str] = {}
     sidecar: str | None = None
+    unreadable: str | None = None
 
 
 class Listed(BaseModel):

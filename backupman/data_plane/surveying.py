@@ -61,7 +61,7 @@ def _held(drive: Drive, entry: Entry) -> Held | None:
 
 
 def _with_text(drive: Drive, entry: Entry) -> Held | None:
-    """The sidecar with its text; one that is no text comes without, as any object does."""
+    """The sidecar with its text; one that is no text, or may not be read, comes without."""
     held = _held(drive, entry)
     if held is None or (held.size or 0) > _LONGEST:
         return held
@@ -72,6 +72,10 @@ def _with_text(drive: Drive, entry: Entry) -> Held | None:
         return None
     except UnicodeDecodeError:
         return held
+    except DriveError as error:
+        if not error.permanent:
+            raise
+        return held.model_copy(update={"unreadable": error.sentence})
     return held.model_copy(update={"sidecar": text})
 
 

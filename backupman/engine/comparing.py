@@ -57,13 +57,17 @@ class Known:
 
 @dataclass(frozen=True)
 class Object:
-    """What a drive holds. `sidecar` is the text of one that is not on record; where only refs count it has no name."""
+    """What a drive holds; where only refs count it has no name.
+
+    `sidecar` is the text of one that is not on record, `unreadable` why there is none.
+    """
 
     ref: str
     name: str = ""
     size: int | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
     sidecar: str | None = None
+    unreadable: str | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,8 @@ class Comparison:
                 self._unpaired[found.name] = found
                 name = found.name
         else:
+            if found.unreadable:
+                self._unreadable[name] = f"its sidecar cannot be read: {found.unreadable}"
             self._unpaired[found.name] = found
             name = found.name
         if name in self._unpaired and name in self._sidecars:

@@ -4,7 +4,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from pydantic import BaseModel
@@ -102,3 +102,25 @@ def test_what_is_no_file_is_neither_an_object_nor_read(
     put(drive, NAME, b"12345")
     make(tmp_path / f"drive/{NAME}.json")
     assert [(each.name, each.size) for each in held(looked_at(drive, [], []))] == [(NAME, 5)]
+
+
+def test_a_sidecar_that_may_not_be_read_keeps_nothing_else_from_being_told(
+    drive: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def archived(self: Local, ref: str) -> BinaryIO:
+        if ref.startswith("theirs/"):
+            raise DriveError("disk: it is in an archive class", permanent=permanent)
+        return opened(self, ref)
+
+    opened, permanent = Local.open, True
+    monkeypatch.setattr(Local, "open", archived)
+    put(drive, f"{NAME}.json", b"ours")
+    put(drive, f"theirs/{NAME}.json", b"not ours")
+    told = [(each.name, each.sidecar, each.unreadable) for each in held(looked_at(drive, [], []))]
+    assert told == [
+        (f"{NAME}.json", "ours", None),
+        (f"theirs/{NAME}.json", None, "disk: it is in an archive class"),
+    ]
+    permanent = False
+    with pytest.raises(DriveError, match="archive"):  # it may be read the next time
+        looked_at(drive, [], [])

@@ -171,3 +171,10 @@ def test_what_is_not_ours_takes_no_memory() -> None:
     assert next(said).kind == Finding.FOREIGN
     assert pulled == 1
     assert sum(found.kind == Finding.FOREIGN for found in said) == 99_999
+
+
+def test_why_a_sidecar_cannot_be_read_is_said_of_its_object() -> None:
+    closed = Object(f"r/{name_of(1)}.json", f"{name_of(1)}.json", 10, unreadable="disk: it is in an archive class")
+    [found] = compare({MINE}, [], [stored(1), closed])
+    assert (found.kind, found.name) == (Finding.UNCLAIMED, name_of(1))
+    assert found.reason == "its sidecar cannot be read: disk: it is in an archive class"
