@@ -53,7 +53,7 @@ def without(secrets: Iterable[str], text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=10_000)
 def _forms(secret: str) -> list[str]:
     """A text as it is, and as others repeat it: in JSON (PHP writes `\\/`), on a page, in an address; longest first."""
     in_json = [json.dumps(secret, ensure_ascii=plain)[1:-1] for plain in (True, False)]
