@@ -163,6 +163,7 @@ class Daemon:
         self._watch()
         self.scheduler.start(self.app.plans)
         self.scheduler.every(_RECOVER_EVERY, "recovery", self.recover)
+        self.scheduler.every(_RECOVER_EVERY, "records", self._store.check)
         if control := self._control:
             for interval, name, work in control.lanes():
                 self.scheduler.every(interval, name, work)

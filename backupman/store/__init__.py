@@ -135,8 +135,8 @@ class Store:
         self._engine.dispose()
 
     def check(self) -> None:
-        """Whether records can be read now; raises StoreError."""
-        self.backups.list(limit=1)  # of a table: SQLite answers SELECT 1 without its file
+        """Whether records can be read and written now; raises StoreError."""
+        self.backups.check()
 
 
 def _make_private(file: Path) -> None:
