@@ -118,6 +118,7 @@ class MysqlSource(MysqlServer):
     @contextmanager
     def dump(self, database: str, folder: Path) -> Iterator[Dump]:
         with self.session(database) as session:
+            self._must_answer_in_full(session)
             facts = {"server": session.flavour, "server_version": session.version}
             if database != GLOBALS:
                 opened = self._database(session, database, facts)
@@ -157,6 +158,7 @@ class MysqlSource(MysqlServer):
         remarks: list[str] = []
         for database in self.list_databases():
             with self.session(database) as session:
+                self._must_answer_in_full(session)
                 client = find_client(self, self.tool_path, session)
                 if database == GLOBALS:
                     session.rows("SELECT 1 FROM mysql.user LIMIT 1")
@@ -233,6 +235,15 @@ class MysqlSource(MysqlServer):
             same_snapshot=False,
             tables=count.tables if count else [],
         )
+
+    def _must_answer_in_full(self, session: Session) -> None:
+        if session.select_limit is not None:
+            raise DumpError(
+                f"{self.label}: the server ends every answer after {session.select_limit:,} rows (sql_select_limit), "
+                "so that the dump would lack the others: remove that from the server's settings and its init_connect, "
+                "and run SET GLOBAL sql_select_limit = DEFAULT",
+                permanent=True,
+            )
 
     def _must_see_all(self, session: Session) -> None:
         grants = Grants(session.column("SHOW GRANTS"))

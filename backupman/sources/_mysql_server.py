@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS = 10
 _ANSWER_SECONDS = 300
 _FOR_EVER = 31536000
+_ALL_ROWS = 2**64 - 1
 
 Flavour = Literal["MariaDB", "MySQL"]
 TlsMode = Literal["false", "preferred", "skip-verify", "true", "custom"]
@@ -48,6 +49,8 @@ class Session:
     connection: "Connection[Cursor]"
     flavour: Flavour
     version: str
+    select_limit: int | None = None
+    """After how many rows the server ends every answer to others of the account, such as the dump program."""
 
     @property
     def number(self) -> tuple[int, ...]:
@@ -132,10 +135,11 @@ class MysqlServer(Source, ABC):
         """
         with self.explained(database), closing(self._connect()) as connection:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT VERSION(), @@version_comment")
-                version, comment = cursor.fetchone() or ("", "")
+                cursor.execute("SELECT VERSION(), @@version_comment, @@sql_select_limit LIMIT 1")
+                version, comment, limit = cursor.fetchone() or ("", "", _ALL_ROWS)
+                cursor.execute(f"SET SESSION sql_select_limit = {_ALL_ROWS}")
             flavour: Flavour = "MariaDB" if "mariadb" in f"{version} {comment}".lower() else "MySQL"
-            yield Session(connection, flavour, version)
+            yield Session(connection, flavour, version, None if int(limit) == _ALL_ROWS else int(limit))
 
     @contextmanager
     def explained(self, database: str = "") -> Iterator[None]:

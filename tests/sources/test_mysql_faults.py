@@ -42,6 +42,20 @@ def test_a_dump_that_is_nothing_but_its_end(shop: MariadbSource, mariadb: Mariad
     assert f"too few for the 2 tables that {shop.db_name} has" in str(refusal(lying, tmp_path))
 
 
+def test_a_server_that_ends_every_answer_early(shop: MariadbSource, mariadb: Mariadb, tmp_path: Path) -> None:
+    run_sql(mariadb, "INSERT INTO t VALUES (2)", database=shop.db_name or "")
+    everything = MariadbSource.model_validate(shop.revealed() | {"db_name": None, "databases": "all"})
+    databases = everything.list_databases()
+    run_sql(mariadb, "SET GLOBAL sql_select_limit = 1")
+    try:
+        assert "ends every answer after 1 rows (sql_select_limit)" in str(refusal(shop, tmp_path))
+        assert everything.list_databases() == databases
+        with pytest.raises(DumpError, match="sql_select_limit"):
+            everything.examine()
+    finally:
+        run_sql(mariadb, "SET GLOBAL sql_select_limit = DEFAULT")
+
+
 def test_a_dump_without_a_table_has_a_warning(shop: MariadbSource, mariadb: Mariadb, tmp_path: Path) -> None:
     def warnings() -> list[str]:
         return dumped(shop, tmp_path)[0].warnings
