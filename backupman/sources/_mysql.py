@@ -35,6 +35,8 @@ from backupman.sources._server_databases import named_by, server_of, without
 _SYSTEM = ("information_schema", "performance_schema", "sys", "mysql", "ndbinfo", "#mysql50#lost+found")
 """What SHOW DATABASES lists besides the users' databases."""
 
+_SEQUENCES = "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_TYPE = 'SEQUENCE' LIMIT 1"
+
 
 class MysqlSource(MysqlServer):
     """One, some or all databases of a MySQL or MariaDB server; the server decides which program dumps them."""
@@ -172,7 +174,10 @@ class MysqlSource(MysqlServer):
     def _database(self, session: Session, database: str, facts: dict[str, str]) -> AbstractContextManager[Dump]:
         client = find_client(self, self.tool_path, session)
         warnings = self._look(session, client, database).warnings()
-        arguments = dump_arguments(client, database, self.tables, self.exclude_tables, self.options)
+        # A table that is locked cannot reach its sequence, and so none of its rows would be restored by hand.
+        unlocked = ["--skip-add-locks"] if session.rows(_SEQUENCES, database) else []
+        options = [*unlocked, *self.options]
+        arguments = dump_arguments(client, database, self.tables, self.exclude_tables, options)
         count = Count(self, database, self._is_dumped(database), counting_of(self.manifest.rows, self.options))
         facts |= facts_of(session, database)
         return self._streamed(session, client, database, arguments, warnings, facts, count)

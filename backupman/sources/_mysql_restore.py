@@ -132,7 +132,7 @@ class Restoration:
     def _run(self, client: Client, dump: BinaryIO) -> Statements:
         accounts = self.target.database == GLOBALS
         name = "" if accounts else self.target.database
-        statements = Statements(self.source.label, name, whole_server=accounts)
+        statements = Statements(self.source.label, name, whole_server=accounts, origin=self.origin.database)
         seen = Dump(dump)
         with secret_file(login(self.source, client)) as path:
             argv = [str(client.path), f"--defaults-file={path}", *restore_arguments(client, name, go_on=accounts)]

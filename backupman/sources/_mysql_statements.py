@@ -34,6 +34,11 @@ _LEAVING = re.compile(
 )
 """What no dump of one database holds, but one of a whole server, or a forged one."""
 
+_SEQUENCE = re.compile(rb"CREATE\s+SEQUENCE\b", re.IGNORECASE)
+_LOCK = re.compile(rb"LOCK TABLES `(?:[^`]|``)+` WRITE")
+_NAMES_SEQUENCES = re.compile(rb"(?:CREATE\s+TABLE|VIEW)\b", re.IGNORECASE)
+"""What MariaDB writes with the name of the database before that of a sequence."""
+
 _ACCOUNT = re.compile(rb"CREATE\s+(?:USER|ROLE)\s+(?:IF\s+NOT\s+EXISTS\s+)?[`']?([^`'@\s]+)", re.IGNORECASE)
 
 _ENDS = {
@@ -64,6 +69,8 @@ class Statements:
     label: str
     database: str
     whole_server: bool = False
+    origin: str = ""
+    """The database that was dumped."""
     accounts: set[str] = field(default_factory=set)
     """The names that a script of accounts makes."""
     _data: bytes = b""
@@ -72,6 +79,9 @@ class Statements:
     """Up to where lines are counted."""
     _last: bool = False
     _code: re.Pattern[bytes] = field(init=False)
+    _sequences: bool = False
+    _held: int | None = None
+    """Where a statement begins that is passed on when all of it is there."""
     _inside: bytes = b""
     """What ends the string, name or comment that has begun."""
     _begins: bool = True
@@ -95,11 +105,13 @@ class Statements:
         self._last = last
         while self._here < len(self._data) and self._step():
             pass
-        here = len(self._data) if last else self._here
+        here = len(self._data) if last else self._here if self._held is None else self._held
         passed, self._data = self._data[:here], self._data[here:]
         self._passed += here
         self._line += passed.count(b"\n", self._counted)
-        self._here = self._counted = 0
+        self._here -= here
+        self._held = None if self._held is None else 0
+        self._counted = 0
         return passed
 
     def _step(self) -> bool:
@@ -139,13 +151,13 @@ class Statements:
         self._skip(self._code)
         if self._data.startswith(self._delimiter, self._here):
             self._here += len(self._delimiter)
-            self._begins = True
+            self._end()
             return True
         if len(self._data) - self._here < 4 + len(self._delimiter) and not self._last:
             return False
         if self._data.startswith(b"*/", self._here):  # of code for certain versions only: a statement may follow
             self._here += 2
-            self._begins = True
+            self._end()
         elif executed := _EXECUTED.match(self._data, self._here):
             self._here = executed.end()
         elif not self._comment():
@@ -153,6 +165,17 @@ class Statements:
                 self._inside = self._data[self._here : self._here + 1]
             self._here += 1
         return True
+
+    def _end(self) -> None:
+        self._begins = True
+        if self._held is not None:
+            text = self._data[self._held : self._here]
+            moved = text
+            for function in (b"nextval(", b"lastval("):
+                moved = moved.replace(function + _name(self.origin) + b".", function + _name(self.database) + b".")
+            self._data = self._data[: self._held] + moved + self._data[self._here :]
+            self._here += len(moved) - len(text)
+            self._held = None
 
     def _comment(self) -> bool:
         comment = _COMMENT.match(self._data, self._here)
@@ -172,9 +195,13 @@ class Statements:
 
     def _look_at(self, head: bytes) -> None:
         if named := _ALTER.match(head):  # which the tools write where triggers have other letters than the database
-            name = b"`" + self.database.encode().replace(b"`", b"``") + b"`"
             begin, end = (self._here + position for position in named.span(1))
-            self._data = self._data[:begin] + name + self._data[end:]
+            self._data = self._data[:begin] + _name(self.database) + self._data[end:]
+        self._sequences = self._sequences or bool(_SEQUENCE.match(head))
+        if self._sequences and (lock := _LOCK.match(head)):  # which keeps MariaDB from the sequences of the table
+            self._data = self._data[: self._here] + b"DO 0" + self._data[self._here + lock.end() :]
+        if self._sequences and _NAMES_SEQUENCES.match(head):
+            self._held = self._here
         text = head[:_SHOWN].partition(self._delimiter)[0]
         self._seen.append((self._line, self._passed + self._here, text))
         while self._seen[0][1] < self._passed - _REMEMBERED:
@@ -189,6 +216,10 @@ class Statements:
                 f"{self._line}: {_shown(text)}; restore it by hand if you trust it",
                 permanent=True,
             )
+
+
+def _name(database: str) -> bytes:
+    return b"`" + database.encode().replace(b"`", b"``") + b"`"
 
 
 def _shown(text: bytes) -> str:

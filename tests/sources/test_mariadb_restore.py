@@ -82,6 +82,28 @@ def test_a_row_as_large_as_the_server_takes_comes_back(mariadb: Mariadb, tmp_pat
         mariadb.drop_database(target)
 
 
+@pytest.mark.parametrize("options", [[], ["--add-locks"]], ids=str)
+def test_a_table_that_takes_its_numbers_from_a_sequence(mariadb: Mariadb, tmp_path: Path, options: list[str]) -> None:
+    """The dump names the sequence with its database, and cannot be reached by a table that is locked."""
+    database, target = mariadb.create_database(), f"back `{uuid4().hex[:8]}"
+    table = ("CREATE SEQUENCE s", "CREATE TABLE t (a INT DEFAULT NEXTVAL(s), b TEXT)", "INSERT INTO t (b) VALUES ('x')")
+    view = "CREATE VIEW v AS SELECT LASTVAL(s)"
+    try:
+        run_sql(mariadb, *table, view, database=database)
+        source = source_of(MariadbSource, mariadb, db_name=database, options=options)
+        dump, data = dumped(source, tmp_path)
+        assert (b"LOCK TABLES" in data) == bool(options)
+        origin = Origin(database, ".sql", dump.facts)
+        mariadb.drop_database(database)
+        assert source.restore(reader(data), origin, Target(target), tmp_path) == []
+        run_sql(mariadb, "INSERT INTO t (b) VALUES ('y')", database=target)
+        assert len(run_sql(mariadb, "SELECT DISTINCT a FROM t", database=target)) == 2
+        assert run_sql(mariadb, "SELECT COUNT(*) FROM v", database=target) == [(1,)]
+    finally:
+        mariadb.drop_database(database)
+        mariadb.drop_database(target)
+
+
 class TestRestoreOfMysql(TestRestore):
     """The same on a server of MySQL's own, where there is one."""
 

@@ -53,9 +53,9 @@ LEAVING = [
 ]
 
 
-def passed(script: bytes, cuts: list[int], database: str = "shop") -> bytes:
+def passed(script: bytes, cuts: list[int], database: str = "shop", origin: str = "") -> bytes:
     """What comes through of a script that is cut into pieces."""
-    statements = Statements("Shop", database)
+    statements = Statements("Shop", database, origin=origin)
     places = sorted({0, len(script), *(cut for cut in cuts if cut < len(script))})
     pieces = [script[begin:end] for begin, end in pairwise(places)]
     return b"".join([*map(statements.pass_on, pieces), statements.pass_on(b"", last=True)])
@@ -95,6 +95,18 @@ def test_a_database_that_is_altered_is_the_new_one(step: int) -> None:
     new = altered.replace(b"`o``ld`", b"`n``ew`").replace(b"old", b"`n``ew`")
     whole = DUMP + altered + DUMP
     assert passed(whole, list(range(0, len(whole), step)), "n`ew") == DUMP + new + DUMP
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 7, 64, 10**6])
+def test_sequences_are_those_of_the_new_database(step: int) -> None:
+    table = b"CREATE TABLE t (a INT DEFAULT (nextval(`o``ld`.`s`) * 2), b TEXT COMMENT 'it''s; (');\nDO 0;\n"
+    view = b"/*!50001 CREATE ALGORITHM=UNDEFINED */\n/*!50001 VIEW `v` AS select lastval(`o``ld`.`s`) AS `n` */;\n"
+    row = b"INSERT INTO t VALUES (2,'nextval(`o``ld`.`s`)');\n"
+    script = b"CREATE SEQUENCE `s`;\n" + table + view + row
+    new = script.removesuffix(row).replace(b"`o``ld`", b"`n``ew`") + row
+    whole = script.replace(b"DO 0;", b"LOCK TABLES `t` WRITE;") + DUMP
+    assert passed(whole, list(range(0, len(whole), step)), "n`ew", "o`ld") == new + DUMP
+    assert b"LOCK TABLES" in passed(whole.replace(b"SEQUENCE", b"TABLE"), [], "n`ew", "o`ld")
 
 
 def test_a_row_of_any_size_is_passed_on_as_it_comes() -> None:
