@@ -17,7 +17,9 @@ _CREATION_SECONDS = 60.0
 _ENDING_SECONDS = 60.0
 """PostgreSQL itself waits 5 s for those who are cut off, which a busy server may need longer for."""
 _LIKE_THE_OLD = """SELECT json_build_object('owner', rolname, 'encoding', pg_encoding_to_char(encoding),
-    'collate', datcollate, 'ctype', datctype) FROM pg_database d JOIN pg_roles r ON r.oid = datdba WHERE datname = """
+    'collate', datcollate, 'ctype', datctype, 'tablespace', nullif(spcname, 'pg_default'))
+    FROM pg_database d JOIN pg_roles r ON r.oid = datdba JOIN pg_tablespace t ON t.oid = dattablespace
+    WHERE datname = """
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ class Server:
         words = [f"CREATE DATABASE {name(database)} TEMPLATE template0"]
         if "owner" in facts:
             words.append(f"OWNER {name(facts['owner'])}")
+        if "tablespace" in facts:
+            words.append(f"TABLESPACE {name(facts['tablespace'])}")
         if "encoding" in facts:
             words.append(f"ENCODING {literal(facts['encoding'])}")
         plain, warnings = list(words), []
@@ -140,10 +144,9 @@ class Server:
             time.sleep(0.1)
 
     def traits(self, database: str) -> dict[str, str]:
-        """The owner, encoding and locale of a database that is there, as facts for another like it."""
+        """The owner, tablespace, encoding and locale of a database that is there, as facts for another like it."""
         [row] = self.ask(_LIKE_THE_OLD + literal(database))
-        found: dict[str, str] = json.loads(row)
-        return found
+        return {trait: value for trait, value in json.loads(row).items() if value}
 
     @contextmanager
     def replacing(self, database: str, warnings: list[str]) -> Iterator[str]:

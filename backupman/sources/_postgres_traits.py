@@ -14,13 +14,15 @@ SELECT format('GRANT %s ON DATABASE %I TO %s', privilege_type, {new}, CASE grant
     FROM pg_database, aclexplode(datacl) WHERE datname = {old} \gexec
 SELECT format('ALTER %s %I SET %I TO %s', CASE setrole WHEN 0 THEN 'DATABASE'
         ELSE format('ROLE %I IN DATABASE', pg_get_userbyid(setrole)) END, {new}, name,
-        CASE WHEN name IN ('search_path', 'temp_tablespaces', 'local_preload_libraries', 'session_preload_libraries')
+        CASE WHEN value = '""' THEN quote_literal('')
+        WHEN name IN ('search_path', 'temp_tablespaces', 'local_preload_libraries', 'session_preload_libraries')
         THEN value ELSE quote_literal(value) END)
     FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase, unnest(setconfig) AS setting,
         split_part(setting, '=', 1) AS name, substr(setting, strpos(setting, '=') + 1) AS value
     WHERE datname = {old} \gexec
 """
-"""Those settings are lists of names, quoted as they have to be already (variable_is_guc_list_quote in dumputils.c)."""
+"""Those settings are lists of names, quoted as they have to be already (variable_is_guc_list_quote in dumputils.c); but
+SET does not take an empty name as it is stored."""
 
 
 def take_over(server: Server, old: str, new: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Where a PostgreSQL dump goes: single tables, several jobs, a database in use that stays like it was."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -131,19 +132,25 @@ def test_a_database_in_use_is_replaced_and_stays_like_it_was(
     source: PostgresSource, postgres: Postgres, dump: tuple[bytes, Origin], target: str, tmp_path: Path
 ) -> None:
     data, origin = dump
+    space = postgres.socket_dir / "bm_large"
+    space.mkdir()
+    shutil.chown(space, postgres.socket_dir.owner())
+    postgres.psql("postgres", f"CREATE TABLESPACE bm_large LOCATION '{space}'")
     postgres.psql(
         "postgres",
         "CREATE ROLE keeper LOGIN PASSWORD 'k'; CREATE ROLE guest LOGIN PASSWORD 'g';"
-        f"CREATE DATABASE {target} OWNER keeper TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'",
+        f"CREATE DATABASE {target} OWNER keeper TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C' TABLESPACE bm_large",
     )
     postgres.psql(
         "postgres",
         f"""REVOKE CONNECT ON DATABASE {target} FROM PUBLIC; GRANT CONNECT ON DATABASE {target} TO guest;
         ALTER DATABASE {target} SET search_path = side, "a.b", public; ALTER DATABASE {target} SET app.tenant = 'it''s';
         ALTER DATABASE {target} SET default_transaction_read_only = on; ALTER DATABASE {target} CONNECTION LIMIT 7;
+        ALTER ROLE guest IN DATABASE {target} SET search_path = '';
         ALTER ROLE guest IN DATABASE {target} SET work_mem = '7MB'; COMMENT ON DATABASE {target} IS 'ours\';""",
     )
     dressed = f"""SELECT ARRAY(SELECT unnest(datacl)::text ORDER BY 1), datconnlimit,
+        (SELECT spcname FROM pg_tablespace t WHERE t.oid = dattablespace),
         shobj_description(d.oid, 'pg_database'),
         (SELECT array_agg((setrole::regrole, setconfig) ORDER BY setrole)
             FROM pg_db_role_setting WHERE setdatabase = d.oid)
@@ -162,7 +169,7 @@ def test_a_database_in_use_is_replaced_and_stays_like_it_was(
         assert postgres.psql("postgres", dressed) == before
     finally:
         postgres.drop_database(target)
-        postgres.psql("postgres", "DROP ROLE keeper, guest")
+        postgres.psql("postgres", "DROP ROLE keeper, guest; DROP TABLESPACE bm_large")
 
 
 def test_an_account_that_may_not_make_databases(
