@@ -19,6 +19,7 @@ DIRECTORY = ".tar"
 
 _NAME = r'(?:"(?:[^"]|"")+"|[^".]+)'
 _TABLE = re.compile(rf"(?:(?P<schema>{_NAME})\.)?(?P<table>{_NAME})")
+_PARTITIONED = "SELECT oid::regclass FROM pg_class WHERE relkind = 'p' ORDER BY 1"
 
 
 def restore_archive(
@@ -48,6 +49,11 @@ def restore_archive(
     place = _on_disk(server.label, dump, suffix, jobs, folder)
     with server.login(database) as login:
         _run(server.label, [*argv, f"--dbname={login.conninfo}"], dump, place, login, said)
+    if target.tables and (empty := server.ask(_PARTITIONED, database)):
+        warnings.append(
+            f"{server.label}: {', '.join(empty)} came without rows, which are in the partitions: restore those too, "
+            "each of which comes as a table of its own"
+        )
     return warnings + said.warnings()
 
 

@@ -67,6 +67,21 @@ def test_single_tables(
     assert rows(source, target) == there
 
 
+def test_a_partitioned_table_has_its_rows_in_its_partitions(
+    postgres: Postgres, source: PostgresSource, target: str, tmp_path: Path
+) -> None:
+    postgres.psql(
+        source.db_name or "",
+        "CREATE TABLE p (x int) PARTITION BY LIST (x);"
+        "CREATE TABLE p1 PARTITION OF p DEFAULT; INSERT INTO p1 VALUES (1)",
+    )
+    dump, data = dumped(source, tmp_path)
+    origin, wanted = Origin(source.db_name or "", ".dump", dump.facts), Target(target, tables=["p", "p1"])
+    [_, warning] = source.restore(reader(data), origin, wanted, tmp_path)
+    assert rows(source, target) == {"public.p": None, "public.p1": 1}
+    assert warning.startswith("Shop: public.p came without rows, which are in the partitions")
+
+
 @pytest.mark.parametrize(
     ("tables", "suffix", "said"),
     [
