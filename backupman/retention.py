@@ -18,7 +18,7 @@ from backupman.text import size as in_words
 
 Count = Annotated[int, Field(ge=1)]
 PositiveSpan = Annotated[Duration, Field(gt=timedelta())]
-_AHEAD = timedelta(minutes=5)
+AHEAD = timedelta(minutes=5)
 """How far clocks may differ before a copy counts as made by one that was ahead."""
 _DAYS = 30
 
@@ -165,7 +165,7 @@ class _Group:
     def _never_removed(self) -> dict[str, str]:
         """By id, why a copy stays whatever the rules say."""
         found: dict[str, str] = {}
-        ahead = self._at + _AHEAD
+        ahead = self._at + AHEAD
         past = [copy for copy in self._copies if copy.created_at <= ahead]
         for copy in past[:1]:
             found[copy.id] = _NEWEST

@@ -20,7 +20,7 @@ from backupman.engine.hooks import OnError, unheard
 from backupman.errors import BackupmanError, DriveError
 from backupman.events import EventKind, Time, View
 from backupman.records import Backup, DriveFile, Status, now
-from backupman.retention import Copy, Retention, Verdict, beyond, judge
+from backupman.retention import AHEAD, Copy, Retention, Verdict, beyond, judge
 from backupman.sources import Source
 from backupman.store import Store
 from backupman.text import listed, minute, size
@@ -127,7 +127,8 @@ class Pruner:
             return Plan()
         files = self._store.copies.of(self._config.instance, plan.label, source.label, databases)
         names = {file.backup.database for file in files}
-        failing = self._store.copies.failing(self._config.instance, plan.label, source.label, names)
+        ahead = self._clock() + AHEAD
+        failing = self._store.copies.failing(self._config.instance, plan.label, source.label, names, ahead)
         restored = {restore.backup_id for restore in self._store.restores.pending(self._config.instance)}
         found = Plan()
         for drive, rules in ruled:

@@ -40,8 +40,8 @@ class Copies:
                 query = query.where(col(Backup.database).in_(databases))
             return session.exec(query).all()
 
-    def failing(self, instance: str, job: str, source: str, databases: Collection[str]) -> set[str]:
-        """Those of the databases whose newest settled backup by the job has failed.
+    def failing(self, instance: str, job: str, source: str, databases: Collection[str], until: datetime) -> set[str]:
+        """Those of the databases whose newest settled backup by the job, of those begun until then, has failed.
 
         One that failed before the databases of its source were known, was to be of all of them.
         """
@@ -49,7 +49,7 @@ class Copies:
             newest = (
                 select(Backup.status)
                 .where(Backup.instance == instance, Backup.job == job, Backup.source == source)
-                .where(Backup.kind == Kind.OWN, Backup.status != Status.PENDING)
+                .where(Backup.kind == Kind.OWN, Backup.status != Status.PENDING, Backup.created_at <= until)
                 .order_by(col(Backup.created_at).desc())
                 .limit(1)
             )

@@ -107,6 +107,19 @@ def test_nothing_goes_while_newer_backups_fail(aged: World) -> None:
     assert len(aged.objects()) == 4
 
 
+def test_nothing_goes_while_backups_fail_that_are_older_than_one_of_a_clock_that_was_ahead(world: World) -> None:
+    assert world.run("run", "-q").code == 0
+    age(world, -400)
+    world.config["retention"] = {"enabled": False}
+    for _ in range(2):
+        assert world.run("run", "-q").code == 0
+    world.config["retention"] = {"keep_last": 1}
+    (world.folder / "app.db").rename(world.folder / "away.db")
+    assert world.run("run", "-q").code == 1
+    reasons = ["its time lies ahead", "the newest", "newer backups keep failing"]
+    assert planned(world) == [("keep", reason) for reason in reasons]
+
+
 def test_what_cannot_be_deleted_is_said_and_stays_on_record(aged: World) -> None:
     aged.config["retention"] = {"keep_last": 2}
     stuck = Path(aged.backups()[-1]["DriveFiles"][0]["Path"])

@@ -12,7 +12,7 @@ def age(world: World, days: int) -> None:
     with closing(sqlite3.connect(world.folder / "state/backupman.db")) as store, store:
         for table, column in (("backups", "created_at"), ("drive_files", "trashed_at")):
             older = f"update backupman_{table} set {column} = datetime({column}, ?) || '.000000'"
-            store.execute(older, (f"-{days} days",))
+            store.execute(older, (f"{-days} days",))
 
 
 def test_old_copies_go_with_their_records_and_sidecars(world: World) -> None:

@@ -80,12 +80,24 @@ def test_the_databases_whose_newest_backup_has_failed(store: Store) -> None:
     store.backups.settle(
         store.backups.begin(a_backup(job="other", database="blog", **later), []).id, fail, lambda _: []
     )
-    assert store.copies.failing("host1", "nightly", "shop", ["shop", "blog", "new"]) == {"shop"}
+    until = START + timedelta(days=365)
+    assert store.copies.failing("host1", "nightly", "shop", ["shop", "blog", "new"], until) == {"shop"}
     copies(store, 30)
-    assert store.copies.failing("host1", "nightly", "shop", ["shop"]) == set()
+    assert store.copies.failing("host1", "nightly", "shop", ["shop"], until) == set()
     unknown = a_backup(database="", created_at=START + timedelta(days=100))  # the server did not even list them
     store.backups.settle(store.backups.begin(unknown, []).id, fail, lambda _: [])
-    assert store.copies.failing("host1", "nightly", "shop", ["shop", "blog"]) == {"shop", "blog"}
+    assert store.copies.failing("host1", "nightly", "shop", ["shop", "blog"], until) == {"shop", "blog"}
+
+
+def test_a_backup_of_a_clock_that_was_ahead_does_not_hide_that_newer_ones_fail(store: Store) -> None:
+    copies(store, 1)
+    failed = a_backup(created_at=START + timedelta(days=1))
+    store.backups.settle(store.backups.begin(failed, []).id, fail, lambda _: [])
+    store.backups.settle(
+        store.backups.begin(a_backup(created_at=START + timedelta(days=400)), []).id, finish, lambda _: []
+    )
+    until = START + timedelta(days=2)
+    assert store.copies.failing("host1", "nightly", "shop", ["shop"], until) == {"shop"}
 
 
 def test_a_mark_is_set_and_taken_away(store: Store) -> None:
