@@ -22,7 +22,10 @@ class DeleteRequest(View):
     model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True, frozen=True, extra="forbid")
 
     confirm: str = Field(description="The first 8 letters of the backup's id, or all of it.")
-    force: bool = Field(default=False, description="Also the last good backup of its database, or the last proved one.")
+    force: bool = Field(
+        default=False,
+        description="Also the last good backup, the last proved one, or one that a drive seems to have lost.",
+    )
 
 
 class Deleted(View):

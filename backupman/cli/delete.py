@@ -18,7 +18,10 @@ def delete(
     name: BackupName,
     yes: Annotated[bool, typer.Option("--yes", help="Delete it without asking.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Also the last good backup of its database, or the last proved one.")
+        bool,
+        typer.Option(
+            "--force", help="Also the last good backup, the last proved one, or one that a drive seems to have lost."
+        ),
     ] = False,
 ) -> None:
     """Delete a backup: its copy on every drive, then its record. That cannot be undone.

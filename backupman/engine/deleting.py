@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from backupman.config import Config
 from backupman.engine.holding import Holding, source_alone
-from backupman.engine.pruning import Pruner, Step
+from backupman.engine.pruning import Pruner, Step, witnesses_of
 from backupman.engine.spools import Spools
 from backupman.errors import BusyError, ConfigError, DriveError
 from backupman.logs import about_backup
-from backupman.records import Backup, Kind, Status, now
+from backupman.records import Backup, DriveFile, Kind, Status, now
 from backupman.retention import FOR_EVER
 from backupman.store import Store
 from backupman.text import minute
@@ -72,6 +72,8 @@ class Deleter:
     def delete(self, backup: Backup, operator: str, *, force: bool = False, insist: str = "") -> Deletion:
         """Remove every copy of a backup with its sidecar, then its record; what a drive keeps stays on record.
 
+        With `force` the record also goes where a drive holds neither it nor the oldest other copy on record there.
+
         Raises:
             BusyError: as for `check`, or its source is being backed up.
             ConfigError: as for `check`.
@@ -81,13 +83,13 @@ class Deleter:
             self.check(backup, force=force, insist=insist)
             if backup.dump_path:
                 self._spools.drop(backup, "the backup is deleted")
-            found = self._remove(backup, f"{operator} deletes the backup")
+            found = self._remove(backup, f"{operator} deletes the backup", force=force)
             if found.is_complete:
                 self._store.copies.forget_backup(backup.id)
                 log.info("%s: the backup %s was deleted by %s", backup.label, backup.id, operator)
         return found
 
-    def _remove(self, backup: Backup, reason: str) -> Deletion:
+    def _remove(self, backup: Backup, reason: str, *, force: bool) -> Deletion:
         drives = {drive.label: drive for drive in self._config.drives}
         steps: list[Step] = []
         retained, errors = [], []
@@ -102,11 +104,18 @@ class Deleter:
             elif not drive.capabilities.deletes:
                 retained.append(f"{file.label} is never deleted from: {file.path} stays")
             else:
-                errors += self._pruner.remove(drive, [step], "deletion")
+                witnesses = [] if force else self._witnesses(file)
+                errors += self._pruner.remove(drive, [step], "deletion", witnesses)
                 steps.append(step)
         retained += [step.reason for step in steps if step.action == "retained"]
         removed = [step for step in steps if step.action == "delete" and step.error is None]
         return Deletion(removed, retained, errors)
+
+    def _witnesses(self, file: DriveFile) -> list[str]:
+        """What shows that the drive is the right one; nothing where this copy is all that it should hold."""
+        on_drive = self._store.catalogue.on(self._config.instance, file.label)
+        others = [other for other in on_drive if other.id != file.id and other.status == Status.FINISHED]
+        return witnesses_of([file], others) if others else []
 
     def _last(self, backup: Backup) -> str:
         """What would be lost with it: nothing, the last copy of its database, or the last that a drill has proved."""

@@ -164,7 +164,8 @@ class Pruner:
         deleted = sorted(planned.of("delete"), key=lambda step: (step.file.label, step.file.backup.created_at))
         for label, group in groupby(deleted, key=lambda step: step.file.label):
             steps = list(group)
-            witnesses = _witnesses(steps, [step for step in planned.of("keep") if step.file.label == label])
+            kept = [step.file for step in planned.of("keep") if step.file.label == label]
+            witnesses = witnesses_of([step.file for step in steps], kept)
             errors += ((label, error) for error in self.remove(drives[label], steps, "retention", witnesses))
         for sentence in planned.warnings:
             log.warning("%s", sentence)
@@ -225,10 +226,10 @@ def _spared(step: Step) -> Step:
     return step if step.action == "keep" else Step(step.file, "keep", "it is being restored")
 
 
-def _witnesses(going: Iterable[Step], kept: Iterable[Step]) -> list[str]:
+def witnesses_of(going: Iterable[DriveFile], kept: Iterable[DriveFile]) -> list[str]:
     """What the right disk holds: what goes, and the oldest that stays, as the newest may be all that another has."""
-    oldest = sorted(kept, key=lambda step: step.file.backup.created_at)[:1]
-    return [step.file.ref for step in (*going, *oldest) if step.file.ref]
+    oldest = sorted(kept, key=lambda file: file.backup.created_at)[:1]
+    return [file.ref for file in (*going, *oldest) if file.ref]
 
 
 def _copy(file: DriveFile) -> Copy:

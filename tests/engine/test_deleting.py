@@ -135,6 +135,30 @@ def test_what_cannot_be_removed_keeps_its_record(app: App) -> None:
     assert app.deleter.delete(backup, "me").is_complete
 
 
+def test_no_record_goes_while_another_disk_stands_in_the_place_of_a_drive(app: App, tmp_path: Path) -> None:
+    made(app)
+    backup = made(app)
+    away = (tmp_path / "disk").rename(tmp_path / "away")
+    (tmp_path / "disk").mkdir()
+    found = app.deleter.delete(backup, "me")
+    (error,) = found.errors
+    assert error.sentence.startswith("deletion on disk failed: disk holds none of what is to be removed (1 on record)")
+    assert [file.label for file in app.store.backups.get(backup.id).drive_files] == ["disk"]
+    (tmp_path / "disk").rmdir()
+    away.rename(tmp_path / "disk")
+    assert app.deleter.delete(backup, "me").is_complete
+    assert not [name for name in objects(tmp_path) if backup.id[:8] in name]
+
+
+def test_of_copies_that_somebody_has_removed_by_hand_the_records_go_by_force(app: App) -> None:
+    backups = [made(app), made(app)]
+    for file in (file for backup in backups for file in backup.drive_files):
+        Path(file.path or "").unlink()
+    assert not app.deleter.delete(backups[1], "me").is_complete
+    assert app.deleter.delete(backups[1], "me", force=True).is_complete
+    assert app.deleter.delete(backups[0], "me", force=True).is_complete
+
+
 def test_a_drive_that_is_never_deleted_from_keeps_its_copy_and_the_record(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
