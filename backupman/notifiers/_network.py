@@ -63,16 +63,19 @@ class TlsSettings(Settings):
         Raises:
             NotifyError: `ca_file` cannot be used.
         """
+        file = self.ca_file or ssl.get_default_verify_paths().cafile
         try:
-            return _context(self.ca_file, self.verify_tls)
+            changed = Path(file).stat().st_mtime_ns if file else None
+            return _context(self.ca_file, self.verify_tls, changed)
         except OSError as error:
             why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
             raise NotifyError(f"{label}: ca_file {self.ca_file} cannot be used: {why}") from error
 
 
-# Loading the system's authorities takes tens of milliseconds, too long for each of hundreds of deliveries.
+# Loading the system's authorities takes tens of milliseconds, too long for each of hundreds of deliveries; but a daemon
+# lives longer than its authorities.
 @lru_cache(maxsize=32)
-def _context(ca_file: Path | None, verify: bool) -> ssl.SSLContext:
+def _context(ca_file: Path | None, verify: bool, changed: int | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     if not verify:
         context.check_hostname = False

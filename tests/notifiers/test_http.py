@@ -1,5 +1,6 @@
 """The door to HTTP: TLS, receivers that are not there, what is kept of answers, and `Retry-After`."""
 
+import os
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -101,6 +102,14 @@ class TestTls:
         server.close()
 
     def test_a_known_authority_is_believed(self, secure: Receiver, authority: Path) -> None:
+        assert deliver(endpoint(secure.url, ca_file=str(authority))).startswith("200")
+
+    def test_one_that_has_come_since_is_believed_without_a_restart(self, secure: Receiver, authority: Path) -> None:
+        known = authority.read_bytes()
+        trustme.CA().cert_pem.write_to_path(str(authority))
+        os.utime(authority, (0, 0))
+        assert "certificate was refused" in refusal(endpoint(secure.url, ca_file=str(authority))).sentence
+        authority.write_bytes(known)
         assert deliver(endpoint(secure.url, ca_file=str(authority))).startswith("200")
 
     def test_an_unknown_one_is_not(self, secure: Receiver) -> None:
