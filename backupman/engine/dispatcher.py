@@ -257,8 +257,9 @@ class Dispatcher:
         next_at = None
         if state == DeliveryState.OWED and error:
             wait = backoff(delivery.attempts, first=self._settings.first_wait, longest=self._longest_wait(delivery))
-            next_at = at + max(wait, timedelta(seconds=error.retry_after or 0))
-            if error.permanent or next_at - delivery.created_at > self._settings.give_up_after:
+            last_at = delivery.created_at + self._settings.give_up_after
+            next_at = min(at + max(wait, timedelta(seconds=error.retry_after or 0)), last_at)
+            if error.permanent or at >= last_at:
                 state, next_at = DeliveryState.FAILED, None
         return Attempt(
             number=delivery.attempts,

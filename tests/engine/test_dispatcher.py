@@ -111,6 +111,16 @@ def test_what_is_too_old_is_given_up(store: Store) -> None:
     assert len(failed.history) == len(ops.sent) == 2
 
 
+def test_a_wait_beyond_its_time_ends_in_one_more_attempt(store: Store) -> None:
+    owe(store, "ops")
+    ops = RecordingNotifier(name="ops")
+    ops.answers.append(NotifyError("ops: 429 Too Many Requests", retry_after=86_400))
+    settings = Deliveries(give_up_after=timedelta(hours=12))
+    assert drain(store, ops, settings=settings) == 1
+    waiting = only(store)
+    assert (waiting.state, waiting.next_attempt_at) == ("owed", waiting.created_at + timedelta(hours=12))
+
+
 @pytest.mark.parametrize("error", [ValueError("S3cret"), KeyError("S3cret"), RecursionError(), OSError(5, "S3cret")])
 def test_an_unexpected_fault_is_recorded_and_hurts_nobody_else(store: Store, error: Exception) -> None:
     owe(store, "ops", "dev")
