@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, func, update
+from sqlalchemy import and_, case, func, or_, update
 from sqlalchemy.orm import lazyload
 from sqlmodel import Session, col, select
 
@@ -22,6 +22,8 @@ from backupman.store._sessions import Sessions
 from backupman.store.alarms import notifications
 
 _GAP_SETTLES = timedelta(seconds=10)
+_AHEAD = timedelta(days=1)
+"""What is owed since later than so much from now was recorded by a clock that was ahead, and is due."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,9 @@ class Outbox:
         """
         time = at or now()
         with self._sessions.writing() as session:
-            due = select(Delivery.id).where(is_head(instance), col(Delivery.next_attempt_at) <= time, free(time))
+            ahead = and_(col(Delivery.created_at) > time + _AHEAD, col(Delivery.next_attempt_at) > time + _AHEAD)
+            is_due = or_(col(Delivery.next_attempt_at) <= time, ahead)
+            due = select(Delivery.id).where(is_head(instance), is_due, free(time))
             due = due.where(of(without, among))
             if only is not None:
                 due = due.where(Delivery.endpoint == only).order_by(col(Delivery.attempts))

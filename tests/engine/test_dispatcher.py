@@ -121,6 +121,16 @@ def test_a_wait_beyond_its_time_ends_in_one_more_attempt(store: Store) -> None:
     assert (waiting.state, waiting.next_attempt_at) == ("owed", waiting.created_at + timedelta(hours=12))
 
 
+def test_what_was_owed_by_a_clock_that_was_ahead_does_not_wait_until_then(store: Store) -> None:
+    owe(store, "ops")
+    with store._sessions.writing() as session:
+        for delivery in session.exec(select(Delivery)):
+            delivery.created_at = delivery.next_attempt_at = now() + timedelta(days=400)
+    ops = RecordingNotifier(name="ops")
+    assert drain(store, ops) == 0
+    assert len(ops.sent) == 1
+
+
 @pytest.mark.parametrize("error", [ValueError("S3cret"), KeyError("S3cret"), RecursionError(), OSError(5, "S3cret")])
 def test_an_unexpected_fault_is_recorded_and_hurts_nobody_else(store: Store, error: Exception) -> None:
     owe(store, "ops", "dev")
