@@ -4,7 +4,6 @@ import logging
 import os
 import select
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -16,6 +15,9 @@ from backupman.cli import mistakes
 from backupman.cli.call import Call, with_common_options
 from backupman.cli.commands import Commands
 from backupman.errors import BackupmanError, ExitCode
+from backupman.text import printable
+
+log = logging.getLogger(__name__)
 
 
 def _everything(call: Call) -> None:
@@ -213,10 +215,10 @@ def _let_go_of_lost_errors() -> None:
 
 
 def _say(sentence: str, *, trace: bool = False) -> None:
-    debugging = logging.getLogger("backupman").isEnabledFor(logging.DEBUG)
-    if debugging:
-        traceback.print_exc()
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("the trace of this error:", exc_info=True)  # noqa: LOG014 - it is the one that the caller handles
     elif trace:
         sentence += ", with what `--debug` prints"
+    sentence = printable(sentence)  # it may name a database, or quote a program
     lines = sentence.splitlines()
     typer.echo(f"Error: {sentence}" if len(lines) < 2 else f"Error: {len(lines)} mistakes:\n{sentence}", err=True)

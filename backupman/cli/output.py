@@ -6,6 +6,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -47,7 +48,15 @@ def console(*, stderr: bool = False) -> Console:
     is_terminal = stream.isatty()
     width = None if is_terminal or os.environ.get("COLUMNS") else _WIDE
     moves = None if is_terminal else False
-    return Console(stderr=stderr, width=width, force_interactive=moves, highlight=False, markup=False, emoji=False)
+    return _Harmless(stderr=stderr, width=width, force_interactive=moves, highlight=False, markup=False, emoji=False)
+
+
+class _Harmless(Console):
+    """Rich's lets through what drives a terminal, and a database, or a file on a drive, may have such a name."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """A text as it is shown."""
+        return super().render_str(printable(text), **how)
 
 
 def mark(word: str, *, text: str | None = None) -> Text:
@@ -64,7 +73,7 @@ class _Fitting(Table):
             yield from super().__rich_console__(console, options)
             return
         for row in zip(*(column.cells for column in self.columns), strict=True):
-            first, *others = (cell if isinstance(cell, Text) else Text(str(cell)) for cell in row)
+            first, *others = (cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row)
             if first.plain:
                 yield first
             pairs = [

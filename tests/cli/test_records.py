@@ -193,6 +193,20 @@ def test_what_comes_from_outside_cannot_steer_the_terminal(capsys: pytest.Captur
     assert "\x07" not in shown
 
 
+def test_nor_can_the_name_of_a_database_in_what_a_command_says(
+    config: dict[str, Any], tmp_path: Path, inside: Inside
+) -> None:
+    store = Store.open(f"sqlite:///{tmp_path}/state/backupman.db")
+    good = {"status": Status.FINISHED, "dump_status": Status.FINISHED}
+    backup = record(label="App/a\x1b]0;b\x07", source_provider="mysql", **good)
+    store.backups.begin(on_disk(backup, status=Status.FINISHED), [])
+    store.close()
+    for words in (("pin",), ("delete",), ("unpin",), ("restore",), ("--debug", "restore")):
+        ended = inside(*words, backup.id)
+        assert "App/a\ufffd]0;b" in ended.out + ended.err, words
+        assert "\x1b" not in ended.out + ended.err, words
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
