@@ -4,6 +4,7 @@ Alembic is imported only when there is something to do: most commands find the n
 """
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,9 +99,12 @@ def _file_lock(lock_file: Path | None) -> Iterator[None]:
     if lock_file is None:
         yield
         return
-    with lock_file.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    fd = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # whoever can open it can keep us waiting
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(fd)
 
 
 @contextmanager
