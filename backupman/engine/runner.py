@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from threading import Timer
 
@@ -27,12 +28,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Order:
-    """Who asked for a run, and what they said of it."""
+    """Who asked for a run, and what they said of it.
+
+    `at` is when, where another host has asked: by its clock, which says what is due, no backup of it begins earlier.
+    """
 
     trigger: str = "manual"
     operator: str | None = None
     comment: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    at: datetime | None = None
 
 
 class Runner:
@@ -58,7 +63,8 @@ class Runner:
         self, plan: JobPlan, source: Source, database: str | None, order: Order, backup_id: str | None = None
     ) -> Backup:
         """Record the backup and the exact names of its objects before anything exists; without an id it gets one."""
-        backup_id, created = backup_id or new_id(), now()
+        backup_id, at = backup_id or new_id(), now()
+        created = max(at, order.at or at)
         part = database if source.many else None
         name = object_name(
             source.label, part, backup_id, created, source.suffix_of(database or "") + plan.pipeline.suffix

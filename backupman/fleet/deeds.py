@@ -19,7 +19,7 @@ _DELIVER_FOR = timedelta(seconds=20)
 
 def _back_up(app: App, taken: Assignment) -> Call:
     app.spools.expire()
-    order = Order(**taken.details["order"])
+    order = Order(**taken.details["order"], at=taken.created_at)
     return app.executor.start(app.plans, None, order, wait=taken.run_id is not None)
 
 

@@ -105,7 +105,9 @@ class Handing:
     def backup_of(self, plan: JobPlan, source: Source, order: Order) -> Assignment:
         """The assignment to back up one source of a job."""
         assignment = self.new(AssignmentKind.BACKUP, plan.queue_of(source), plan.label, source.label)
-        assignment.details = {"order": asdict(order) | {"tags": dict(order.tags)}}
+        said = asdict(order) | {"tags": dict(order.tags)}
+        del said["at"]  # which the assignment itself says
+        assignment.details = {"order": said}
         return assignment
 
     def hand_out(self, assignments: Sequence[Assignment]) -> None:

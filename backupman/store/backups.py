@@ -92,7 +92,7 @@ class Backups:
             change(backup)
             backup.status = settle(backup.dump_status, backup.drive_files)
             backup.phase = None
-            backup.finished_at = backup.updated_at = now()
+            backup.finished_at = backup.updated_at = max(now(), backup.created_at)
             session.flush()
             owe(session, backup, announce(backup))
         return backup

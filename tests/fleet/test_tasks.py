@@ -1,6 +1,7 @@
 """What a worker does with an assignment: takes it once, does it by its excerpt, and says what came of it."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from backupman.engine.restoring import RestoreOrder
 from backupman.engine.targets import Destination
 from backupman.errors import StoreError
 from backupman.fleet.tasks import Tasks
-from backupman.records import Assignment, Status, new_id
+from backupman.records import Assignment, Status, new_id, now
 from backupman.store.workers import worker_claim
 from tests.fleet.conftest import Bed
 from tests.store.conftest import a_backup
@@ -38,6 +39,17 @@ def test_it_is_taken_once_and_noted_from_its_beginning(bed: Bed, do: Callable[..
     assert (backup.status, backup.home, backup.job) == (Status.FINISHED, done.home, "nightly")
     again = do(assignment)
     assert (again.attempts, len(bed.backups())) == (1, 1)
+
+
+def test_it_begins_no_earlier_than_it_was_handed_out_whatever_the_clock_of_its_host_says(
+    bed: Bed, do: Callable[..., Assignment]
+) -> None:
+    """Else the run that is due would have no backup, and be told as late each night."""
+    bed.clock.now = now() + timedelta(minutes=5)
+    done = do(bed.asked("App")[0])
+    [backup] = bed.backups()
+    assert (backup.status, backup.created_at, done.state) == (Status.FINISHED, done.created_at, "ended")
+    assert backup.finished_at and backup.finished_at >= backup.created_at
 
 
 def test_what_another_worker_has_is_left_to_it(bed: Bed, do: Callable[..., Assignment]) -> None:
