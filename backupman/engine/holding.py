@@ -29,6 +29,11 @@ log = logging.getLogger(__name__)
 
 _POLL = 0.5
 _END_WITHIN = 5.0
+_CUT_OFF = "the records could not be reached for so long that another host may have taken over"
+_TAKEN = (
+    "what this process holds was taken from it: another host may have taken over with a copy of the state folder {0}, "
+    "where the copy's file `id` is to be removed"
+)
 LEAD = "lead"
 """Held by the one daemon of an instance that watches the clocks and sends what is owed."""
 
@@ -201,7 +206,7 @@ class Holding:
                 if kept == count:
                     self._good_until = began + self._half
             if kept < count:
-                self._lose()
+                self._lose(_TAKEN.format(self._state_folder) if since_boot() <= self._good_until else _CUT_OFF)
                 return
             for tell in self.on_renewed:
                 tell(self._good_until)
@@ -209,15 +214,14 @@ class Holding:
     def _watch(self) -> None:
         while not self._closed.wait(min(_POLL, self._half / 4)):
             if self._held and since_boot() > self._good_until:
-                self._lose()
+                self._lose(_CUT_OFF)
                 return
 
-    def _lose(self) -> None:
+    def _lose(self, reason: str) -> None:
         with self._starting:
             if self.lost:
                 return
             self.lost = True
-        reason = "the records could not be reached for so long that another host may have taken over"
         log.critical("%s: what is under way here is ended", reason)
         for tell in self.on_lost:
             tell(reason)

@@ -1,5 +1,6 @@
 """What a process holds among hosts is kept while it lives, and its work ends when it cannot be kept."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -98,6 +99,21 @@ def test_whoever_lost_it_to_another_is_told_once(shared: Store, tmp_path: Path) 
     assert "another host may have taken over" in told[0]
     assert (holding.lost, holding.take("lead"), len(told)) == (True, "another host", 1)
     holding.close()
+
+
+def test_a_copy_of_a_state_folder_is_named_where_two_hosts_have_the_same(shared: Store, tmp_path: Path) -> None:
+    """As two machines have that were made from one image: each takes for its own what the other one holds."""
+    first = Holding(shared, "shop", tmp_path / "first", timedelta(seconds=30))
+    told: list[str] = []
+    first.on_lost.append(told.append)
+    first.take(f"worker {first.home}")
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    second = Holding(shared, "shop", tmp_path / "second", timedelta(seconds=30))
+    assert second.take(f"worker {second.home}") is None
+    wait_for(lambda: told)
+    assert f"a copy of the state folder {tmp_path / 'first'}" in told[0]
+    first.close()
+    second.close()
 
 
 def test_whoever_cannot_reach_the_records_is_told(
