@@ -1,6 +1,7 @@
 """What stands in a SQLite file: whether it is whole, the rows of its tables, the answer to a question; read only."""
 
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,10 @@ _NOT_COUNTABLE = ("SQLITE_ERROR", "SQLITE_AUTH")
 
 WRITES = ("SQLITE_AUTH", "SQLITE_READONLY")
 """How the name of the error begins with which SQLite refuses what would do more than read."""
+
+_NO_COLLATION = re.compile(r"no such collation sequence: (.+)", re.DOTALL)
+_NO_FUNCTION = "unknown function: "
+"""What is said of an index that is made with what only the database's own program knows."""
 
 _LOOK_AGAIN = 0.05
 
@@ -114,8 +119,20 @@ def fault_of(database: sqlite3.Connection, path: Path, check: Check) -> str:
     if pages * size != (found := path.stat().st_size):
         return f"it has {found} of {pages * size} bytes"
     mapped(database)
-    [[said]] = database.execute(f"PRAGMA {check}(1)").fetchall()
+    try:
+        [[said]] = database.execute(f"PRAGMA {check}(1)").fetchall()
+    except sqlite3.OperationalError as error:
+        if not _stood_in(database, error) and (check == "quick_check" or _NO_FUNCTION not in str(error)):
+            raise
+        return fault_of(database, path, "quick_check")  # which looks at no index's order
     return "" if said == "ok" else str(said)
+
+
+def _stood_in(database: sqlite3.Connection, error: sqlite3.Error | ValueError) -> bool:
+    """Whether it lacked an order of text that only its own program knows; any other stands in for that now."""
+    if lacking := _NO_COLLATION.fullmatch(str(error)):
+        database.create_collation(lacking[1], lambda one, other: (one > other) - (one < other))
+    return lacking is not None
 
 
 def mapped(database: sqlite3.Connection) -> None:
@@ -152,6 +169,8 @@ def _count(database: sqlite3.Connection, name: str, seconds: float | None) -> in
     try:
         found = within(database, seconds, database.execute(f"SELECT count(*) FROM {quoted}").fetchone)  # noqa: S608
     except (sqlite3.Error, ValueError) as error:
+        if _stood_in(database, error):
+            return _count(database, name, seconds)
         if getattr(error, "sqlite_errorname", "SQLITE_ERROR") not in _NOT_COUNTABLE:
             raise
         return None

@@ -1,12 +1,15 @@
 """SQLite: what is noted of a dump, and what may be asked of a restored file."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from backupman.errors import RestoreError
+from backupman.sources import Origin, Target
 from backupman.sources._sqlite_content import beside, opened
+from tests.contracts.restore import reader
 from tests.contracts.source import dumped
 from tests.sources.test_sqlite import sqlite
 from tests.sources.test_sqlite_restore import held, made
@@ -108,3 +111,24 @@ def test_a_dump_that_is_given_up_ends_the_look_at_its_copy(path: Path) -> None:
     ):
         raise KeyboardInterrupt
     assert isinstance(looking.exception(), sqlite3.OperationalError)
+
+
+def test_orders_and_functions_that_only_the_databases_own_program_knows(tmp_path: Path) -> None:
+    path = tmp_path / "library.db"
+    with closing(sqlite3.connect(path)) as program:
+        program.create_collation("icu_root", lambda one, other: (one < other) - (one > other))
+        program.create_function("sortable", 1, lambda text: text, deterministic=True)
+        program.executescript(
+            """CREATE TABLE t (title TEXT COLLATE icu_root); INSERT INTO t VALUES ('a'), ('z'), ('b');
+            CREATE INDEX titles ON t (title); CREATE TABLE u (x); INSERT INTO u VALUES (1);
+            CREATE INDEX sorted ON u (sortable(x))"""
+        )
+    source = sqlite(path)
+    (tmp_path / "work").mkdir()
+    dump, data = dumped(source, tmp_path / "work")
+    assert dump.manifest is not None
+    assert {table.name: table.rows for table in dump.manifest.tables} == {"t": 3, "u": 1}
+    with source.scratch(tmp_path / "work", Origin("library", ".sqlite", dump.facts)) as server:
+        place = server.target_of("drill")
+        server.restore(reader(data), Origin("library", ".sqlite", dump.facts), Target(place), tmp_path)
+        assert server.count_rows(place) == dump.manifest.tables
