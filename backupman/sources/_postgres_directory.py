@@ -53,8 +53,10 @@ class Packed(io.RawIOBase):
         """
         if size is None or size < 0:
             return self.readall()
-        if not self._piece:
-            self._piece = memoryview(next(self._pieces, b""))
+        while not self._piece:
+            if (packed := next(self._pieces, None)) is None:
+                return b""
+            self._piece = memoryview(packed)
         piece, self._piece = self._piece[:size], self._piece[size:]
         return bytes(piece)
 

@@ -99,3 +99,14 @@ def test_a_file_that_is_still_written_stays_until_the_end(tmp_path: Path) -> Non
         found = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]  # all files
     assert list(found) == ["dump/1.dat", "dump/toc.dat", "dump/2.dat"]
     assert found["dump/2.dat"] == b"whole at last"
+
+
+def test_files_that_fill_their_last_block_end_nothing(tmp_path: Path) -> None:
+    place = tmp_path / "dump"
+    place.mkdir()
+    files = {"1.dat": bytes(512), "blob_2.dat": b"", "blobs.toc": bytes(1024), "toc.dat": b"contents"}
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+    with Packed("Shop", place, lambda _: True) as stream, tarfile.open(fileobj=io.BytesIO(stream.readall())) as tar:
+        found = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]  # all files
+    assert found == {f"dump/{name}": content for name, content in files.items()}
