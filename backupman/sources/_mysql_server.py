@@ -178,7 +178,7 @@ class MysqlServer(Source, ABC):
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=seconds + _ANSWER_SECONDS,
             # Names and grants are quoted as we expect it whatever the server's own mode is.
-            init_command=f"SET SESSION lock_wait_timeout = {seconds}, sql_mode = ''",
+            init_command=f"SET SESSION lock_wait_timeout = {seconds}, sql_mode = '', sql_quote_show_create = 1",
             defer_connect=True,
             **self._tls_options(),
         )

@@ -178,3 +178,11 @@ def test_a_grant_for_one_table() -> None:
 
 def test_the_name_of_a_database_is_no_pattern_in_our_grants() -> None:
     assert scope("a_b%c\\d`e") == r"`a\_b\%c\\d``e`.*"
+
+
+def test_a_server_that_quotes_no_names(mariadb: Mariadb, everything: str, tmp_path: Path) -> None:
+    run_sql(mariadb, "SET GLOBAL sql_quote_show_create = OFF")
+    try:
+        assert dumped(source_of(MariadbSource, mariadb, db_name=everything), tmp_path)[0].manifest
+    finally:
+        run_sql(mariadb, "SET GLOBAL sql_quote_show_create = ON")
