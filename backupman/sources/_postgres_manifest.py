@@ -29,6 +29,7 @@ _GRACE = 5.0
 _BEGIN = """SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout',
     'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout');
 SET search_path = '';
+SET quote_all_identifiers = off;
 SET row_security = off;
 SET max_parallel_workers_per_gather = 0;
 SET lock_timeout = '5s';

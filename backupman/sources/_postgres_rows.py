@@ -20,6 +20,7 @@ _ZEROS = ("--field-separator-zero", "--record-separator-zero")
 
 _COUNT = rf"""BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET LOCAL search_path = '';
+SET LOCAL quote_all_identifiers = off;
 SET LOCAL row_security = off;
 SET LOCAL statement_timeout = 0;
 SELECT format(CASE WHEN kind = 'r' THEN 'SELECT %L, count(*) FROM ONLY %s' ELSE 'SELECT %L, NULL' END, name, name)

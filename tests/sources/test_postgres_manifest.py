@@ -76,6 +76,17 @@ def test_what_else_is_known(make: Make, postgres_database: str, tmp_path: Path) 
     assert manifest.differences(source.count_rows(postgres_database)) == []
 
 
+def test_names_are_written_alike_whatever_the_server_quotes(
+    make: Make, postgres: Postgres, postgres_database: str, tmp_path: Path
+) -> None:
+    postgres.psql("postgres", f"ALTER DATABASE {postgres_database} SET quote_all_identifiers = on")
+    source = make()
+    dump, _ = dumped(source, tmp_path)
+    assert rows(dump) == {"public.t": 1000, 'public."Odd; one"': 0, "side.u": 2}
+    assert dump.manifest is not None
+    assert source.count_rows(postgres_database) == dump.manifest.tables
+
+
 def test_counting_less(make: Make, tmp_path: Path) -> None:
     none, _ = dumped(make(manifest={"rows": "none"}), tmp_path)
     assert rows(none) == {}
