@@ -3,6 +3,7 @@
 Labels are compared as they were written, so that these mistakes are found beside all others.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -22,6 +23,8 @@ from backupman.text import few, listed
 
 _GOOD = frozenset({EventKind.BACKUP_SUCCESS, EventKind.BACKUP_REPORT})
 _LATE = (EventKind.BACKUP_LATE, EventKind.BACKUP_MISSED, EventKind.BACKUP_STUCK)
+_NO_PLACE = frozenset({"label", "required", "retention", "bandwidth"})
+"""What two drives of one place may differ in."""
 _SECTIONS = ("data_sources", "scratch_servers", "drives", "jobs")
 
 
@@ -90,7 +93,22 @@ def warnings(config: Config) -> list[str]:
     providers = [*config.data_sources, *config.drives, *config.all_notifiers()]
     own = [warning for provider in providers for warning in provider.warnings()]
     queues = _idle_queues(config) if config.executor == "embedded" else _scattered(config)
-    return [*own, *_hidden_failures(config), *_unheard(config), *queues]
+    return [*own, *_one_place(config), *_hidden_failures(config), *_unheard(config), *queues]
+
+
+def _one_place(config: Config) -> Iterator[str]:
+    """Drives of one job that are one place, where the second copy is the first."""
+    found: dict[tuple[str, str], None] = {}
+    for plan in plans(config):
+        seen: dict[str, str] = {}
+        for drive in plan.drives:
+            place = json.dumps(
+                {name: value for name, value in drive.revealed().items() if name not in _NO_PLACE}, sort_keys=True
+            )
+            if (other := seen.setdefault(place, drive.label)) != drive.label:
+                found[other, drive.label] = None
+    for one, other in found:
+        yield f"{one} and {other} are one place, which takes one copy of a backup, not two: correct one, or remove it"
 
 
 def _idle_queues(config: Config) -> Iterator[str]:

@@ -182,6 +182,19 @@ def test_what_is_probably_not_meant_is_a_warning(loaded: Load) -> None:
     assert warning.startswith("webhook/Ops: http:// sends everything in clear")
 
 
+def test_two_drives_of_a_job_that_are_one_place_are_a_warning(loaded: Load) -> None:
+    drives = """
+drives:
+- {provider: s3, label: A, bucket: ours, access_key: a, secret_key: b}
+- {provider: s3, label: B, secret_key: b, access_key: a, bucket: ours, required: false}
+- {provider: s3, label: C, bucket: ours, access_key: a, secret_key: b, prefix: c}
+"""
+    said = "A and B are one place, which takes one copy of a backup, not two: correct one, or remove it"
+    assert loaded(SOURCES + drives).warnings == [said]
+    jobs = "jobs: [{label: a, drives: [A, C]}, {label: b, drives: [B, C]}]\n"
+    assert loaded(SOURCES + drives + jobs).warnings == []
+
+
 def test_loading_opens_nothing_that_the_config_names(loaded: Load) -> None:
     text = "database: {provider: postgres, host: 192.0.2.1}\nspool: {folder: /nowhere/x}\nstate_folder: /nowhere/y\n"
     assert isinstance(loaded(WHOLE + text).config, Config)
