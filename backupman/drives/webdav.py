@@ -217,6 +217,9 @@ class Webdav(Drive):
             self._server.call(client, "MKCOL", lock)
         except Taken as error:
             raise DriveError(f"{self.label}: another upload of {name} is ending just now, or has died") from error
+        except DriveError:
+            self._withdraw(f"{lock}/")  # perhaps only the answer got lost
+            raise
         try:
             there = self._server.size_of(client, name)
             if there is None:
@@ -224,9 +227,7 @@ class Webdav(Drive):
                 self._server.call(client, "MOVE", part, long=True, headers=headers)
                 there = self._server.size_of(client, name)
                 if there != size:
-                    raise DriveError(
-                        f"{self.label}: {name} was published, and is not there whole ({there} of {size} bytes)"
-                    )
+                    raise DriveError(f"{self.label}: {name} was published, and is not whole ({there} of {size} bytes)")
             elif there != size or self._server.size_of(client, part) is not None:  # else an answer of ours got lost
                 raise self._taken(name)
         except Taken as error:
