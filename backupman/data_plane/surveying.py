@@ -31,8 +31,12 @@ def survey(task: ListTask, tell: Tell) -> None:
     try:
         if not drive.capabilities.lists:
             raise DriveError(f"{drive.label}: it cannot list what it holds", permanent=True)
+        missed = objects | sidecars
         for entry in drive.entries():
+            missed.discard(entry.ref)
             _look(drive, entry, objects, sidecars, heap)
+        for ref in sorted(missed):  # lists leave out what is behind a link, and on some servers what is quite new
+            heap.add(_held(drive, Entry(ref, "")))
     except DriveError as error:
         if heap.told or not error.permanent or not task.objects:  # nothing on record: nothing could be looked at
             raise
