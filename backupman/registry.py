@@ -137,10 +137,10 @@ class Provider(Settings):
 
 
 def secrets_in(value: object) -> Iterator[str]:
-    """Every secret in settings, lists and mappings, however deep."""
+    """Every secret in settings, lists and mappings, however deep, without blanks around it, which others leave out."""
     if isinstance(value, SecretStr):
-        if value.get_secret_value():
-            yield value.get_secret_value()
+        if secret := value.get_secret_value().strip():
+            yield secret
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
             yield from secrets_in(getattr(value, name))

@@ -119,6 +119,12 @@ def test_a_provider_knows_and_hides_all_of_its_secrets() -> None:
     assert "S3cret" not in shown.replace("a S3cret-1", "")
 
 
+def test_a_secret_is_hidden_without_the_blanks_that_a_file_has_around_it() -> None:
+    vault = Vault(label="a", password=SecretStr(" S3cret-1 \n"), keys=[SecretStr(" ")])
+    assert list(vault.secrets()) == ["S3cret-1"]
+    assert vault.redact("the key S3cret-1.") == "the key ***."
+
+
 def test_what_is_revealed_to_the_child_makes_the_same_provider() -> None:
     vault = Vault.model_validate(VAULT)
     revealed = vault.revealed()
