@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 LANE = "alarm drill"
 """What stands in place of a job; a drill waits for no other message, and none waits for it."""
+_RUNS = "alarm drill: planned"
+"""What stands in place of a job in the record of since when drills are planned."""
 _TOLD = (EventKind.ALARM_DRILL_FAILURE, EventKind.ALARM_DRILL_RECOVERED)
 _WITHIN = AlarmDrill.model_fields["within"].default
 _MOST = 40
@@ -117,9 +119,17 @@ class AlarmDrills:
     def _is_due(self, config: Config, found: Sequence[Result], at: datetime) -> bool:
         """Begin what is due since the last drill; what was missed is made up for, once."""
         assert config.alarm_drill  # noqa: S101 - it was asked before
-        last = max((result.at for result in found if result.at), default=self._since)
-        due = config.alarm_drill.schedule.latest(at, last)
+        last = max((result.at for result in found if result.at), default=None)
+        due = config.alarm_drill.schedule.latest(at, last or self._planned_since(at))
         return due is not None and begin(config, self._store, self._taking_part, due, at)
+
+    def _planned_since(self, at: datetime) -> datetime:
+        """Before the first drill: on a host that is off whenever one is due there would never be any."""
+        jobs = self._store.jobs
+        if first := jobs.last_run(self._instance, _RUNS, at):
+            return first.due_at
+        jobs.skip(self._instance, _RUNS, self._since, "from now on drills are held by the clock")
+        return self._since
 
     def _tell(self, config: Config, found: Sequence[Result], at: datetime) -> None:
         known = {

@@ -112,6 +112,17 @@ def test_a_restart_repeats_nothing_and_makes_up_for_what_was_missed_once(drillin
     assert drilling.got("/A") == ["alarm_drill"] * 3, "two daemons of one name held a drill each"
 
 
+def test_the_first_one_is_made_up_for_too(drilling: Drilling) -> None:
+    drilling.check()
+    drilling.clock.set(AFTER)
+    drilling.begin()
+    drilling.check()
+    assert drilling.got("/A") == ["alarm_drill"]
+    drilling.begin()
+    drilling.check()
+    assert drilling.got("/A") == ["alarm_drill"]
+
+
 def test_who_is_not_reached_is_told_of_on_the_other_channels_once_and_so_is_the_recovery(drilling: Drilling) -> None:
     drilling.receiver.at["/A"] = Answer(404)
     drilling.check(DUE)
