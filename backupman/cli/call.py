@@ -7,6 +7,7 @@ package: `backupman version`, `--help` and shell completion answer without loadi
 import functools
 import inspect
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backupman.errors import ConfigError
+from backupman.errors import BackupmanError, ConfigError
 from backupman.logs import Level, log_for_terminal
 
 if TYPE_CHECKING:
@@ -112,8 +113,16 @@ class Call:
 
     def again(self, *words: str) -> str:
         """Another command on the same config, ready to be pasted: `backupman show 1a2b3c4d -c here.yml`."""
-        config = ["-c", str(self.config)] if self.config else []
-        return shlex.join(["backupman", *words, *config])
+        return shlex.join(["backupman", *words, *self._named])
+
+    def pasteable(self, sentence: str) -> str:
+        """A sentence with each `backupman …` in it on the same config."""
+        named = f" {shlex.join(self._named)}" if self._named else ""
+        return re.sub(r"(?<=`)backupman [^`]+(?=`)", lambda command: command[0] + named, sentence)
+
+    @property
+    def _named(self) -> list[str]:
+        return ["-c", str(self.config)] if self.config else []
 
 
 def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -131,7 +140,11 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
         ctx.obj = call
         log_for_terminal(call.log_level() or Level.WARNING, detailed=call.debug)
         _refuse_empty(ctx)
-        command(call, **options)
+        try:
+            command(call, **options)
+        except BackupmanError as error:
+            error.sentence = call.pasteable(error.sentence)
+            raise
 
     shared = inspect.signature(_common_options).parameters
     own = [parameter for name, parameter in inspect.signature(command).parameters.items() if name != "call"]

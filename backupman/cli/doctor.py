@@ -43,15 +43,16 @@ def doctor(
     if as_json:
         print_json({"Severity": gravest, "Findings": [finding.document() for finding in found]})
     else:
-        _print(found, quiet=call.quiet)
+        _print(call, found)
     raise typer.Exit(ExitCode.FAILED if gravest == Severity.PROBLEM else ExitCode.OK)
 
 
-def _print(found: "Sequence[Finding]", *, quiet: bool) -> None:
+def _print(call: Call, found: "Sequence[Finding]") -> None:
     """The findings by area, the gravest of each first, and a sentence that sums them up."""
     from backupman.cli.output import console, counted, print_marked
     from backupman.engine.findings import Severity
 
+    quiet = call.quiet
     out = console(stderr=quiet)
     order = list(Severity)
     for area in dict.fromkeys(finding.area for finding in found):
@@ -61,7 +62,7 @@ def _print(found: "Sequence[Finding]", *, quiet: bool) -> None:
             out.print(area.capitalize(), style="bold")
         for finding in sorted(shown, key=lambda finding: -order.index(finding.severity)):
             about = f"{finding.about}: " if finding.about else ""
-            print_marked(_MARKS[finding.severity], about + finding.sentence, out, 2)
+            print_marked(_MARKS[finding.severity], about + call.pasteable(finding.sentence), out, 2)
     if quiet:
         return
     problems, advice = (

@@ -112,7 +112,21 @@ def test_where_the_config_is_looked_for(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_commands_to_paste_hold_the_config_that_was_named() -> None:
     assert Call().again("show", "1a2b") == "backupman show 1a2b"
-    assert Call(config=Path("my configs/a.yml")).again("list") == "backupman list -c 'my configs/a.yml'"
+    named = Call(config=Path("my configs/a.yml"))
+    assert named.again("list") == "backupman list -c 'my configs/a.yml'"
+    advice = "see `backupman list`, or try `retry`, `backupman verify latest --level restore`"
+    assert Call().pasteable(advice) == advice
+    assert named.pasteable(advice) == (
+        "see `backupman list -c 'my configs/a.yml'`, or try `retry`, "
+        "`backupman verify latest --level restore -c 'my configs/a.yml'`"
+    )
+
+
+def test_so_do_those_that_an_error_and_the_doctor_advise(config: Any, tmp_path: Path, inside: Inside) -> None:
+    (tmp_path / "config.yml").rename(tmp_path / "own.yml")
+    assert "see `backupman list -c own.yml`" in inside("restore", "latest", "-c", "own.yml").err
+    doctor = inside("doctor", "-c", "own.yml").out
+    assert "make the first one with `backupman run -c own.yml`" in " ".join(doctor.split())
 
 
 @pytest.mark.parametrize(
