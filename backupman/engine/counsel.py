@@ -12,6 +12,7 @@ from backupman.engine.alarm_drills import Outcome
 from backupman.engine.findings import Finding, advice, good, problem
 from backupman.engine.reaching import reached
 from backupman.engine.workers import WorkerState, fleet, has_fleet, state_of
+from backupman.errors import PipelineError
 from backupman.events import EventKind
 from backupman.store import Store
 from backupman.store.statistics import Past, Series, Shown
@@ -56,6 +57,7 @@ def of_jobs(config: Config, jobs: Sequence[JobPlan], store: Store, at: datetime)
             f"no daemon serves from {config.state_folder}, so no job runs by itself: start it, for example with "
             "`systemctl start backupman`",
         )
+    yield from _unreadable_keys(config, jobs)
     in_a_job = {source.label for job in jobs for source in job.sources}
     for source in config.data_sources:
         if source.label not in in_a_job:
@@ -66,6 +68,16 @@ def of_jobs(config: Config, jobs: Sequence[JobPlan], store: Store, at: datetime)
         whose = "/".join(filter(None, (incident.source, incident.database)))
         said = f"{_TOLD[incident.kind]} since {minute(incident.due_at)}"
         yield problem("jobs", whose, f"it {said}: see `backupman list`")
+
+
+def _unreadable_keys(config: Config, jobs: Sequence[JobPlan]) -> Iterator[Finding]:
+    """Jobs that cannot encrypt; where workers dump, each reads the file of its own host."""
+    for job in jobs if not has_fleet(config) else ():
+        try:
+            if job.pipeline.encryption:
+                job.pipeline.encryption.check()
+        except PipelineError as error:
+            yield problem("jobs", job.label, f"none of its backups can be encrypted, so each fails: {error.sentence}")
 
 
 def of_workers(config: Config, jobs: Sequence[JobPlan], store: Store) -> Iterator[Finding]:

@@ -45,6 +45,10 @@ class Encryption(Settings):
         """`.age`."""
         return ".age"
 
+    def check(self) -> None:
+        """Raise PipelineError unless there are keys that can be read."""
+        _ = self._keys
+
     @cached_property
     def _keys(self) -> list[Any]:
         lines = list(self.recipients)

@@ -158,6 +158,15 @@ def test_databases_that_no_source_names_are_advice(cared_for: World, inside: Ins
             postgres.drop_database(name)
 
 
+def test_a_recipients_file_that_cannot_be_read_is_a_problem(cared_for: World, inside: Inside) -> None:
+    file = cared_for.folder / "recipients.txt"
+    cared_for.config["pipeline"] = {"encryption": {"recipients_file": str(file)}}
+    write(cared_for)
+    assert inside("run").code == 1
+    said = "none of its backups can be encrypted, so each fails: recipients_file "
+    assert ("jobs", "nightly", f"{said}{file} cannot be read: No such file or directory") in findings(inside, "problem")
+
+
 def test_alarms_that_did_not_arrive_are_a_problem(cared_for: World, inside: Inside) -> None:
     cared_for.receiver.answer(400)
     inside("run", "--drain-timeout", "20s")
