@@ -75,9 +75,9 @@ def _referred(match: re.Match[str]) -> str:
 
 
 def _content(path: Path) -> str:
-    """The text of a file without the line break at its end."""
+    """The text of a file without the line break at its end, and the mark that Windows puts before it."""
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
+        return path.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError:  # not chained: it holds the file's bytes

@@ -54,7 +54,7 @@ class Encryption(Settings):
         lines = list(self.recipients)
         if self.recipients_file:
             try:
-                lines += self.recipients_file.read_text().splitlines()
+                lines += self.recipients_file.read_text("utf-8-sig").splitlines()
             except (OSError, UnicodeDecodeError) as error:
                 why = getattr(error, "strerror", None) or "it is not text"
                 raise PipelineError(

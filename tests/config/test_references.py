@@ -68,10 +68,10 @@ def test_a_reference_inside_another_is_refused_instead_of_half_filled_in(write: 
     assert [problem.sentence for problem in problems] == [MALFORMED + "write $${ for a ${ that is meant as it stands"]
 
 
-def test_files_and_credentials_fill_in_without_their_last_line_break(
+def test_files_and_credentials_fill_in_without_their_last_line_break_and_mark(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "my secret").write_text(" pässword ${X} \r\n", encoding="utf-8")
+    (tmp_path / "my secret").write_text(" pässword ${X} \r\n", encoding="utf-8-sig")
     (tmp_path / "db").write_text("two\nlines\n", encoding="utf-8")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     document = read(write(f"a: ${{file:{tmp_path}/my secret}}\nb: ${{credential:db}}\n"))

@@ -98,8 +98,9 @@ def _run(argv: list[str], data: bytes) -> bytes:
 def test_every_recipient_can_read_it(tmp_path: Path) -> None:
     identities = [pyrage.x25519.Identity.generate() for _ in range(3)]
     file = tmp_path / "recipients.txt"
-    file.write_text("# who may read\n\n" + "\n".join(str(one.to_public()) for one in identities[1:]) + "\n")
-    encryption = Encryption(recipients=[str(identities[0].to_public())], recipients_file=file)
+    keys = [str(one.to_public()) for one in identities]
+    file.write_text("\n".join(["# who may read", "", *keys[1:], ""]), encoding="utf-8-sig")
+    encryption = Encryption(recipients=keys[:1], recipients_file=file)
     encoded = encrypted(encryption, b"body")
     for identity in identities:
         assert encryption.decode(io.BytesIO(encoded), [str(identity)]).read() == b"body"
