@@ -1,5 +1,6 @@
 """Sessions of the database of the records, and what goes wrong in it in our own words."""
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,8 +55,20 @@ def translated(place: str) -> Iterator[None]:
     except (SQLAlchemyError, OSError) as error:
         told = getattr(error, "orig", None) or error
         reason = f"{told.strerror}: {told.filename}" if isinstance(told, OSError) else first_line(str(told))
-        what_to_do = _ANEW if _is_damaged(told) else "see `database` and `state_folder` in the config"
-        raise StoreError(f"the store {place} cannot be used: {reason}; {what_to_do}") from error
+        raise StoreError(f"the store {place} cannot be used: {reason}; {_what_to_do(told)}") from error
+
+
+def _what_to_do(told: BaseException) -> str:
+    if _is_damaged(told):
+        return _ANEW
+    room = "make room if its disk is full, or " if _may_be_full(told) else ""
+    return f"{room}see `database` and `state_folder` in the config"
+
+
+def _may_be_full(told: BaseException) -> bool:
+    """Whether a full disk is behind it, of which SQLite says `disk I/O error` where it only reads."""
+    code = getattr(told, "sqlite_errorcode", 0)
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE) or getattr(told, "errno", 0) == errno.ENOSPC
 
 
 def _is_damaged(told: BaseException) -> bool:

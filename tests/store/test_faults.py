@@ -1,6 +1,8 @@
 """A database that cannot be used is one sentence that names it, and never its password."""
 
+import errno
 import json
+import sqlite3
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 from sqlalchemy import URL
+from sqlalchemy.exc import OperationalError
 
 from backupman.config import load
 from backupman.errors import StoreError
 from backupman.store import Store
+from backupman.store._sessions import translated
 from tests.config.conftest import WHOLE
 from tests.servers._process import free_port
 from tests.servers.mariadb import Mariadb
@@ -142,3 +146,14 @@ def test_the_config_of_a_real_server_opens_its_store(request: pytest.FixtureRequ
     begun = store.backups.begin(a_backup(), [])
     assert json.loads(store.backups.get(begun.id).model_dump_json())["label"] == "shop"
     store.close()
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, None])
+def test_a_disk_that_may_be_full_wants_room(code: int | None) -> None:
+    fault: Exception = OSError(errno.ENOSPC, "No space left on device", "/s/records.db")
+    if code is not None:
+        fault = sqlite3.OperationalError("disk I/O error")
+        fault.sqlite_errorcode = code
+    said = "make room if its disk is full, or see `database` and `state_folder`"
+    with pytest.raises(StoreError, match=said), translated("sqlite:////s/records.db"):
+        raise fault if code is None else OperationalError(None, None, fault)
