@@ -5,14 +5,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from backupman.errors import RestoreError
 from backupman.sources import GLOBALS, Origin, Target
 from backupman.sources import _postgres_scratch as postgres_scratch
+from backupman.sources import _scratch as scratch
 from backupman.sources.postgres import Postgres as PostgresSource
 from tests.contracts.restore import processes_of, reader
 from tests.contracts.source import dumped
@@ -111,6 +114,24 @@ def test_what_is_missing_is_named(tmp_path: Path, facts: dict[str, str], said: s
         pass
     assert raised.value.permanent
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_opened_in_the_folder_of_another_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = tmp_path / f"{scratch._ELSEWHERE}theirs" / "lock"
+    lock.parent.mkdir()
+    os.mkfifo(lock)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda place, mode: False)
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    writer = Thread(target=lambda: os.close(os.open(lock, os.O_WRONLY)), daemon=True)  # waits for somebody to read
+    writer.start()
+    with scratch._elsewhere() as folder:
+        assert folder.parent == tmp_path
+    writer.join(1)
+    opened = not writer.is_alive()
+    os.close(os.open(lock, os.O_RDONLY | os.O_NONBLOCK))
+    writer.join()
+    assert not opened
 
 
 def test_without_the_programs_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
