@@ -48,12 +48,13 @@ def must_be_harmless(options: list[str]) -> list[str]:
     """The options as they are.
 
     Raises:
-        ValueError: one of them breaks the gate or the secrecy; getopt's abbreviations and clusters are seen through.
+        ValueError: one of them breaks the gate or the secrecy; getopt's abbreviations and clusters are seen through. No
+            message holds the value of an option.
     """
     for option in options:
         for name in _names(option):
             if name in REFUSED:
-                raise ValueError(f"{option} may not be given to pg_dump: {REFUSED[name]}")
+                raise ValueError(f"{_without_value(option)} may not be given to pg_dump: {REFUSED[name]}")
     return options
 
 
@@ -71,6 +72,16 @@ def _names(option: str) -> list[str]:
     return names
 
 
+def _without_value(option: str) -> str:
+    return option.partition("=")[0] if option.startswith("--") else _letters(option)
+
+
+def _letters(option: str) -> str:
+    """The letters of a word that begins with one hyphen, up to the one that the rest is the value of."""
+    given = re.match(rf"-[^{''.join(sorted(_SHORT_WITH_VALUE))}]*.?", option)
+    return given[0] if given else ""
+
+
 def leave_out_tables(options: list[str]) -> bool:
     """Whether the options may leave tables out of the dump."""
     return any(_may_be(option, _FEWER_TABLES, "nNtTea") for option in options)
@@ -85,5 +96,4 @@ def _may_be(option: str, names: tuple[str, ...], letters: str) -> bool:
     if option.startswith("--"):
         word = option[2:].split("=", 1)[0]
         return any(name.startswith(word) for name in names)
-    given = re.match(rf"-[^{''.join(sorted(_SHORT_WITH_VALUE))}]*.?", option)
-    return given is not None and not set(letters).isdisjoint(given[0])
+    return not set(letters).isdisjoint(_letters(option))
