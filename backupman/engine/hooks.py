@@ -2,7 +2,7 @@
 
 Source of the placeholders: borgmatic's `on_error` (seed 002) and our own. In a string a placeholder becomes a variable
 of the shell, never text of the command: whatever stands in an error, and whatever quotes the user has put around it,
-it is not executed.
+that shell does not execute it. One that the command starts may: docs/hooks.md says so.
 """
 
 import logging
