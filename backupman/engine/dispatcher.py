@@ -258,8 +258,11 @@ class Dispatcher:
         if state == DeliveryState.OWED and error:
             wait = backoff(delivery.attempts, first=self._settings.first_wait, longest=self._longest_wait(delivery))
             last_at = delivery.created_at + self._settings.give_up_after
-            next_at = min(at + max(wait, timedelta(seconds=error.retry_after or 0)), last_at)
-            if error.permanent or at >= last_at:
+            next_at = at + max(wait, timedelta(seconds=error.retry_after or 0))
+            if at < last_at:
+                next_at = min(next_at, last_at)
+            # what was due before, while nobody could send it, has one more: the network may not be up yet
+            if error.permanent or delivery.next_attempt_at >= last_at:
                 state, next_at = DeliveryState.FAILED, None
         return Attempt(
             number=delivery.attempts,

@@ -111,6 +111,24 @@ def test_what_is_too_old_is_given_up(store: Store) -> None:
     assert len(failed.history) == len(ops.sent) == 2
 
 
+def test_what_became_too_old_while_nobody_could_send_it_is_tried_twice(store: Store) -> None:
+    owe(store, "ops")
+    ops = RecordingNotifier(name="ops")
+    ops.answers.extend(NotifyError("ops: no network yet") for _ in range(2))
+    with store._sessions.writing() as session:
+        for delivery in session.exec(select(Delivery)):
+            delivery.created_at = delivery.next_attempt_at = now() - timedelta(days=9)
+    settings = Deliveries(first_wait=timedelta(hours=1))
+    assert drain(store, ops, settings=settings) == 1
+    waiting = only(store)
+    assert waiting.state == "owed"
+    assert waiting.next_attempt_at > now()
+    with store._sessions.writing() as session:
+        session.get_one(Delivery, waiting.id).next_attempt_at = now()
+    assert drain(store, ops, settings=settings) == 0
+    assert only(store).state == "failed"
+
+
 def test_a_wait_beyond_its_time_ends_in_one_more_attempt(store: Store) -> None:
     owe(store, "ops")
     ops = RecordingNotifier(name="ops")
