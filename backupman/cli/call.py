@@ -163,7 +163,8 @@ def _refuse_empty(ctx: typer.Context) -> None:
         value = ctx.params.get(parameter.name or "")
         if parameter.param_type_name == "option" and "" in (value if isinstance(value, list | tuple) else [value]):
             option = max(parameter.opts, key=len)
-            raise ConfigError(f"{option} is empty: leave it out, or see that the variable that it was to hold is set")
+            or_not = "" if parameter.required else ", or leave it out"
+            raise ConfigError(f"{option} is empty: see that the variable that it was to hold is set{or_not}")
 
 
 def _common_options(

@@ -136,6 +136,8 @@ def test_so_do_those_that_an_error_and_the_doctor_advise(config: Any, tmp_path: 
         (["run", "--job", "defalt"], "did you mean 'default'"),
         (["run", "--drain-timeout", "soon"], "--drain-timeout"),
         (["run", "--tag", "release"], "NAME=VALUE"),
+        (["list", "--label", ""], "--label is empty: see that the variable that it was to hold is set, or"),
+        (["store", "migrate", "--to", ""], "--to is empty: see that the variable that it was to hold is set\n"),
         (["run", "--sauce", "App"], "--source"),
         (["retry"], "--all"),
         (["retry", "1a2b", "--all"], "not both"),

@@ -133,7 +133,7 @@ def test_a_place_from_a_variable_that_is_unset_is_not_the_original(
     option: str, tmp_path: Path, made: Any, inside: Inside
 ) -> None:
     ended = inside("restore", "latest", "--source", "App", "--clean", "--yes", option, "")
-    refused(ended, f"{option} is empty: leave it out", code=2)
+    refused(ended, f"{option} is empty: see that the variable that it was to hold is set, or leave it out", code=2)
     assert names_in(tmp_path / "app.db") == ["Grace"]
 
 
