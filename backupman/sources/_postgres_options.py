@@ -92,6 +92,11 @@ def leave_out_rows(options: list[str]) -> bool:
     return any(_may_be(option, _FEWER_ROWS, "s") for option in options)
 
 
+def drop_before(options: list[str]) -> bool:
+    """Whether the dump drops each thing before it makes it."""
+    return any(_may_be(option, ("clean",), "c") for option in options)
+
+
 def _may_be(option: str, names: tuple[str, ...], letters: str) -> bool:
     if option.startswith("--"):
         word = option[2:].split("=", 1)[0]

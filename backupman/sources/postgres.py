@@ -16,7 +16,7 @@ from backupman.sources._postgres_back import PostgresBack
 from backupman.sources._postgres_client import Login, major, version_of
 from backupman.sources._postgres_directory import TAR_END, Packed
 from backupman.sources._postgres_manifest import Census, census, dumped_tables
-from backupman.sources._postgres_options import leave_out_rows, leave_out_tables, must_be_harmless
+from backupman.sources._postgres_options import drop_before, leave_out_rows, leave_out_tables, must_be_harmless
 from backupman.sources._postgres_queries import (
     DATABASES,
     LEFT_OUT_ON_A_STANDBY,
@@ -234,7 +234,9 @@ class Postgres(PostgresBack):
         argv += [f"--lock-wait-timeout={milliseconds}", *([f"--snapshot={snapshot}"] if snapshot else [])]
         if self.tables:
             argv += [*(f"--table={pattern}" for pattern in self.tables), "--strict-names"]
-        return [*argv, *(f"--exclude-table={pattern}" for pattern in self.exclude_tables), *self.options]
+        argv += [f"--exclude-table={pattern}" for pattern in self.exclude_tables]
+        # or nothing could bring it back into a new database, where nothing is there to be dropped
+        return [*argv, *(["--if-exists"] if drop_before(self.options) else []), *self.options]
 
     def _format_argv(self, place: Path) -> list[str]:
         argv = [f"--format={self.format}"]

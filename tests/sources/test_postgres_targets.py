@@ -67,6 +67,16 @@ def test_single_tables(
     assert rows(source, target) == there
 
 
+def test_a_dump_that_drops_before_it_makes_comes_back_where_nothing_is(
+    source: PostgresSource, target: str, tmp_path: Path
+) -> None:
+    cleaning = PostgresSource.model_validate(source.revealed() | {"format": "plain", "options": ["-Oc"]})
+    dump, data = dumped(cleaning, tmp_path)
+    assert b"DROP TABLE" in data
+    cleaning.restore(reader(data), Origin(source.db_name or "", ".sql", dump.facts), Target(target), tmp_path)
+    assert rows(source, target) == rows(source, source.db_name or "")
+
+
 def test_a_partitioned_table_has_its_rows_in_its_partitions(
     postgres: Postgres, source: PostgresSource, target: str, tmp_path: Path
 ) -> None:
