@@ -139,5 +139,5 @@ def _outlooks(daemon: Daemon, plan: JobPlan) -> Iterator[Outlook]:
             leaving=sum(step.file.size or 0 for step in going),
             count=len(going),
             going=sorted(going, key=lambda step: step.file.backup.created_at)[:_SHOWN],
-            warnings=[words for each in planned for words in each.warnings if drive.label in words],
+            warnings=[words for each in planned for words in each.warnings_of.get(drive.label, ())],
         )

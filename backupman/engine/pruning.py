@@ -46,10 +46,15 @@ class Step:
 
 @dataclass
 class Plan:
-    """Every copy of a source by a job with what becomes of it, and sentences on what the rules cannot reach."""
+    """Every copy of a source by a job with what becomes of it, and of each drive what its rules cannot reach."""
 
     steps: list[Step] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    warnings_of: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> list[str]:
+        """The sentences of all drives."""
+        return [sentence for sentences in self.warnings_of.values() for sentence in sentences]
 
     def of(self, *actions: str) -> list[Step]:
         """The steps with one of these actions."""
@@ -137,7 +142,7 @@ class Pruner:
             verdicts = judge(map(_copy, on_drive.values()), rules, self._clock(), plan.zone, places)
             steps = [self._step(on_drive[verdict.copy.id], verdict, rules) for verdict in verdicts]
             found.steps += [_spared(step) if step.file.backup_id in restored else step for step in steps]
-            found.warnings += beyond(verdicts, rules)
+            found.warnings_of[drive.label] = beyond(verdicts, rules)
         return found
 
     def _step(self, file: DriveFile, verdict: Verdict, rules: Retention) -> Step:
