@@ -1,5 +1,6 @@
 """The command line: the table of all commands, and the one place where an error becomes an exit code."""
 
+import errno
 import logging
 import os
 import select
@@ -173,6 +174,10 @@ def _offered(command: str) -> Callable[..., None]:
     return with_common_options(getattr(import_module(f"{__name__}.{module}"), function))
 
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+"""What is wrong with a standard output; of files of ours it is told with their names."""
+
+
 def main() -> int:
     """Run the command line; what the process answers to its shell."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -198,10 +203,17 @@ def main() -> int:
         _say(error.sentence)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last door: a fault of ours is told in a sentence too
-        _say(f"unexpected {type(error).__name__}: {error}. This is a fault of backupman: please report it", trace=True)
+        _say_unexpected(error)
         return ExitCode.FAILED
     finally:
         _let_go_of_lost_errors()
+
+
+def _say_unexpected(error: Exception) -> None:
+    if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+        _say(f"what there is to be said cannot be written where it is to go: {error.strerror}")
+    else:
+        _say(f"unexpected {type(error).__name__}: {error}. This is a fault of backupman: please report it", trace=True)
 
 
 def _let_go_of_lost_errors() -> None:

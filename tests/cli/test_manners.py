@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -216,3 +218,13 @@ def test_latest_serves_for_events_and_deliveries(told: dict[str, Any], inside: I
     assert ended.code == 1
     assert [each["Endpoint"] for each in json.loads(ended.out)["Results"]] == ["webhook/Ops"]
     assert inside("deliveries", "drop", "latest").out == "1 delivery dropped.\n"
+
+
+@pytest.mark.parametrize("words", [("--help",), ("key", "new", "--kind", "api")], ids=str)
+def test_a_full_disk_behind_standard_output_is_no_fault_of_ours(words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "backupman", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    said = "Error: what there is to be said cannot be written where it is to go: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (1, said)
