@@ -35,6 +35,17 @@ Timeout = Annotated[Duration, AfterValidator(_positive)]
 """A span of time that is longer than nothing."""
 
 
+def _of_a_header(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    text = value.get_secret_value().strip()
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(f"{info.field_name} holds a character that no header can carry: copy it anew and alone")
+    return SecretStr(text)
+
+
+HeaderKey = Annotated[SecretStr, AfterValidator(_of_a_header)]
+"""A key that is sent in a header, without the blanks around it."""
+
+
 def secret_address(value: SecretStr, info: ValidationInfo) -> SecretStr:
     """The http:// or https:// URL, or nothing; ValueError for anything else."""
     try:

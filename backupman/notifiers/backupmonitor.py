@@ -13,6 +13,7 @@ from backupman.events import EventKind, iso, severity
 from backupman.notifiers import Message, State
 from backupman.notifiers._fitting import as_json
 from backupman.notifiers._http import HttpNotifier, Server
+from backupman.notifiers._network import HeaderKey
 from backupman.notifiers._words import label_of, sentence, text
 from backupman.text import one_line
 
@@ -33,7 +34,7 @@ class BackupMonitor(HttpNotifier):
         EventKind.SIZE_ANOMALY,
     )
 
-    api_key: SecretStr = Field(default=SecretStr(""), description="Sent as `X-Api-Key`.")
+    api_key: HeaderKey = Field(default=SecretStr(""), description="Sent as `X-Api-Key`.")
     server: Server = Field(
         default="https://ingest.backupmonitor.io", description="Its address; of another Backupman that of its daemon."
     )
@@ -64,5 +65,5 @@ class BackupMonitor(HttpNotifier):
         return "Warning" if warned and message.state == State.FINISH else _STATUSES.get(message.state, "Error")
 
     def _post(self, what: str, body: dict[str, Any]) -> httpx.Request:
-        headers = {"Content-Type": "application/json", "X-Api-Key": self.api_key.get_secret_value().strip()}
+        headers = {"Content-Type": "application/json", "X-Api-Key": self.api_key.get_secret_value()}
         return httpx.Request("POST", f"{self.server}/api/ingest/{what}", headers=headers, content=as_json(body))

@@ -39,7 +39,7 @@ class Loki(HttpNotifier):
         max_length=15,
         description="Few and lasting; `__hostname`, `__job`, `__config` and `__config_path` stand for what they say.",
     )
-    tenant: str | None = Field(default=None, description="Sent as `X-Scope-OrgID`.")
+    tenant: str | None = Field(default=None, pattern=r"^[ -~]*$", description="Sent as `X-Scope-OrgID`.")
     username: str | None = Field(default=None, description="With `password`; of Grafana Cloud the number of the user.")
     password: SecretStr | None = Field(default=None, description="With `username`; of Grafana Cloud a token.")
     send_logs: bool = Field(default=True, description="Sends the log of the backup's run too.")

@@ -15,6 +15,7 @@ from backupman.errors import NotifyError
 from backupman.notifiers import Message, PerState, State, events_of
 from backupman.notifiers._fitting import fitting
 from backupman.notifiers._http import Answer, HttpNotifier, Server, basic
+from backupman.notifiers._network import HeaderKey
 from backupman.notifiers._words import text, text_with_log, title
 from backupman.registry import Settings
 from backupman.text import cut, one_line
@@ -76,7 +77,7 @@ class Ntfy(PerState[Push], HttpNotifier):
     server: Server = Field(default="https://ntfy.sh", description="The server's address, without the topic.")
     username: str | None = Field(default=None, description="With `password`.")
     password: SecretStr | None = Field(default=None, description="With `username`.")
-    access_token: SecretStr | None = Field(default=None, description="Instead of both; it goes before them.")
+    access_token: HeaderKey | None = Field(default=None, description="Instead of both; it goes before them.")
     send_logs: bool = Field(default=False, description="Sends the newest lines of the log too.")
 
     @model_validator(mode="after")
@@ -111,8 +112,8 @@ class Ntfy(PerState[Push], HttpNotifier):
         return (text_with_log if self.send_logs else text)(message, _MESSAGE_LENGTH)
 
     def _login(self) -> dict[str, str]:
-        if self.access_token and (token := self.access_token.get_secret_value().strip()):
-            return {"Authorization": f"Bearer {token}"}
+        if self.access_token:
+            return {"Authorization": f"Bearer {self.access_token.get_secret_value()}"}
         if self.username is not None and self.password is not None:
             return {"Authorization": basic(self.username, self.password)}
         return {}

@@ -19,6 +19,7 @@ from backupman.events import EventKind
 from backupman.notifiers import Message, PerState, State, events_of
 from backupman.notifiers._fitting import as_json
 from backupman.notifiers._http import Address, Answer, BlockEndpoint, HttpEndpoint, HttpNotifier
+from backupman.notifiers._network import HeaderKey
 from backupman.registry import Settings
 
 _UNREACHED = "Connection to Zabbix server"
@@ -43,7 +44,7 @@ class Zabbix(PerState[Value], HttpNotifier):
     server: Address = Field(default=SecretStr(""), description="The API: `https://…/api_jsonrpc.php`.")
     username: str | None = Field(default=None, description="With `password`.")
     password: SecretStr | None = Field(default=None, description="With `username`.")
-    api_key: SecretStr | None = Field(default=None, description="Instead of both; it goes before them.")
+    api_key: HeaderKey | None = Field(default=None, description="Instead of both; it goes before them.")
     host: str | None = Field(default=None, description="The *Host name* of the item's host, with `key`.")
     key: str | None = Field(default=None, description="The item's key, with `host`.")
     itemid: str | None = Field(default=None, pattern=r"^\d{1,20}$", description="Instead of both; it goes before them.")
@@ -61,7 +62,7 @@ class Zabbix(PerState[Value], HttpNotifier):
 
     def request(self, message: Message, token: str | None = None) -> httpx.Request:
         """The push, with the API key or the token of a session; a drill asks for the item and changes nothing."""
-        token = self.api_key.get_secret_value().strip() if self.api_key else token
+        token = self.api_key.get_secret_value() if self.api_key else token
         if message.event == EventKind.ALARM_DRILL:
             item = {"itemids": [self.itemid]} if self.itemid else {"host": self.host, "filter": {"key_": self.key}}
             return self.call("item.get", item | {"output": ["itemid", "name"]}, token)

@@ -118,6 +118,11 @@ def test_odd_text_makes_a_line(odd: str) -> None:
     stream(replace(message("backup_failure", odd), log=[odd]))
 
 
+def test_a_tenant_that_no_header_can_carry_is_refused() -> None:
+    with pytest.raises(ValidationError, match="pattern"):
+        Loki.model_validate({"url": URL, "tenant": "öps"})
+
+
 def test_the_tenant_and_the_login() -> None:
     settings = {"url": URL, "tenant": "ops", "username": "123456", "password": "token"}
     headers = Loki.model_validate(settings).request(message()).headers

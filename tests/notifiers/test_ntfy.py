@@ -110,7 +110,7 @@ def test_only_failures_are_told_by_default() -> None:
     [
         ({}, None),
         ({"username": "me", "password": "pass wörd"}, "Basic bWU6cGFzcyB3w7ZyZA=="),
-        ({"access_token": "tk_x"}, "Bearer tk_x"),
+        ({"access_token": " tk_x\n"}, "Bearer tk_x"),
         ({"access_token": "tk_x", "username": "me", "password": "x"}, "Bearer tk_x"),
     ],
 )
@@ -139,6 +139,7 @@ def test_the_newest_lines_of_the_log_come_when_asked_for() -> None:
         ({"topic": "docs"}, "keeps for itself"),
         ({"topic": "x", "username": "me"}, "belong together"),
         ({"topic": "x", "password": "x"}, "belong together"),
+        ({"topic": "x", "access_token": "tk_x\u200b"}, "access_token holds a character that no header can carry"),
         ({"topic": "x", "fail": {"priority": "9"}}, "1 to 5"),
         ({"topic": "x", "fail": {"priority": "loud"}}, "1 to 5"),
         ({}, "topic is required"),
