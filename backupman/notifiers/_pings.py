@@ -48,14 +48,19 @@ def ping_url(url: SecretStr, message: Message, /, *segments: str, **query: str |
 
 def filled(text: str, message: Message) -> str:
     """The text with the names of what the event is about, as slugs: lower case, `[a-z0-9_-]`."""
-    names = {**message.payload, "Database": message.payload.get("Database") or _bad(message)}
+    names = {**message.payload, "Database": message.payload.get("Database") or _first(message)}
     return _PLACE.sub(lambda match: _slug(names.get(_PLACES[match[0]])), text)
 
 
-def _bad(message: Message) -> str | None:
-    """The database of the first bad copy of a `verify_failure`: its check is there, and its next success clears it."""
-    copies = message.payload.get("Copies") if message.event == EventKind.VERIFY_FAILURE else None
-    return next((copy["Database"] for copy in copies or [] if not copy["Good"]), None)
+def _first(message: Message) -> str | None:
+    """The first database of several that an incident, or the bad copies of a `verify_failure`, is about.
+
+    Its check is there, and its next success clears it.
+    """
+    known = message.payload
+    copies = known.get("Copies") if message.event == EventKind.VERIFY_FAILURE else None
+    bad = [copy["Database"] for copy in copies or [] if not copy["Good"]]
+    return next(iter(bad or known.get("Databases") or []), None)
 
 
 def _slug(name: object) -> str:

@@ -106,6 +106,13 @@ def test_a_bad_copy_makes_the_check_of_its_database_red() -> None:
         assert request.url.path == f"/pingkey/nightly-mysql-1-{path}/fail"
 
 
+def test_several_late_databases_make_the_check_of_the_first_red() -> None:
+    request = healthchecks("http://localhost/key/{database}").request(
+        message("backup_late", Database=None, Databases=["a", "b"])
+    )
+    assert request.url.path == "/key/a/fail"
+
+
 def test_a_uuid_is_not_created() -> None:
     assert sent("backup_late", create_slug=True)[1] == f"/{UUID}/fail"
     assert healthchecks(UUID, create_slug=True).warnings() == ["healthchecks: create_slug does nothing for a UUID"]
