@@ -204,7 +204,8 @@ class Pruner:
         done: set[int] = set()
         task = DeleteTask(
             drive=DriveTask(label=drive.label, settings=drive.revealed()),
-            refs=[[ref for ref in (step.file.ref, step.file.sidecar_ref) if ref] for step in steps],
+            # The object last: while anything of a copy cannot go, its record stays, and must not stand for nothing.
+            refs=[[ref for ref in (step.file.sidecar_ref, step.file.ref) if ref] for step in steps],
             witnesses=list(witnesses),
             retry=self._config.retry.policy(),
         )

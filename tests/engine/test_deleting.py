@@ -176,6 +176,18 @@ def test_a_drive_that_is_never_deleted_from_keeps_its_copy_and_the_record(
     assert [file.label for file in app.store.backups.get(backup.id).drive_files] == ["other"]
 
 
+def test_a_copy_whose_sidecar_cannot_go_stays_whole(app: App) -> None:
+    """The lock of an S3 object ends before that of its sidecar, which was stored when the dump had ended."""
+    made(app)
+    backup = made(app)
+    for file in backup.drive_files:
+        sidecar = Path(f"{file.path}.json")
+        sidecar.unlink()
+        sidecar.mkdir()  # which is not removed as a file is
+    assert not app.deleter.delete(backup, "me").is_complete
+    assert [Path(file.path or "").is_file() for file in app.store.backups.get(backup.id).drive_files] == [True, True]
+
+
 def test_a_copy_on_a_drive_that_left_the_config_stays_on_record(app: App) -> None:
     made(app)
     backup = made(app)
