@@ -42,13 +42,12 @@ _KNOWN = r"""SELECT json_build_object(
         FROM pg_database d WHERE datname = current_database()),
     'roles', (SELECT json_agg(rolname ORDER BY rolname) FROM pg_roles WHERE rolname NOT LIKE 'pg\_%'
         AND (oid = 10 OR oid IN (SELECT refobjid FROM pg_shdepend WHERE refclassid = 1260
-            AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()))
-        OR oid IN (SELECT subowner FROM pg_subscription
-            WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())))),
+            AND (dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) OR classid = 6100)))),
     'tablespaces', (SELECT json_agg(DISTINCT spcname) FROM pg_class c JOIN pg_tablespace t ON t.oid = c.reltablespace
         WHERE spcname <> 'pg_global'),
     'extensions', (SELECT json_object_agg(extname, extversion) FROM pg_extension));
 """
+"""Roles by what they own; 6100 are subscriptions, also of other databases: their table came with PostgreSQL 10."""
 
 _LISTED = f"SELECT json_agg(tables) FROM ({TABLES} ORDER BY pages, name) tables;"  # noqa: S608 - all of it is ours
 

@@ -82,6 +82,8 @@ class Server:
 
     def _unsubscribe(self, database: str) -> None:
         """End its subscriptions, for none that has any can be dropped. What their publishers keep for them stays."""
+        if self.major() < 10:  # which knows none
+            return
         whose = "FROM pg_subscription JOIN pg_database d ON d.oid = subdbid WHERE datname = "
         if held := self.ask(f"SELECT subname {whose}{literal(database)}"):
             self.psql(f"ALTER DATABASE {name(database)} ALLOW_CONNECTIONS true;")
