@@ -1,12 +1,16 @@
 """Throwaway servers for drills: a home that an unprivileged account may enter, and a process that ends with this one.
 
-A server refuses to run as root, so root starts it as an account of its own. It stays in the session of the process that
-starts it, and the kernel ends it with that process, so that nothing outlives a drill that was killed.
+A server refuses to run as root, so root starts it as somebody who takes himself for an account of the system, and is
+nobody to all else: a dump is code, and what that starts must not be let in by another server of the account.
+
+It stays in the session of the process that starts it, and the kernel ends it with that process, so that nothing
+outlives a drill that was killed.
 """
 
 import fcntl
 import os
 import pwd
+import random
 import shutil
 import signal
 import subprocess
@@ -15,8 +19,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from backupman.errors import RestoreError
 from backupman.sources._process import environment
@@ -27,24 +31,34 @@ _LOOK_EVERY = 0.05
 _LONGEST = 80
 """Bytes of a folder that a socket still fits into: its whole path may have 107."""
 
+_NOBODYS = range(1_879_048_192, 2**31)
+"""User ids that nothing uses (systemd's UIDS-GIDS.md)."""
+
 _ELSEWHERE = "backupman-scratch-"
 _LOG_SHOWN = 1500
 
 
+class Account(NamedTuple):
+    """Whom a server runs as: the kernel's `uid` and `gid`, our own without; `apart` is what it is started by."""
+
+    apart: tuple[str, ...]
+    uid: int | None = None
+    gid: int | None = None
+
+
 @dataclass(frozen=True)
 class Home:
-    """A folder `path` that belongs to the account, which is None where it is our own."""
+    """A folder `path` that belongs to the account."""
 
     label: str
     path: Path
-    account: pwd.struct_passwd | None
+    account: Account
 
     def folder(self, name: str) -> Path:
         """A new folder in it that is the account's too."""
         path = self.path / name
         path.mkdir(mode=0o700)
-        if self.account:
-            os.chown(path, self.account.pw_uid, self.account.pw_gid)
+        _give(path, self.account)
         return path
 
     def run(self, *argv: str | Path) -> None:
@@ -85,16 +99,16 @@ class Home:
         user = self.account
         try:
             process = subprocess.Popen(
-                # Parted from the network first: what parts it would undo the binding.
-                [*without_network(user.pw_uid if user else None), *bound, *argv],
+                # Parted first: what parts it would undo the binding.
+                [*user.apart, *bound, *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 cwd=self.path,
                 env=environment({"LC_ALL": "C", "HOME": str(self.path), "TMPDIR": str(self.path)}),
-                user=user.pw_uid if user else None,
-                group=user.pw_gid if user else None,
-                extra_groups=[] if user else None,
+                user=user.uid,
+                group=user.gid,
+                extra_groups=None if user.uid is None else [],
             )
         except OSError as error:
             raise RestoreError(
@@ -111,19 +125,39 @@ class Home:
         return RestoreError(f"{self.label}: {Path(argv[0]).name} of the throwaway server failed: {words}")
 
 
-@cache
-def without_network(uid: int | None) -> tuple[str, ...]:
+def account_of(label: str, names: Sequence[str]) -> Account:
+    """Whom a server runs as; for root it takes itself for the first of `names` that is there.
+
+    Raises:
+        RestoreError: root has none of these accounts.
+    """
+    if os.geteuid() != 0:
+        return Account(_apart(None, "--map-current-user"))
+    known = _known(label, names)
+    uid = random.choice(_NOBODYS)  # noqa: S311 - no secret: two drills at once shall be two accounts
+    if apart := _apart(uid, f"--map-user={known.pw_uid}", f"--map-group={known.pw_gid}"):
+        return Account(apart, uid, uid)
+    return Account((), known.pw_uid, known.pw_gid)
+
+
+def _apart(uid: int | None, *mapped: str) -> tuple[str, ...]:
     """What a program is started by so that nothing in a dump reaches a network through it; empty where that cannot be.
 
     A network namespace of its own has no way out (unshare(1), util-linux 2.38); some containers do not allow one.
     """
-    unshare = shutil.which("unshare")
-    argv = (unshare or "", "--user", "--map-current-user", "--net", "--")
+    argv = (shutil.which("unshare") or "", "--user", *mapped, "--net", "--")
     try:
         done = subprocess.run(
-            [*argv, "true"], user=uid, group=uid, env=environment(), capture_output=True, timeout=30, check=False
+            [*argv, "true"],
+            user=uid,
+            group=uid,
+            extra_groups=None if uid is None else [],
+            env=environment(),
+            capture_output=True,
+            timeout=30,
+            check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.SubprocessError):
         return ()
     return argv if done.returncode == 0 else ()
 
@@ -145,7 +179,7 @@ def home(label: str, folder: Path, accounts: Sequence[str]) -> Iterator[Home]:
     Raises:
         RestoreError: root has none of these accounts.
     """
-    account = _account(label, accounts) if os.geteuid() == 0 else None
+    account = account_of(label, accounts)
     with ExitStack() as stack:
         if not _fits(folder, account):
             folder = stack.enter_context(_elsewhere())
@@ -153,12 +187,16 @@ def home(label: str, folder: Path, accounts: Sequence[str]) -> Iterator[Home]:
         stack.callback(shutil.rmtree, path, ignore_errors=True)
         shutil.rmtree(path, ignore_errors=True)  # what a drill that was killed has left
         path.mkdir(mode=0o700)
-        if account:
-            os.chown(path, account.pw_uid, account.pw_gid)
+        _give(path, account)
         yield Home(label, path, account)
 
 
-def _account(label: str, names: Sequence[str]) -> pwd.struct_passwd:
+def _give(path: Path, account: Account) -> None:
+    if account.uid is not None and account.gid is not None:
+        os.chown(path, account.uid, account.gid)
+
+
+def _known(label: str, names: Sequence[str]) -> pwd.struct_passwd:
     for name in names:
         with suppress(KeyError):
             return pwd.getpwnam(name)
@@ -167,10 +205,10 @@ def _account(label: str, names: Sequence[str]) -> pwd.struct_passwd:
     )
 
 
-def _fits(folder: Path, account: pwd.struct_passwd | None) -> bool:
+def _fits(folder: Path, account: Account) -> bool:
     places = [folder, *folder.absolute().parents]
     return len(os.fsencode(folder.absolute())) <= _LONGEST and (
-        account is None or all(place.stat().st_mode & 0o001 for place in places)
+        account.uid is None or all(place.stat().st_mode & 0o001 for place in places)
     )
 
 

@@ -11,10 +11,11 @@ import pytest
 
 from backupman.drills import Assertion
 from backupman.pipeline import Pipeline
-from backupman.sources import GLOBALS, Origin, Source
-from backupman.sources._scratch import without_network
+from backupman.sources import GLOBALS, Origin, Source, Target
+from backupman.sources._scratch import account_of
 from backupman.sources.mariadb import Mariadb as MariadbSource
 from tests.contracts._children import children
+from tests.contracts.restore import reader
 from tests.data_plane.stored import Stored, dumped, stored
 from tests.data_plane.test_verifying import passing
 from tests.servers import unavailable
@@ -22,6 +23,7 @@ from tests.servers.mariadb import Mariadb
 from tests.servers.postgres import Postgres
 from tests.sources._mysql_setup import source_of as mysql_source_of
 from tests.sources.test_postgres import source_of
+from tests.sources.test_postgres_restore_faults import END, HEAD
 
 ORDERS = """
 CREATE TABLE orders (id integer PRIMARY KEY, at timestamp, state varchar(9));
@@ -114,8 +116,22 @@ def test_the_server_of_a_drill_has_no_network(postgres: Postgres, shop: str, tmp
     assert started, "there is a server"
     if not namespaces:
         unavailable("ptrace", "the namespaces of another account's processes cannot be seen")
-    account = pwd.getpwnam("postgres").pw_uid if os.geteuid() == 0 else None
-    assert (network_of(psutil.Process()) in namespaces) is not bool(without_network(account))
+    assert (network_of(psutil.Process()) in namespaces) is not bool(account_of("Shop", ["postgres"]).apart)
+
+
+def test_what_a_dump_starts_is_nobody_to_the_servers_of_this_machine(
+    postgres: Postgres, shop: str, tmp_path: Path
+) -> None:
+    """For root: the account that the server takes itself for may be the administrator of another one, by `peer`."""
+    if os.geteuid() != 0 or not account_of("Shop", ["postgres"]).apart:
+        unavailable("namespaces", "only root has a server run as somebody else, where namespaces are allowed")
+    origin, known = Origin(shop, ".sql"), pwd.getpwnam("postgres").pw_uid
+    starts = b"CREATE TABLE who (line text); COPY who FROM PROGRAM 'cat /proc/self/uid_map';\n"
+    with source_of(postgres, db_name=shop).scratch(tmp_path, origin) as server:
+        server.restore(reader(HEAD + starts + END), origin, Target("shop"), tmp_path)
+        itself, to_others, _ = (server.scalar("shop", "SELECT line FROM who", 10) or "").split()
+    assert int(itself) == known
+    assert int(to_others) not in (0, known)
 
 
 def servers() -> set[psutil.Process]:
