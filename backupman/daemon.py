@@ -12,7 +12,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from backupman.app import App
-from backupman.config import JobPlan
+from backupman.config import Config, JobPlan
 from backupman.engine.alarm_drills import LANE, AlarmDrills
 from backupman.engine.calls import Call
 from backupman.engine.deadlines import Deadlines
@@ -26,6 +26,7 @@ from backupman.engine.proofs import ProofsHere
 from backupman.engine.queues import QueueWatch
 from backupman.engine.readiness import OwnFiles
 from backupman.engine.reconcile_schedule import ReconcileSchedule
+from backupman.engine.records_watch import RecordsWatch
 from backupman.engine.runner import Order
 from backupman.engine.runs import RunsHere
 from backupman.engine.scheduler import Scheduler
@@ -88,8 +89,7 @@ class Daemon:
         self._control = control_of(self.app, self.live, clock)
         proofs = self._control.proofs if self._control else ProofsHere(store, clock)
         self.verifying = VerifySchedule(store, config.instance, proofs, clock)
-        self.verifying.watch(self.app.plans, self.app.verifier)
-        runs = self._control.runs if self._control else self._runs_here()
+        runs = self._control.runs if self._control else self._runs_here(config)
         self.scheduler = Scheduler(store, config.instance, runs, self.deadlines.missed, clock)
         self._dispatcher = delivering(lambda: self.app.dispatcher, self._stopping, self.scheduler.waits)
         self._holding = self.app.holding
@@ -100,8 +100,7 @@ class Daemon:
         self._closing = Event()
         self._stand_by = Thread(target=self._wait_for_lead, name="standing by", daemon=True)
 
-    def _runs_here(self) -> RunsHere:
-        config = self.app.config
+    def _runs_here(self, config: Config) -> RunsHere:
         wake_again = lambda job: self.scheduler.wake_again(job)  # noqa: E731 - there is none yet
         return RunsHere(self._store, config.instance, config.state_folder, self.run, wake_again, self._clock)
 
@@ -153,6 +152,7 @@ class Daemon:
         self.alarm_drills.watch(self.app.config)
         self.queues.watch(self.app.config, self.app.plans)
         self.reconciling.watch(self.app.config, self.app.reconciler)
+        self.verifying.watch(self.app.plans, self.app.verifier)
 
     def _lead(self) -> None:
         self._leads = True
@@ -163,7 +163,8 @@ class Daemon:
         self._watch()
         self.scheduler.start(self.app.plans)
         self.scheduler.every(_RECOVER_EVERY, "recovery", self.recover)
-        self.scheduler.every(_RECOVER_EVERY, "records", self._store.check)
+        records = RecordsWatch(self._store, lambda: self.app.config, self.scheduler.waits, self._clock)
+        self.scheduler.every(_RECOVER_EVERY, records.lane, records.check)
         if control := self._control:
             for interval, name, work in control.lanes():
                 self.scheduler.every(interval, name, work)
@@ -241,7 +242,6 @@ class Daemon:
                 self.scheduler.reschedule(fresh.plans)
             if self._control and handing:
                 self._control.handing = handing
-            self.verifying.watch(fresh.plans, fresh.verifier)
         except BackupmanError as error:
             self.app = before
             log.error("the config was not taken, the old one stays: %s", error.sentence)

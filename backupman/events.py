@@ -38,6 +38,8 @@ class EventKind(StrEnum):
     ALARM_DRILL_RECOVERED = "alarm_drill_recovered"
     QUEUE_UNATTENDED = "queue_unattended"
     QUEUE_RECOVERED = "queue_recovered"
+    RECORDS_FAILURE = "records_failure"
+    RECORDS_RECOVERED = "records_recovered"
 
 
 _ALARMS: Mapping[str, str] = {
@@ -49,10 +51,12 @@ _ALARMS: Mapping[str, str] = {
     EventKind.RESTORE_FAILURE: "error",
     EventKind.ALARM_DRILL_FAILURE: "error",
     EventKind.QUEUE_UNATTENDED: "error",
+    EventKind.RECORDS_FAILURE: "error",
     EventKind.SIZE_ANOMALY: "warning",
     EventKind.BACKUP_RECOVERED: "info",
     EventKind.ALARM_DRILL_RECOVERED: "info",
     EventKind.QUEUE_RECOVERED: "info",
+    EventKind.RECORDS_RECOVERED: "info",
 }
 
 

@@ -15,7 +15,7 @@ from backupman.records import Delivery, DeliveryState, Event
 
 if TYPE_CHECKING:
     from backupman.engine.reaching import Reached
-    from backupman.engine.samples import Trial
+    from backupman.engine.trials import Trial
 
 
 class EventDocument(View):

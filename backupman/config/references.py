@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from backupman import registry
 from backupman.config._document import Location, Problem
 from backupman.config.model import Config
-from backupman.config.plans import JobPlan, plans
+from backupman.config.plans import JobPlan, plans, wanting
 from backupman.events import EventKind
 from backupman.naming import slug
 from backupman.notifiers import Notifier
@@ -148,6 +148,10 @@ def _unheard(config: Config) -> Iterator[str]:
                 found.setdefault((what, listed(missing)), []).append(job.label)
     for (what, kinds), labels in found.items():
         yield f"{few(labels)}: nobody is told when {what}: add {kinds} to the events of a notifier"
+    endpoints = [endpoint for notifier in config.all_notifiers() for endpoint in notifier.endpoints()]
+    kind = EventKind.RECORDS_FAILURE
+    if any(job.schedule for job in plans(config)) and endpoints and not wanting(config, None, kind):
+        yield f"nobody is told when the records cannot be used: add {kind} to the events of a notifier"
 
 
 def _hidden_failures(config: Config) -> Iterator[str]:

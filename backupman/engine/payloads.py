@@ -6,6 +6,7 @@ from backupman.engine.alarms import IncidentReport
 from backupman.engine.pruning import PruneReport
 from backupman.engine.queues import QueueReport
 from backupman.engine.reconcile_report import ReconcileReport
+from backupman.engine.records_watch import RecordsReport
 from backupman.engine.restoring import RestoreReport
 from backupman.engine.verify_report import VerifyReport
 from backupman.events import AlarmDrillReport, BackupExtended, EventKind, NotificationReport, View
@@ -33,4 +34,6 @@ PAYLOADS: Mapping[EventKind, type[View]] = {
     EventKind.ALARM_DRILL_RECOVERED: AlarmDrillReport,
     EventKind.QUEUE_UNATTENDED: QueueReport,
     EventKind.QUEUE_RECOVERED: QueueReport,
+    EventKind.RECORDS_FAILURE: RecordsReport,
+    EventKind.RECORDS_RECOVERED: RecordsReport,
 }

@@ -1,7 +1,6 @@
 """Marked samples of every event, and one attempt at telling them to endpoints, past outbox and records."""
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,10 +9,11 @@ from backupman.engine.alarms import IncidentReport
 from backupman.engine.pruning import PruneReport
 from backupman.engine.queues import report_on
 from backupman.engine.reconcile_report import Review, report_of
+from backupman.engine.records_watch import RecordsReport
 from backupman.engine.restoring import RestoreReport
+from backupman.engine.trials import Trial, attempt
 from backupman.engine.verify_report import VerifyReport
 from backupman.engine.workers import Queue
-from backupman.errors import NotifyError
 from backupman.events import AlarmDrillReport, BackupExtended, DriveFileExtended, EventKind, NotificationReport, View
 from backupman.notifiers import Endpoint, Message, Notifier
 from backupman.records import new_id, now
@@ -42,22 +42,6 @@ class Recipient:
         if self.block.tried_by:
             return self.block.tried_by
         return [next((kind for kind in _USUAL if kind in self.endpoint.events), EventKind(self.endpoint.events[0]))]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What came of one sample: the answer, or why it was not delivered."""
-
-    endpoint: str
-    event: str
-    seconds: float
-    answer: str | None = None
-    error: str | None = None
-
-    @property
-    def delivered(self) -> bool:
-        """Whether the other side took it."""
-        return self.error is None
 
 
 def recipients(config: Config, wanted: Sequence[str] = ()) -> list[Recipient]:
@@ -96,24 +80,8 @@ async def tell(recipients: Sequence[Recipient], wanted: EventKind | None, longes
 async def _tell(recipient: Recipient, wanted: EventKind | None, longest: float) -> list[Trial]:
     # one after the other: the second may end what the first began
     return [
-        await _attempt(recipient.endpoint, sample(kind, recipient.names), longest) for kind in recipient.kinds(wanted)
+        await attempt(recipient.endpoint, sample(kind, recipient.names), longest) for kind in recipient.kinds(wanted)
     ]
-
-
-async def _attempt(endpoint: Endpoint, message: Message, longest: float) -> Trial:
-    begun = time.monotonic()
-    answer, error = None, None
-    try:
-        async with asyncio.timeout(longest):
-            answer = await endpoint.send(message)
-    except NotifyError as failure:
-        error = failure.sentence
-        answer = failure.answer or None
-    except TimeoutError:
-        error = f"{endpoint.name}: no answer within {longest:.0f} s"
-    except Exception as failure:  # noqa: BLE001 - as for the dispatcher: one notifier's fault of any kind is told as its own
-        error = f"{endpoint.name}: unexpected {type(failure).__name__}"
-    return Trial(endpoint.name, message.event, time.monotonic() - begun, answer, error)
 
 
 def _backup(kind: EventKind, *, job: str, source: str, instance: str) -> View:
@@ -271,6 +239,12 @@ def _queue(_: EventKind, *, job: str, source: str, instance: str) -> View:
     return report_on(Queue(LABEL, 0, None, (), None), instance, now(), SENTENCE)
 
 
+def _records(kind: EventKind, *, job: str, source: str, instance: str) -> View:
+    return RecordsReport(
+        label=LABEL, instance=instance, host=LABEL, since=now(), until=None, told=[], reminder=False, reason=SENTENCE
+    )
+
+
 _SHAPES = {
     EventKind.BACKUP_START: _backup,
     EventKind.BACKUP_REPORT: _backup,
@@ -294,4 +268,6 @@ _SHAPES = {
     EventKind.ALARM_DRILL_RECOVERED: _drill,
     EventKind.QUEUE_UNATTENDED: _queue,
     EventKind.QUEUE_RECOVERED: _queue,
+    EventKind.RECORDS_FAILURE: _records,
+    EventKind.RECORDS_RECOVERED: _records,
 }

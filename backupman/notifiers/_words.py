@@ -36,6 +36,8 @@ _TITLES: Mapping[str, str] = {
     EventKind.ALARM_DRILL_RECOVERED: "Alarms reach {label} again",
     EventKind.QUEUE_UNATTENDED: "No worker takes from the queue {label}",
     EventKind.QUEUE_RECOVERED: "The queue {label} is in order again",
+    EventKind.RECORDS_FAILURE: "The records of {label} cannot be used",
+    EventKind.RECORDS_RECOVERED: "The records of {label} can be used again",
     EventKind.NOTIFICATION: "{severity}: {label}",
 }
 

@@ -34,6 +34,9 @@ from backupman.store.workers import Workers
 
 __all__ = ["Announcement", "Store"]
 
+_ROOM = 2**18
+"""Bytes: what a few transactions add."""
+
 
 class Store:
     """All records; `backups` and `outbox` hold what can be done with them. Thread-safe.
@@ -135,8 +138,22 @@ class Store:
         self._engine.dispose()
 
     def check(self) -> None:
-        """Whether records can be read and written now; raises StoreError."""
+        """Whether records can be read and written now; raises StoreError.
+
+        A full disk is asked for its room: SQLite meets it only when there is something to add.
+        """
+        with translated(self._place):
+            if self.file:
+                _need_room(self.file.parent)
         self.backups.check()
+
+
+def _need_room(folder: Path) -> None:
+    """Raise OSError where the disk is full for us; root may use what is kept for it."""
+    disk = os.statvfs(folder)
+    free = disk.f_bfree if os.geteuid() == 0 else disk.f_bavail
+    if disk.f_blocks and free * disk.f_frsize < _ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def _make_private(file: Path) -> None:

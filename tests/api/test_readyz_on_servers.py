@@ -1,7 +1,9 @@
 """`GET /readyz` of a daemon whose records are on a server that goes away and comes back, or can only be read."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ from tests.drives._tcp import tcp_proxy
 from tests.e2e.world import wait_for
 from tests.servers.mariadb import Mariadb
 from tests.servers.postgres import Postgres
+from tests.servers.receiver import Receiver
 from tests.store.conftest import server_address
 
 
@@ -66,6 +69,35 @@ def test_records_that_can_be_read_and_not_written(
         wait_for(lambda: any(" records: " in line and refused(line) for line in said().splitlines()), 120)
         assert not ready(client)
         assert client.get("/health").json()["Status"] == "DOWN"
+
+
+def test_somebody_is_told_that_nothing_can_be_recorded_and_that_it_is_over(
+    configured: Api,
+    postgres: Postgres,
+    request: pytest.FixtureRequest,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("backupman.daemon._RECOVER_EVERY", timedelta(seconds=0.5))
+    monkeypatch.setattr("backupman.engine.records_watch._PATIENCE", timedelta(seconds=1))
+    url = make_url(server_address(request, "postgres"))
+    wanted = ["records_failure", "records_recovered"]
+    configured.config["notifiers"] = {"webhook": {"endpoints": [{"url": receiver.url, "events": wanted}]}}
+    with postgres_only_reads(postgres, url) as (begin, its), served(configured, its) as client:
+        begin()
+        told = json.loads(receiver.wait(1)[0].body)
+        assert told["Event"] == "records_failure"
+        assert "read-only transaction" in told["Payload"]["Reason"]
+        with postgres.connect() as connection:
+            connection.execute(f"ALTER DATABASE {url.database} RESET ALL")
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [url.database]
+            )
+        over = json.loads(receiver.wait(2)[1].body)
+        assert over["Event"] == "records_recovered"
+        assert over["Payload"]["Since"] == told["Payload"]["Since"]
+        assert len(over["Payload"]["Told"]) == 1
+        wait_for(lambda: ready(client))
 
 
 def refused(line: str) -> bool:

@@ -102,7 +102,8 @@ SILENCE = "nobody is told when a backup is late, was missed or does not end"
 
 def test_jobs_whose_silence_nobody_hears_are_a_warning(loaded: Load) -> None:
     def said(events: str, *jobs: str) -> list[str]:
-        told = f"notifiers: {{webhook: {{endpoints: [{{url: 'http://localhost/', events: [{events}]}}]}}}}"
+        wanted = f"records_failure, {events}"
+        told = f"notifiers: {{webhook: {{endpoints: [{{url: 'http://localhost/', events: [{wanted}]}}]}}}}"
         return loaded(f"{WHOLE}{told}\njobs: [{', '.join(jobs)}]\n").warnings
 
     due = [f"{{label: {name}, cron: '@daily'}}" for name in "abcdefg"]
@@ -114,3 +115,18 @@ def test_jobs_whose_silence_nobody_hears_are_a_warning(loaded: Load) -> None:
     assert said("backup_report", "{label: a, cron: '@daily', notifiers: []}") == [], "nobody is told on purpose"
     [wrong] = said("backup_report", "{label: a, verify: {cron: '@weekly'}}")
     assert wrong == "a: nobody is told when a copy is not right: add verify_failure to the events of a notifier"
+
+
+def test_records_of_whose_failure_nobody_hears_are_a_warning(loaded: Load) -> None:
+    """Everybody is told of them, whatever the jobs say, and only a daemon watches them."""
+
+    def said(*events: str, due: str = ", cron: '@daily'", told: str = "[]") -> list[str]:
+        late = "backup_late, backup_missed, backup_stuck"
+        hooks = ", ".join(f"{{name: {kind}, url: 'http://localhost/', events: [{late}, {kind}]}}" for kind in events)
+        jobs = f"jobs: [{{label: a{due}, notifiers: {told}}}]"
+        return loaded(f"{WHOLE}notifiers: {{webhook: {{endpoints: [{hooks}]}}}}\n{jobs}\n").warnings
+
+    nobody = "nobody is told when the records cannot be used: add records_failure to the events of a notifier"
+    assert said("backup_report") == [nobody]
+    assert said("backup_report", "records_failure", told="[backup_report]") == []
+    assert said("backup_report", due="") == []

@@ -47,6 +47,8 @@ def message(kind: str = EventKind.BACKUP_REPORT, text: str = "", **changed: Any)
         payload = _drill(text)
     elif kind in (EventKind.QUEUE_UNATTENDED, EventKind.QUEUE_RECOVERED):
         payload = _queue(text)
+    elif kind in (EventKind.RECORDS_FAILURE, EventKind.RECORDS_RECOVERED):
+        payload = _records(kind, text)
     else:
         payload = _backup(kind, text)
     time = datetime(2025, 7, 2, 10, 5, tzinfo=UTC)
@@ -221,6 +223,22 @@ def _queue(text: str) -> dict[str, Any]:
         "Since": "2025-07-02T10:05:00Z",
         "Reminder": False,
         "Reason": f"3 assignments wait in the queue db7, and no living worker takes from it{text}",
+    }
+
+
+def _records(kind: str, text: str) -> dict[str, Any]:
+    """A `RecordsReport`."""
+    over = kind == EventKind.RECORDS_RECOVERED
+    return {
+        "Label": f"Mysql 1{text}",
+        "Instance": f"db1{text}",
+        "Host": f"db-host-7{text}",
+        "Incident": EventKind.RECORDS_FAILURE,
+        "Since": "2025-07-02T09:58:00Z",
+        "Until": "2025-07-02T10:05:00Z" if over else None,
+        "Told": [f"mail/Ops{text}"] if over else [],
+        "Reminder": False,
+        "Reason": f"since 2025-07-02 09:58 UTC db1 on db-host-7 cannot use its records{text}",
     }
 
 

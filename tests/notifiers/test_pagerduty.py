@@ -52,6 +52,7 @@ class TestPagerDuty(HttpNotifierContract):
     wordless = frozenset(
         {
             *("backup_report", "backup_success", "backup_recovered", "alarm_drill_recovered", "queue_recovered"),
+            "records_recovered",
             "prune_report",  # of which nothing has failed
         }
     )
@@ -147,6 +148,12 @@ def test_a_channel_that_was_not_reached_is_a_warning_until_it_is() -> None:
     assert (told["payload"]["severity"], over["event_action"]) == ("warning", "resolve")
     assert told["dedup_key"] == over["dedup_key"] == "backupman:db1/alarm drill/webhook/Ops"
     assert told["dedup_key"] != sent(message("alarm_drill_failure", Endpoint="mail"))["dedup_key"]
+
+
+def test_records_that_cannot_be_used_are_an_alert_until_they_can_be() -> None:
+    told, over = sent(message("records_failure")), sent(message("records_recovered"))
+    assert (told["event_action"], over["event_action"]) == ("trigger", "resolve")
+    assert told["dedup_key"] == over["dedup_key"] == "backupman:db1/records_failure"
 
 
 def test_a_queue_that_nobody_takes_from_is_an_alert_of_its_own_until_it_is_over() -> None:

@@ -124,6 +124,8 @@ def test_no_event_shows_a_value_for_machines(kind: str) -> None:
         ("queue_unattended", "#cf222e"),
         ("backup_recovered", "#1a7f37"),
         ("queue_recovered", "#1a7f37"),
+        ("records_failure", "#cf222e"),
+        ("records_recovered", "#1a7f37"),
         ("alarm_drill", "#57606a"),
         ("prune_report", "#57606a"),
     ],

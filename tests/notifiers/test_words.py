@@ -21,6 +21,8 @@ TITLES = {
     "notification": "Error: Mysql 1: disk_space_low",
     "queue_unattended": "No worker takes from the queue Mysql 1",
     "queue_recovered": "The queue Mysql 1 is in order again",
+    "records_failure": "The records of Mysql 1 cannot be used",
+    "records_recovered": "The records of Mysql 1 can be used again",
 }
 
 

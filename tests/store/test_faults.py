@@ -5,6 +5,7 @@ import json
 import sqlite3
 import traceback
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from backupman.store import Store
 from backupman.store._sessions import translated
 from tests.config.conftest import WHOLE
 from tests.servers._process import free_port
+from tests.servers.disk import mounted_disk
 from tests.servers.mariadb import Mariadb
 from tests.servers.postgres import Postgres
 from tests.store.conftest import a_backup, server_address
@@ -91,6 +93,22 @@ def test_a_database_that_nobody_can_speak_to(address: str) -> None:
     with pytest.raises(StoreError) as error:
         Store(address)
     assert "S3cret" not in error.value.sentence
+
+
+def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path: Path) -> None:
+    with mounted_disk(tmp_path / "disk", "4m") as disk, closing(Store.open(f"sqlite:///{disk}/records.db")) as store:
+        store.check()
+        with suppress(OSError), (disk / "fill").open("wb", 0) as file:
+            while file.write(bytes(4096)):
+                pass
+        with pytest.raises(StoreError) as error:
+            store.check()
+        assert error.value.sentence == (
+            f"the store sqlite:///{disk}/records.db cannot be used: No space left on device: {disk}; make room if its "
+            "disk is full, or see `database` and `state_folder` in the config"
+        )
+        (disk / "fill").unlink()
+        store.check()
 
 
 def test_a_server_that_goes_away_and_comes_back(

@@ -1,0 +1,179 @@
+"""Watches that records can be written, and tells it past them where they cannot, for the outbox is among them.
+
+That it was told stands in an empty file of the state folder, whose time says since when: that takes no room on a disk
+that may be full. So a restart neither repeats it nor forgets to tell its end, which is an event like any other.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from pydantic import Field
+
+from backupman.config import Config, wanting
+from backupman.config.model import Deliveries
+from backupman.engine.readiness import Waits
+from backupman.engine.trials import Trial, attempt
+from backupman.errors import StoreError
+from backupman.events import EventKind, Time, View
+from backupman.notifiers import Endpoint, Message, is_nothing
+from backupman.records import new_id
+from backupman.retry import backoff
+from backupman.store import Store
+from backupman.text import few, minute
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = timedelta(seconds=30)
+"""How long they may be out of use before somebody is told: a server needs less to be started again."""
+_PATIENCE_WITH_WORK = timedelta(seconds=90)
+"""The same where they can be written and only some work cannot use them, which is tried again after 30 seconds."""
+_LONGEST = 20.0
+"""Seconds that one attempt at one endpoint may take."""
+
+
+class RecordsReport(View):
+    """The payload of `records_failure` and `records_recovered`."""
+
+    label: str = Field(description="The installation's name.")
+    instance: str
+    host: str = Field(description="Where the daemon runs that cannot use them.")
+    incident: str = Field(
+        default=EventKind.RECORDS_FAILURE, description="`records_failure`; of a recovery, what is over."
+    )
+    since: Time = Field(description="Since when they cannot be used.")
+    until: Time | None = Field(description="Since when they can be used again; null where they cannot.")
+    told: list[str] = Field(description="Of a recovery, the endpoints that took the news of the failure.")
+    reminder: bool = Field(description="Whether it was told before.")
+    reason: str = Field(description="All this in a sentence.")
+
+
+@dataclass
+class _Telling:
+    """One message on its way to everybody who wants it, tried again until each has taken it."""
+
+    message: Message
+    due: datetime
+    attempts: int = 0
+    done: set[str] = field(default_factory=set)
+
+    async def send(self, endpoints: Sequence[Endpoint]) -> Sequence[Trial]:
+        """Try all that have not taken it yet, at once."""
+        left = [endpoint for endpoint in endpoints if endpoint.name not in self.done]
+        trials = await asyncio.gather(*(attempt(endpoint, self.message, _LONGEST) for endpoint in left))
+        self.done |= {trial.endpoint for trial in trials if trial.delivered}
+        return trials
+
+    def put_off(self, settings: Deliveries, at: datetime) -> None:
+        """Until the next attempt."""
+        self.attempts += 1
+        self.due = at + backoff(self.attempts, first=settings.first_wait, longest=settings.max_wait)
+
+
+class RecordsWatch:
+    """The records of the daemon that leads. Not thread-safe: it is asked by the clock, one time after the other.
+
+    Args:
+        config: what counts at the time.
+        waits: what other work waits for.
+    """
+
+    lane = "records"
+    """What it is called among what is done by the clock."""
+
+    def __init__(self, store: Store, config: Callable[[], Config], waits: Waits, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._config = config
+        self._waits = waits
+        self._clock = clock
+        self._mark = config().state_folder / "records-failure"
+        self._told: list[str] = []
+        self._telling: _Telling | None = None
+        self._since: datetime | None = None
+        self._told_at: datetime | None = None
+        with suppress(OSError):
+            self._since = datetime.fromtimestamp(self._mark.stat().st_mtime, UTC)
+            self._told_at = clock()
+
+    def check(self) -> None:
+        """Try them, and tell of what lasts, again of what goes on, and of its end. Raises StoreError."""
+        try:
+            self._store.check()
+        except StoreError as error:
+            self._failed(f"begins no backups and tells nothing else: {error.sentence}", _PATIENCE)
+            raise
+        self._waits.over(self.lane)
+        if reason := self._waits.reason:
+            self._failed(f"cannot do all of its work: {reason}", _PATIENCE_WITH_WORK)
+        else:
+            self._recovered()
+
+    def _failed(self, so_that_it: str, patience: timedelta) -> None:
+        at, config = self._clock(), self._config()
+        if self._since is None or self._since > at:
+            self._since = at
+        if at - self._since < patience:
+            return
+        # a time that lies ahead was taken from a clock that was wrong
+        if self._told_at is None or not timedelta() <= at - self._told_at < config.deadlines.remind_every:
+            self._begin(config, so_that_it, self._since, at)
+        if self._telling and at >= self._telling.due:
+            self._tell(self._telling, config, at)
+
+    def _begin(self, config: Config, so_that_it: str, since: datetime, at: datetime) -> None:
+        where = f"{config.instance} on {socket.gethostname()}"
+        reason = f"since {minute(since)} {where} cannot use its records, so that it {so_that_it}"
+        log.error("%s: %s", EventKind.RECORDS_FAILURE, reason)
+        payload = self._report(config, since, reason, reminder=self._told_at is not None)
+        self._telling = _Telling(Message(new_id(), EventKind.RECORDS_FAILURE, at, payload.document()), at)
+        self._told_at = at
+        with suppress(OSError):  # where not even that can be written, a restart tells it anew
+            self._mark.touch(mode=0o600)
+            os.utime(self._mark, (since.timestamp(), since.timestamp()))
+
+    def _tell(self, telling: _Telling, config: Config, at: datetime) -> None:
+        everyone = (endpoint for notifier in config.all_notifiers() for endpoint in notifier.endpoints())
+        wanting_it = [endpoint for endpoint in everyone if telling.message.event in endpoint.events]
+        for trial in asyncio.run(telling.send(wanting_it)):
+            if not trial.delivered:
+                log.warning("%s: %s, and is tried again", telling.message.event, trial.error)
+                continue
+            log.info("%s: %s: %s", trial.endpoint, trial.event, trial.answer if is_nothing(trial.answer) else "sent")
+            if not is_nothing(trial.answer) and trial.endpoint not in self._told:
+                self._told.append(trial.endpoint)
+        telling.put_off(config.deliveries, at)
+
+    def _recovered(self) -> None:
+        since, at, config = self._since, self._clock(), self._config()
+        if since and self._told_at:
+            told = f"{few(self._told)} had been told" if self._told else "nobody had been told, as far as is known"
+            reason = (
+                f"{config.instance} on {socket.gethostname()} can use its records again since {minute(at)}; "
+                f"it could not since {minute(since)}, and {told}"
+            )
+            log.info("%s: %s", EventKind.RECORDS_RECOVERED, reason)
+            payload = self._report(config, since, reason, until=at).document()
+            kind = EventKind.RECORDS_RECOVERED
+            self._store.outbox.announce(kind, "", config.instance, payload, wanting(config, None, kind))
+            with suppress(OSError):
+                self._mark.unlink(missing_ok=True)
+        self._since, self._told_at, self._telling, self._told = None, None, None, []
+
+    def _report(
+        self, config: Config, since: datetime, reason: str, *, until: datetime | None = None, reminder: bool = False
+    ) -> RecordsReport:
+        return RecordsReport(
+            label=config.instance,
+            instance=config.instance,
+            host=socket.gethostname(),
+            since=since,
+            until=until,
+            told=list(self._told) if until else [],
+            reminder=reminder,
+            reason=reason,
+        )
