@@ -36,6 +36,12 @@ _ADVICE = (
         "install the extension's package on the server",
     ),
     (r'tablespace ".*" does not exist', "CREATE TABLESPACE there first, or restore the part _globals"),
+    (
+        r'(?:relation|type|collation) "[^".]+" does not exist|function [^.(]+\(.*\) does not exist|'
+        r"operator does not exist",
+        "a function names something without its schema, and dumps are restored with an empty search_path: name the "
+        "schema in it, or ALTER FUNCTION … SET search_path, and back up again",
+    ),
     (r"unrecognized configuration parameter", "the dump was made by a pg_dump that is newer than the server"),
     (r"unsupported version", "it was made by a newer pg_dump: install a newer postgresql-client"),
     (r"No space left on device", "the server's disk is full: make room there"),

@@ -176,6 +176,24 @@ def test_the_first_error_comes_with_its_statement(refused: Callable[[bytes], str
     assert "made by a pg_dump that is newer than the server" in said
 
 
+@pytest.mark.parametrize(("form", "suffix"), [("plain", ".sql"), ("custom", ".dump")])
+def test_what_leans_on_the_search_path_is_named(
+    source: PostgresSource, postgres: Postgres, target: str, tmp_path: Path, form: str, suffix: str
+) -> None:
+    name = postgres.create_database()
+    with postgres.connect(name) as connection:
+        connection.execute("CREATE TABLE t (x integer)")
+        connection.execute("CREATE FUNCTION many() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM t'")
+        connection.execute("CREATE MATERIALIZED VIEW v AS SELECT many()")
+    made = source.model_copy(update={"format": form})
+    _, data = dumped(made, tmp_path, name)
+    postgres.drop_database(name)
+    with pytest.raises(RestoreError) as raised:
+        made.restore(reader(data), Origin(name, suffix), Target(target), tmp_path)
+    assert "dumps are restored with an empty search_path" in raised.value.sentence
+    assert 'relation "t" does not exist' in raised.value.sentence
+
+
 @pytest.mark.parametrize("cut", [b"", HEAD, HEAD + TABLE, HEAD + TABLE[:-4]], ids=["empty", "head", "no end", "rows"])
 def test_a_dump_without_its_end_is_not_restored(
     refused: Callable[[bytes], str], source: PostgresSource, cut: bytes, tmp_path: Path
