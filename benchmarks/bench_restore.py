@@ -10,7 +10,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from _servers import mariadb, postgres
 from _ways import ZSTD
 
 _LIMIT = 1.05
+_JOBS = 2
 
 
 def main() -> None:
@@ -47,25 +48,32 @@ def main() -> None:
 
 
 def into_postgres(folder: Path, files: list[Path], turns: int) -> None:
-    """Plain SQL by psql, and the custom format by pg_restore."""
+    """Plain SQL by psql, the custom format by pg_restore and by several jobs of it, the directory format by several."""
     with postgres() as socket:
         _sample.into_postgres(socket, files)
         login = f"-h {socket} -U postgres"
         source = {"provider": "postgres", "socket": str(socket), "user": "postgres", "db_name": "postgres"}
         quiet = "-q -X -o /dev/null -v ON_ERROR_STOP=1 --single-transaction"
+        by_jobs, there = f"pg_restore --exit-on-error --jobs={_JOBS} {login} -d back", folder / "unpacked"
         ways = {
-            "plain": f"zstd -dcq {{object}} | psql {quiet} {login} -d back",
-            "custom": f"zstd -dcq {{object}} | pg_restore --exit-on-error --single-transaction {login} -d back",
+            ("plain", 1): f"zstd -dcq {{object}} | psql {quiet} {login} -d back",
+            ("custom", 1): f"zstd -dcq {{object}} | pg_restore --exit-on-error --single-transaction {login} -d back",
+            ("custom", _JOBS): f"zstd -dcqf {{object}} -o {there} && {by_jobs} {there} && rm {there}",
+            ("directory", _JOBS): (
+                f"mkdir {there} && zstd -dcq {{object}} | tar -x -C {there} --strip-components=1 && "
+                f"{by_jobs} {there} && rm -r {there}"
+            ),
         }
-        for form, pipeline in ways.items():
+        for (form, jobs), pipeline in ways.items():
             beside(
-                f"PostgreSQL, {form}",
-                folder / form,
-                source | {"format": form},
+                f"PostgreSQL, {form}" + (f", --jobs {jobs}" if jobs > 1 else ""),
+                folder / f"{form}-{jobs}",
+                source | {"format": form, "jobs": jobs if form == "directory" else 1},
                 "back",
                 f"createdb {login} --template=template0 back && {pipeline}",
                 f"dropdb {login} --if-exists --force back",
                 turns,
+                ["--jobs", str(jobs)],
             )
 
 
@@ -97,7 +105,14 @@ def into_sqlite(folder: Path, files: list[Path], turns: int) -> None:
 
 
 def beside(
-    what: str, folder: Path, source: Mapping[str, Any], target: str, pipeline: str, drop: str, turns: int
+    what: str,
+    folder: Path,
+    source: Mapping[str, Any],
+    target: str,
+    pipeline: str,
+    drop: str,
+    turns: int,
+    options: Sequence[str] = (),
 ) -> None:
     """Make a backup, bring it back in both ways in turn, and tell the figures."""
     folder.mkdir()
@@ -108,7 +123,7 @@ def beside(
         cannot_measure(f"backupman run ended with {said.returncode}: {said.stderr.decode()}")
     (backup,) = json.loads(said.stdout)["Results"]
     stored = backup["DriveFiles"][0]["Path"]
-    restore = [*ours_argv, "restore", backup["Id"], "-q", "--to-database", target, "-c", str(config)]
+    restore = [*ours_argv, "restore", backup["Id"], "-q", "--to-database", target, *options, "-c", str(config)]
     shell = ["bash", "-euo", "pipefail", "-c", pipeline.replace("{object}", stored)]
     drill = [*ours_argv, "verify", backup["Id"], "--level", "restore", "-q", "-c", str(config)]
     ours, theirs, drilled = Timed(), Timed(), Timed()
