@@ -35,9 +35,8 @@ class Boundary:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, receive, send)
-        refusal = error(400, "an address holds no NUL character") if _holds_nul(scope) else None
         try:
-            await (refusal or self._app)(scope, exchange.receive, exchange.send)
+            await (_refusal(scope) or self._app)(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             return
         except Exception as failure:  # the application has answered it already, unless an answer had begun
@@ -73,6 +72,10 @@ class _Exchange:
         await self._send(message)
 
 
-def _holds_nul(scope: Scope) -> bool:
-    """No database takes one in a text."""
-    return "\0" in scope["path"] or b"\0" in unquote_to_bytes(scope["query_string"])
+def _refusal(scope: Scope) -> ASGIApp | None:
+    """The answer to what no application is to see."""
+    if "\0" in scope["path"] or b"\0" in unquote_to_bytes(scope["query_string"]):  # no database takes one in a text
+        return error(400, "an address holds no NUL character")
+    if {b"transfer-encoding", b"content-length"} <= dict(scope["headers"]).keys():  # RFC 9112, 6.1: may be two requests
+        return error(400, "a body has a length or is chunked, not both")
+    return None

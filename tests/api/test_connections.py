@@ -44,6 +44,14 @@ def test_what_is_no_request_is_refused_in_json(api: Api, request_: bytes, said: 
     assert said() == "", "the log could be filled by whoever likes to"
 
 
+def test_a_body_of_two_lengths_is_refused_with_what_comes_behind_it(api: Api) -> None:
+    """A proxy that goes by the other length would take the rest for another client's request."""
+    head = b"POST /api/report HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = raw(api, head + b"0\r\n\r\nGET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert refused(answer, b"400") == "a body has a length or is chunked, not both"
+    assert answer.count(b"HTTP/1.1") == 1
+
+
 def test_an_upgrade_is_not_made_and_not_logged(api: Api, said: Callable[[], str]) -> None:
     wanted = b"Connection: close, upgrade\r\nUpgrade: websocket\r\n"
     answer = raw(api, b"GET /ping HTTP/1.1\r\nHost: x\r\n" + wanted + b"\r\n")
