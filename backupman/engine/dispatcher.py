@@ -30,8 +30,11 @@ _LEASE = timedelta(minutes=10)
 _LONGEST_SEND = 300.0
 _SHORTEST_SEND = 0.2
 _RECORD_WITHIN = 120.0
-_BESIDE_SEND = 10.0
-"""Seconds that one attempt may take beside other work, whose end has to wait for it."""
+_FAIR_SEND = 10.0
+"""Seconds; an attempt that had less says nothing of its endpoint."""
+_BESIDE_SEND = 30.0
+"""Seconds that one attempt may take beside other work, whose end has to wait for it: what the mail server has taken
+meanwhile would else be sent once more."""
 _POLL = 0.5
 _IDLE_POLL = 1.0
 _NOW = timedelta(days=1)
@@ -175,7 +178,7 @@ class Dispatcher:
         breaker = await self._breakers()
         if state == DeliveryState.DELIVERED:
             breaker.answered(delivery.endpoint)
-        elif error and state == DeliveryState.OWED and not error.permanent and longest >= _BESIDE_SEND:
+        elif error and state == DeliveryState.OWED and not error.permanent and longest >= _FAIR_SEND:
             breaker.failed(delivery.endpoint, at)
         assert delivery.id is not None  # noqa: S101 - it comes from the database
         await self._record(delivery.id, attempt)
@@ -227,7 +230,7 @@ class Dispatcher:
         except NotifyError as error:
             return DeliveryState.OWED, error.answer or None, error
         except TimeoutError:
-            in_time = f"within {longest:.0f} s" if longest >= _BESIDE_SEND else "before the time to deliver was over"
+            in_time = f"within {longest:.0f} s" if longest >= _FAIR_SEND else "before the time to deliver was over"
             return DeliveryState.OWED, None, NotifyError(f"{name}: no answer {in_time}")
         except Exception as error:  # noqa: BLE001 - a notifier's fault of any kind is recorded, and hurts nobody else
             return DeliveryState.OWED, None, NotifyError(f"{name}: unexpected {type(error).__name__}", permanent=True)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from backupman import registry
 from backupman.config.model import Deliveries
-from backupman.engine.dispatcher import Dispatcher
+from backupman.engine.dispatcher import _BESIDE_SEND, Dispatcher
 from backupman.errors import NotifyError, StoreError
 from backupman.events import EventKind
+from backupman.notifiers import Notifier
 from backupman.records import Backup, Event, now
 from backupman.store import Announcement, Store
 from backupman.store.outbox import owe, owe_event
@@ -102,6 +104,14 @@ def test_beside_other_work_a_start_is_told_in_time(store: Store) -> None:
     end(store, backup, "ops")
     assert works.drain(timedelta(seconds=60)) == 0
     assert [message.event for message in notifier.sent] == ["backup_start", "backup_start", "backup_success"]
+
+
+@pytest.mark.parametrize("provider", registry.names("notifiers"))
+def test_beside_other_work_nobody_is_cut_off_sooner_than_by_the_config(provider: str) -> None:
+    """What the other side has taken by then would be sent again."""
+    found = registry.provider_class("notifiers", Notifier, provider)  # type: ignore[type-abstract]  # looked up by name
+    patience = found.model_fields.get("timeout")
+    assert patience is None or patience.default.total_seconds() <= _BESIDE_SEND
 
 
 def test_beside_other_work_a_store_that_is_gone_stops_nobody(store: Store, tmp_path: Path) -> None:
