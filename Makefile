@@ -6,7 +6,7 @@ BIN := .venv/bin
 # More arguments for pytest, as in: make test ARGS="tests/drives -k s3"
 ARGS ?=
 # Half of the tests wait for other processes: so many at once keep the cores busy.
-WORKERS ?= $(shell echo $$(( $$(nproc) * 3 / 2 )))
+WORKERS ?= $(shell echo $$(( $$(nproc) * 2 )))
 
 help:
 	@echo 'make setup   make .venv with everything pinned in requirements.lock (needs Python 3.11 or newer)'
