@@ -89,11 +89,11 @@ class Daemon:
         self._control = control_of(self.app, self.live, clock)
         proofs = self._control.proofs if self._control else ProofsHere(store, clock)
         self.verifying = VerifySchedule(store, config.instance, proofs, clock)
+        self.verifying.watch(self.app.plans, self.app.verifier)
         runs = self._control.runs if self._control else self._runs_here(config)
         self.scheduler = Scheduler(store, config.instance, runs, self.deadlines.missed, clock)
         self._dispatcher = delivering(lambda: self.app.dispatcher, self._stopping, self.scheduler.waits)
-        self._holding = self.app.holding
-        """What we claim, under every config that comes."""
+        self._holding = self.app.holding  # what we claim, under every config that comes
         self._leads = False
         self._half_way = False
         """Whether it has begun to lead and not got through with that."""

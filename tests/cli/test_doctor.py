@@ -23,7 +23,7 @@ from tests.servers.postgres import Postgres
 __all__ = ["fleet", "shared_records"]
 
 
-HEARD = ["backup_report", "backup_late", "backup_missed", "backup_stuck"]
+HEARD = ["backup_report", "backup_late", "backup_missed", "backup_stuck", "records_failure"]
 
 
 @pytest.fixture(autouse=True)
@@ -123,13 +123,14 @@ def test_what_nobody_is_told_of_beside_failures_is_advice(cared_for: World, insi
         return [sentence.removeprefix("nightly: nobody is told when ") for sentence in said]
 
     assert unheard(*HEARD) == []
-    [said] = unheard("backup_report", "backup_late")
+    [said] = unheard("backup_report", "backup_late", "records_failure")
     assert said.startswith("a backup is late, was missed or does not end: add backup_missed and backup_stuck to the")
     cared_for.config["jobs"][0]["verify"] = {"cron": "@weekly"}
     [said] = unheard(*HEARD)
     assert said == "a copy is not right: add verify_failure to the events of a notifier"
-    [late, wrong] = unheard("backup_report")
+    [late, wrong, records] = unheard("backup_report")
     assert "add backup_late, backup_missed and backup_stuck to" in late and "add verify_failure to" in wrong
+    assert records == "nobody is told when the records cannot be used: add records_failure to the events of a notifier"
 
 
 def test_databases_that_no_source_names_are_advice(cared_for: World, inside: Inside, postgres: Postgres) -> None:
