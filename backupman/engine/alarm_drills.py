@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 LANE = "alarm drill"
 """What stands in place of a job; a drill waits for no other message, and none waits for it."""
 _RUNS = "alarm drill: planned"
-"""What stands in place of a job in the record of since when drills are planned."""
+"""What stands in place of a job in the records of planned drills, and of since when there are any."""
 _TOLD = (EventKind.ALARM_DRILL_FAILURE, EventKind.ALARM_DRILL_RECOVERED)
 _WITHIN = AlarmDrill.model_fields["within"].default
 _MOST = 40
@@ -112,19 +112,24 @@ class AlarmDrills:
             if config is None:
                 return
             found = results(config, self._store, at, self._taking_part) if config.alarm_drill else []
-            if config.alarm_drill and found and self._is_due(config, found, at):
+            if config.alarm_drill and found and self._begin_if_due(config, config.alarm_drill, at):
                 found = results(config, self._store, at, self._taking_part)
             self._tell(config, found, at)
 
-    def _is_due(self, config: Config, found: Sequence[Result], at: datetime) -> bool:
-        """Begin what is due since the last drill; what was missed is made up for, once."""
-        assert config.alarm_drill  # noqa: S101 - it was asked before
-        last = max((result.at for result in found if result.at), default=None)
-        due = config.alarm_drill.schedule.latest(at, last or self._planned_since(at))
-        return due is not None and begin(config, self._store, self._taking_part, due, at)
+    def _begin_if_due(self, config: Config, planned: AlarmDrill, at: datetime) -> bool:
+        """Begin what is due since the last planned drill; what was missed is made up for, once.
 
-    def _planned_since(self, at: datetime) -> datetime:
-        """Before the first drill: on a host that is off whenever one is due there would never be any."""
+        A drill by hand, perhaps of one endpoint alone, takes the place of none.
+        """
+        due = planned.schedule.latest(at, self._last_planned(at))
+        if due is None:
+            return False
+        begun = begin(config, self._store, self._taking_part, due, at)
+        self._store.jobs.skip(self._instance, _RUNS, due, "a drill was begun")
+        return begun
+
+    def _last_planned(self, at: datetime) -> datetime:
+        """When the last one was due; before the first since when they are, for a host may be off whenever one is."""
         jobs = self._store.jobs
         if first := jobs.last_run(self._instance, _RUNS, at):
             return first.due_at

@@ -13,7 +13,7 @@ import yaml
 from backupman.app import endpoints
 from backupman.config import load
 from backupman.config.model import Deliveries
-from backupman.engine.alarm_drills import AlarmDrills, Outcome, drilled, results
+from backupman.engine.alarm_drills import AlarmDrills, Outcome, begin, drilled, results
 from backupman.engine.dispatcher import Dispatcher
 from backupman.store import Store
 from tests.engine._virtual import INSTANCE, Clock, settings
@@ -110,6 +110,19 @@ def test_a_restart_repeats_nothing_and_makes_up_for_what_was_missed_once(drillin
     other.check()
     drilling.check()
     assert drilling.got("/A") == ["alarm_drill"] * 3, "two daemons of one name held a drill each"
+
+
+def test_a_drill_of_one_by_hand_takes_no_other_out_of_the_planned_one(drilling: Drilling) -> None:
+    drilling.check(DUE)
+    for at in ("2026-03-09 08:00", "2026-03-09 09:00:10"):  # before the next is due, and before the daemon looks
+        drilling.clock.set(at)
+        [a] = [each for each in drilled(drilling.config) if each.endpoint.name == "webhook/A"]
+        begin(drilling.config, drilling.store, [a], drilling.clock(), drilling.clock())
+        drilling.send()
+    assert (len(drilling.got("/A")), len(drilling.got("/B"))) == (3, 1)
+    drilling.check("2026-03-09 09:01")
+    drilling.check("2026-03-09 09:02")
+    assert len(drilling.got("/B")) == 2
 
 
 def test_the_first_one_is_made_up_for_too(drilling: Drilling) -> None:
