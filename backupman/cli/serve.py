@@ -2,7 +2,8 @@
 
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,7 @@ from backupman import __version__
 from backupman.cli.call import Call
 from backupman.cli.lasting import SetUpLog, Signals, logged, next_signal, noted, stop
 from backupman.cli.options import LogFormat, LogLevel
-from backupman.errors import ExitCode
+from backupman.errors import ExitCode, StoreError
 
 if TYPE_CHECKING:
     from backupman.api.server import Server
@@ -55,7 +56,8 @@ def _serve(call: Call, host: str | None, port: int | None, set_up_log: SetUpLog)
     from backupman.engine.systemd import notify
 
     signals = noted(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    daemon = Daemon(call.config_file())
+    with _told_of(call):
+        daemon = Daemon(call.config_file())
 
     def taken() -> None:
         """What follows at once from the config that counts now."""
@@ -84,7 +86,8 @@ def _serve(call: Call, host: str | None, port: int | None, set_up_log: SetUpLog)
         tell()
 
     try:
-        daemon.start()
+        with _told_of(call):
+            daemon.start()
         server.start()
         log.info("backupman %s serves on http://%s, jobs: %d", __version__, server.address, len(daemon.app.plans))
         tell()
@@ -94,6 +97,19 @@ def _serve(call: Call, host: str | None, port: int | None, set_up_log: SetUpLog)
         server.stop()
     if not good:
         raise typer.Exit(ExitCode.FAILED)
+
+
+@contextmanager
+def _told_of(call: Call) -> Iterator[None]:
+    """Tell of a daemon that cannot begin for the sake of its records: it is started again and again."""
+    from backupman.engine.records_watch import tell_of_start
+    from backupman.records import now
+
+    try:
+        yield
+    except StoreError as error:
+        tell_of_start(call.load().config, error.sentence, now())
+        raise
 
 
 def _wait(daemon: "Daemon", server: "Server", signals: Signals, reload: Callable[[], None]) -> bool:

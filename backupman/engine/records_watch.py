@@ -1,7 +1,8 @@
 """Watches that records can be written, and tells it past them where they cannot, for the outbox is among them.
 
 That it was told stands in an empty file of the state folder, whose time says since when: that takes no room on a disk
-that may be full. So a restart neither repeats it nor forgets to tell its end, which is an event like any other.
+that may be full. So a restart neither repeats it nor forgets to tell its end, which is an event like any other. What is
+not told yet has a word in the file: daemons that cannot start, one after the other, are told of once that lasts, too.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ _PATIENCE = timedelta(seconds=30)
 """How long they may be out of use before somebody is told: a server needs less to be started again."""
 _PATIENCE_WITH_WORK = timedelta(seconds=90)
 """The same where they can be written and only some work cannot use them, which is tried again after 30 seconds."""
+_SO_THAT_IT = "begins no backups and tells nothing else: "
 _LONGEST = 20.0
 """Seconds that one attempt at one endpoint may take."""
 
@@ -62,17 +64,58 @@ class _Telling:
     attempts: int = 0
     done: set[str] = field(default_factory=set)
 
-    async def send(self, endpoints: Sequence[Endpoint]) -> Sequence[Trial]:
-        """Try all that have not taken it yet, at once."""
+    async def _send(self, endpoints: Sequence[Endpoint]) -> Sequence[Trial]:
         left = [endpoint for endpoint in endpoints if endpoint.name not in self.done]
         trials = await asyncio.gather(*(attempt(endpoint, self.message, _LONGEST) for endpoint in left))
         self.done |= {trial.endpoint for trial in trials if trial.delivered}
         return trials
 
+    def to(self, config: Config) -> Sequence[str]:
+        """Try all of the config who want it and have not taken it yet; the names of those who were told now."""
+        everyone = (endpoint for notifier in config.all_notifiers() for endpoint in notifier.endpoints())
+        told = []
+        for trial in asyncio.run(self._send([each for each in everyone if self.message.event in each.events])):
+            if not trial.delivered:
+                log.warning("%s: %s, and is tried again", trial.event, trial.error)
+                continue
+            log.info("%s: %s: %s", trial.endpoint, trial.event, trial.answer if is_nothing(trial.answer) else "sent")
+            if not is_nothing(trial.answer):
+                told.append(trial.endpoint)
+        return told
+
     def put_off(self, settings: Deliveries, at: datetime) -> None:
         """Until the next attempt."""
         self.attempts += 1
         self.due = at + backoff(self.attempts, first=settings.first_wait, longest=settings.max_wait)
+
+
+class _Mark:
+    """The file that says since when, and whether that was told; where it cannot be written nothing is remembered."""
+
+    def __init__(self, config: Config) -> None:
+        self._file = config.state_folder / "records-failure"
+
+    def read(self) -> tuple[datetime | None, bool]:
+        """Since when, and whether it was told."""
+        with suppress(OSError):
+            found = self._file.stat()
+            return datetime.fromtimestamp(found.st_mtime, UTC), not found.st_size
+        return None, False
+
+    def write(self, since: datetime, *, told: bool) -> None:
+        """Remember both."""
+        try:
+            self._file.touch(mode=0o600)
+            self._file.write_text("" if told else "not told yet")
+            os.utime(self._file, (since.timestamp(), since.timestamp()))
+        except OSError:
+            if not told:  # without the word it would say the opposite
+                self.remove()
+
+    def remove(self) -> None:
+        """It is over."""
+        with suppress(OSError):
+            self._file.unlink(missing_ok=True)
 
 
 class RecordsWatch:
@@ -91,21 +134,18 @@ class RecordsWatch:
         self._config = config
         self._waits = waits
         self._clock = clock
-        self._mark = config().state_folder / "records-failure"
+        self._mark = _Mark(config())
         self._told: list[str] = []
         self._telling: _Telling | None = None
-        self._since: datetime | None = None
-        self._told_at: datetime | None = None
-        with suppress(OSError):
-            self._since = datetime.fromtimestamp(self._mark.stat().st_mtime, UTC)
-            self._told_at = clock()
+        self._since, told = self._mark.read()
+        self._told_at = clock() if told else None
 
     def check(self) -> None:
         """Try them, and tell of what lasts, again of what goes on, and of its end. Raises StoreError."""
         try:
             self._store.check()
         except StoreError as error:
-            self._failed(f"begins no backups and tells nothing else: {error.sentence}", _PATIENCE)
+            self._failed(_SO_THAT_IT + error.sentence, _PATIENCE)
             raise
         self._waits.over(self.lane)
         if reason := self._waits.reason:
@@ -123,30 +163,13 @@ class RecordsWatch:
         if self._told_at is None or not timedelta() <= at - self._told_at < config.deadlines.remind_every:
             self._begin(config, so_that_it, self._since, at)
         if self._telling and at >= self._telling.due:
-            self._tell(self._telling, config, at)
+            self._told += [name for name in self._telling.to(config) if name not in self._told]
+            self._telling.put_off(config.deliveries, at)
 
     def _begin(self, config: Config, so_that_it: str, since: datetime, at: datetime) -> None:
-        where = f"{config.instance} on {socket.gethostname()}"
-        reason = f"since {minute(since)} {where} cannot use its records, so that it {so_that_it}"
-        log.error("%s: %s", EventKind.RECORDS_FAILURE, reason)
-        payload = self._report(config, since, reason, reminder=self._told_at is not None)
-        self._telling = _Telling(Message(new_id(), EventKind.RECORDS_FAILURE, at, payload.document()), at)
+        self._telling = _telling(config, so_that_it, since, at, reminder=self._told_at is not None)
         self._told_at = at
-        with suppress(OSError):  # where not even that can be written, a restart tells it anew
-            self._mark.touch(mode=0o600)
-            os.utime(self._mark, (since.timestamp(), since.timestamp()))
-
-    def _tell(self, telling: _Telling, config: Config, at: datetime) -> None:
-        everyone = (endpoint for notifier in config.all_notifiers() for endpoint in notifier.endpoints())
-        wanting_it = [endpoint for endpoint in everyone if telling.message.event in endpoint.events]
-        for trial in asyncio.run(telling.send(wanting_it)):
-            if not trial.delivered:
-                log.warning("%s: %s, and is tried again", telling.message.event, trial.error)
-                continue
-            log.info("%s: %s: %s", trial.endpoint, trial.event, trial.answer if is_nothing(trial.answer) else "sent")
-            if not is_nothing(trial.answer) and trial.endpoint not in self._told:
-                self._told.append(trial.endpoint)
-        telling.put_off(config.deliveries, at)
+        self._mark.write(since, told=True)
 
     def _recovered(self) -> None:
         since, at, config = self._since, self._clock(), self._config()
@@ -157,23 +180,49 @@ class RecordsWatch:
                 f"it could not since {minute(since)}, and {told}"
             )
             log.info("%s: %s", EventKind.RECORDS_RECOVERED, reason)
-            payload = self._report(config, since, reason, until=at).document()
+            payload = _report(config, since, reason, until=at, told=self._told).document()
             kind = EventKind.RECORDS_RECOVERED
             self._store.outbox.announce(kind, "", config.instance, payload, wanting(config, None, kind))
-            with suppress(OSError):
-                self._mark.unlink(missing_ok=True)
+        self._mark.remove()
         self._since, self._told_at, self._telling, self._told = None, None, None, []
 
-    def _report(
-        self, config: Config, since: datetime, reason: str, *, until: datetime | None = None, reminder: bool = False
-    ) -> RecordsReport:
-        return RecordsReport(
-            label=config.instance,
-            instance=config.instance,
-            host=socket.gethostname(),
-            since=since,
-            until=until,
-            told=list(self._told) if until else [],
-            reminder=reminder,
-            reason=reason,
-        )
+
+def tell_of_start(config: Config, sentence: str, at: datetime) -> None:
+    """Tell that a daemon cannot begin for the sake of its records, once others could not before it, for a while."""
+    mark = _Mark(config)
+    since, told = mark.read()
+    if since is None or since > at:
+        mark.write(at, told=False)
+        return
+    lasts = not told and at - since >= _PATIENCE
+    if lasts and _telling(config, _SO_THAT_IT + sentence, since, at).to(config):
+        mark.write(since, told=True)
+
+
+def _telling(config: Config, so_that_it: str, since: datetime, at: datetime, *, reminder: bool = False) -> _Telling:
+    where = f"{config.instance} on {socket.gethostname()}"
+    reason = f"since {minute(since)} {where} cannot use its records, so that it {so_that_it}"
+    log.error("%s: %s", EventKind.RECORDS_FAILURE, reason)
+    payload = _report(config, since, reason, reminder=reminder).document()
+    return _Telling(Message(new_id(), EventKind.RECORDS_FAILURE, at, payload), at)
+
+
+def _report(
+    config: Config,
+    since: datetime,
+    reason: str,
+    *,
+    until: datetime | None = None,
+    told: Sequence[str] = (),
+    reminder: bool = False,
+) -> RecordsReport:
+    return RecordsReport(
+        label=config.instance,
+        instance=config.instance,
+        host=socket.gethostname(),
+        since=since,
+        until=until,
+        told=list(told),
+        reminder=reminder,
+        reason=reason,
+    )

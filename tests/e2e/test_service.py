@@ -1,7 +1,10 @@
 """`backupman serve` as a service: it says that it is ready, reloads, stops in good order, and works alone."""
 
+import json
+import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import httpx
@@ -117,6 +120,28 @@ def test_a_second_daemon_in_the_same_folder_is_refused(served: World) -> None:
     assert second.code == 3
     assert "already" in second.err
     service.stop()
+
+
+def test_daemons_that_start_in_vain_are_told_of_and_so_is_the_one_that_works(
+    served: World,
+) -> None:
+    records = served.folder / "records.db"
+    records.mkdir()
+    served.config["database"] = {"provider": "sqlite", "db_path": str(records)}
+    served.config["notifiers"]["webhook"]["endpoints"][0]["events"] = ["records_failure", "records_recovered"]
+    mark = Path(served.config["state_folder"]) / "records-failure"
+    for requests, ago in ((0, 60.0), (1, 60.0), (1, 0.0)):
+        ended = served.run("serve")
+        assert (ended.code, len(served.receiver.requests)) == (1, requests)
+        assert "records.db cannot be used" in ended.err
+        os.utime(mark, (time.time() - ago,) * 2)
+    records.rmdir()
+    service = Service(served)
+    [failed, recovered] = [json.loads(request.body) for request in served.receiver.wait(2)]
+    assert (failed["Event"], recovered["Event"]) == ("records_failure", "records_recovered")
+    assert str(records) in failed["Payload"]["Reason"]
+    service.stop()
+    assert not mark.exists()
 
 
 def test_a_port_that_is_taken(served: World) -> None:

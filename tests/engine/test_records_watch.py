@@ -11,7 +11,7 @@ import yaml
 
 from backupman.config import load
 from backupman.engine.readiness import Waits
-from backupman.engine.records_watch import RecordsWatch
+from backupman.engine.records_watch import RecordsWatch, tell_of_start
 from backupman.errors import StoreError
 from backupman.store import Store
 from tests.engine._virtual import Clock, settings
@@ -187,6 +187,40 @@ def test_a_restart_repeats_nothing_and_forgets_no_end(watching: Watching) -> Non
     watching.begin()
     watching.check(minutes=1)
     assert len(watching.recorded()) == 1
+
+
+def test_daemons_that_cannot_begin_are_told_of_once_that_lasts(watching: Watching) -> None:
+    def start(**later: float) -> list[str]:
+        before = len(watching.receiver.requests)
+        watching.clock.forward(**later)
+        tell_of_start(watching.config, FULL, watching.clock())
+        return sorted(request.path for request in watching.receiver.requests[before:])
+
+    assert start() == []
+    assert start(seconds=29) == []
+    watching.receiver.usual = Answer(503)
+    assert start(seconds=1) == ["/night", "/ops"]
+    watching.receiver.usual = Answer()
+    assert start(seconds=10) == ["/night", "/ops"], "nobody had taken it"
+    payload = json.loads(watching.receiver.requests[-1].body)["Payload"]
+    must_fit("records_failure", payload)
+    assert payload["Since"] == "2026-03-02T09:00:00Z"
+    assert FULL in payload["Reason"]
+    assert start(seconds=10) == []
+    watching.begin()
+    assert watching.check(minutes=1) == []
+    [(kind, payload, _)] = watching.recorded()
+    assert (kind, payload["Since"]) == ("records_recovered", "2026-03-02T09:00:00Z")
+    assert start(minutes=1) == [], "that was over"
+
+
+def test_a_start_that_failed_once_is_no_news(watching: Watching) -> None:
+    tell_of_start(watching.config, FULL, watching.clock())
+    watching.begin()
+    watching.check(minutes=1)
+    assert watching.recorded() == []
+    tell_of_start(watching.config, FULL, watching.clock())
+    assert watching.receiver.requests == []
 
 
 def test_work_that_waits_for_the_records_is_told_later(watching: Watching) -> None:
