@@ -67,7 +67,8 @@ class Scheduler:
         self._plans: dict[str, JobPlan] = {}
         self._anchors: dict[str, datetime] = {}
         self._locks: dict[str, Lock] = {}
-        self._ticker = BackgroundScheduler(timezone=UTC, executors={_JOBS: ThreadPoolExecutor(_LOOKING)})
+        self._threads = {"default": ThreadPoolExecutor(), _JOBS: ThreadPoolExecutor(_LOOKING)}
+        self._ticker = BackgroundScheduler(timezone=UTC, executors=self._threads)
 
     def start(self, plans: Sequence[JobPlan]) -> None:
         """Catch up with what was missed, go on with what a crash interrupted, and wake up for what comes."""
@@ -141,7 +142,9 @@ class Scheduler:
     def close(self) -> None:
         """Wait until nothing is done by the clock any more; the store has to be there until then."""
         if self._ticker.running:
-            self._ticker.shutdown()
+            self._ticker.shutdown(wait=False)  # while it waits, it holds the lock that work asks for by `soon`
+            for threads in self._threads.values():
+                threads.shutdown()
 
     def upcoming(self, plan: JobPlan, after: datetime, count: int) -> list[datetime]:
         """The next due times of a job."""

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from threading import Event, Thread
 
 import pytest
 
+from backupman.errors import StoreError
+from tests.e2e.world import wait_for
 from tests.engine._virtual import World, at
 
 Make = Callable[..., World]
@@ -176,6 +179,26 @@ def test_a_reload_keeps_what_is_done_by_the_clock(world: Make) -> None:
     there.start()
     there.reload(jobs=[{"label": "another", "cron": "0 * * * *"}])
     assert sorted(job.id for job in there.scheduler._ticker.get_jobs()) == ["job another", "watch"]
+
+
+def test_the_end_waits_for_what_is_done_by_the_clock_also_where_that_fails_by_the_store(world: Make) -> None:
+    """What failed so asks to be done soon, of the clock that ends."""
+    there = world("2026-03-02 12:00")
+    begun, done = Event(), Event()
+
+    def work() -> None:
+        begun.set()
+        wait_for(lambda: not there.scheduler._ticker.running)
+        done.set()
+        raise StoreError("the database cannot be reached")
+
+    there.scheduler.every(timedelta(hours=1), "watch", work)
+    there.scheduler.start([])
+    assert begun.wait(60)
+    ending = Thread(target=there.scheduler.close, daemon=True)
+    ending.start()
+    ending.join(60)
+    assert (done.is_set(), ending.is_alive()) == (True, False)
 
 
 def test_what_is_tried_again_goes_by_the_config_of_then(world: Make) -> None:
