@@ -3,12 +3,12 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
+from subprocess import PIPE, Popen, TimeoutExpired
 
 KILL_AFTER = 20.0
 """Seconds that a child has to end in, once it was asked to."""
@@ -29,10 +29,10 @@ class Child:
         self._stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - until `end`
         self._said = ""
         try:
-            self._process = subprocess.Popen(
+            self._process = Popen(
                 [sys.executable, "-c", _PROGRAM],
                 stdin=theirs.fileno(),
-                stdout=subprocess.PIPE,
+                stdout=PIPE,
                 stderr=self._stderr,
                 text=True,
                 encoding="utf-8",
@@ -83,7 +83,7 @@ class Child:
             self._process.stdout.close()
         try:
             self._process.wait(KILL_AFTER + 5)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             self.kill()
             self._process.wait()
         self.kill()  # tools that outlived a child that crashed

@@ -14,15 +14,29 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.e2e import forked_children
+
 _OPENED_WITHIN = 60.0
 
 _context: ForkServerContext = multiprocessing.get_context("forkserver")
 
 
 class Forked:
-    """A command under way, with what `subprocess.Popen` offers; `main` is the dotted name of its main function."""
+    """A command under way, with what `subprocess.Popen` offers.
 
-    def __init__(self, words: Sequence[str], folder: Path, env: Mapping[str, str], main: str = "backupman.cli.main"):
+    Args:
+        main: the dotted name of its main function.
+        children: whom it has its children of the data plane from; None: it starts them as ever.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        folder: Path,
+        env: Mapping[str, str],
+        main: str = "backupman.cli.main",
+        children: str | None = None,
+    ):
         _context.set_forkserver_preload(["tests.e2e._warm", __name__])
         self._said: tuple[list[str], list[str]] = ([], [])
         self._words = list(words)
@@ -30,7 +44,9 @@ class Forked:
             places = [str(Path(pipes, name)) for name in ("out", "err")]
             for place in places:
                 os.mkfifo(place)
-            self._process = _context.Process(target=_command, args=(main, self._words, str(folder), dict(env), places))
+            self._process = _context.Process(
+                target=_command, args=(main, self._words, str(folder), dict(env), places, children)
+            )
             self._process.start()
             opened = [threading.Event() for _ in places]
             self._listeners = [
@@ -97,7 +113,7 @@ def run(words: Sequence[str], folder: Path, env: Mapping[str, str], timeout: flo
     Raises:
         TimeoutError: it did not end; it has been killed.
     """
-    command = Forked(words, folder, env)
+    command = Forked(words, folder, env, children=forked_children.server())
     out, err = command.communicate(timeout)
     return command.wait(), out, err
 
@@ -108,7 +124,9 @@ def _listen(place: str, said: list[str], opened: threading.Event) -> None:
         said.extend(iter(pipe.readline, ""))
 
 
-def _command(main: str, words: list[str], folder: str, env: dict[str, str], places: list[str]) -> None:
+def _command(
+    main: str, words: list[str], folder: str, env: dict[str, str], places: list[str], children: str | None
+) -> None:
     """In the forked process: what `python -m backupman` does."""
     for fd, place in enumerate(places, 1):
         pipe = os.open(place, os.O_WRONLY)
@@ -120,5 +138,7 @@ def _command(main: str, words: list[str], folder: str, env: dict[str, str], plac
     os.environ.clear()
     os.environ.update(env)
     sys.argv = ["backupman", *words]
+    if children:
+        forked_children.come_from(children)
     module, function = main.rsplit(".", 1)
     sys.exit(getattr(import_module(module), function)())
