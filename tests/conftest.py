@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.made_once import make_once
 from tests.servers import MUST_RUN, SERVICES, program
 from tests.tables import copy_tables
 
@@ -56,6 +57,7 @@ def pytest_configure() -> None:
     if unknown := MUST_RUN - SERVICES:
         raise pytest.UsageError(f"BACKUPMAN_MUST_RUN names unknown services: {', '.join(sorted(unknown))}")
     copy_tables()
+    make_once()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

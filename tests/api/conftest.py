@@ -23,7 +23,6 @@ from backupman.records import Backup
 from tests.api._documented import learn, must_be_documented
 from tests.drives._proxy import Proxy, proxy
 from tests.e2e.world import wait_for
-from tests.plain import NO_CERTIFICATES
 from tests.servers.receiver import Receiver
 from tests.servers.s3 import S3
 
@@ -79,7 +78,7 @@ class Api:
         """A client that presents the key of that name, None: none; what it is answered has to be documented."""
         headers = {"X-Api-Key": KEYS[key]} if key else {}
         hooks = {"response": [must_be_documented]}
-        usual: dict[str, Any] = {"timeout": 90, "trust_env": False, "verify": NO_CERTIFICATES}
+        usual: dict[str, Any] = {"timeout": 90, "trust_env": False}
         return httpx.Client(base_url=self.url, headers=headers, event_hooks=hooks, **usual | options)
 
     def run(self, *sources: str) -> list[Backup]:

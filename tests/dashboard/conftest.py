@@ -17,7 +17,6 @@ from backupman.dashboard import add_dashboard
 from backupman.store import Store
 from tests.dashboard.world import KEYS, configuration
 from tests.e2e.world import wait_for
-from tests.plain import NO_CERTIFICATES
 
 
 class Served:
@@ -63,7 +62,7 @@ class Served:
 
     def visitor(self, key: str | None = "root", below: str = "", **options: Any) -> httpx.Client:
         """Somebody who is signed in by the key of that name, or nobody; `below` is the path of a proxy."""
-        usual: dict[str, Any] = {"timeout": 90, "trust_env": False, "verify": NO_CERTIFICATES}
+        usual: dict[str, Any] = {"timeout": 90, "trust_env": False}
         client = httpx.Client(base_url=self.url, **usual | options)
         self._clients.append(client)
         if key:

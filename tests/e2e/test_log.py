@@ -14,7 +14,6 @@ import yaml
 
 from tests.e2e.test_crashes import free_port
 from tests.e2e.world import World, end, wait_for
-from tests.plain import NO_CERTIFICATES
 
 LEAKS = 'echo "login with $PW refused\n2026-01-01T00:00:00+00:00 INFO forged" >&2; exit 3'
 NOISY = """
@@ -45,7 +44,7 @@ def client(world: World, key: str = SECRETS[2]) -> httpx.Client:
     """A client of the daemon."""
     url = f"http://127.0.0.1:{world.config['http']['port']}"
     headers = {"X-Api-Key": key}
-    return httpx.Client(base_url=url, headers=headers, trust_env=False, verify=NO_CERTIFICATES, timeout=90)
+    return httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=90)
 
 
 def answers(world: World) -> bool:

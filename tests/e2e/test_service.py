@@ -13,7 +13,6 @@ import yaml
 
 from tests.e2e.test_crashes import Service, free_port
 from tests.e2e.world import World, wait_for
-from tests.plain import NO_CERTIFICATES
 
 SLOW = {"provider": "command", "label": "Slow", "argv": ["sh", "-c", "head -c 20000000 /dev/urandom; sleep 600"]}
 
@@ -30,7 +29,7 @@ def api(world: World) -> httpx.Client:
     """A client with the key."""
     port = world.config["http"]["port"]
     url, headers = f"http://127.0.0.1:{port}", {"X-Api-Key": "s3cret-key"}
-    return httpx.Client(base_url=url, headers=headers, timeout=90, trust_env=False, verify=NO_CERTIFICATES)
+    return httpx.Client(base_url=url, headers=headers, timeout=90, trust_env=False)
 
 
 def answers(world: World) -> bool:
