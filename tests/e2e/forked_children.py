@@ -1,5 +1,7 @@
-"""Children of the data plane that are forked from a process which has imported what they need: the same, half a second
-earlier. They are not below the command that asks for them, and show the environment of the process they come from.
+"""Children of the data plane that are forked from a process which has imported what they need.
+
+They are the same, half a second earlier. But they do not stand below the command that asked for them, and what the
+system shows of their arguments and their environment is what it shows of the process that they come from.
 """
 
 import gc
@@ -13,9 +15,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import IO, Any, NoReturn
 
 import backupman.children
@@ -34,11 +36,10 @@ _IMPORTED = (
 
 
 @cache
-def server() -> str:
-    """The socket of this process's server, which ends with the process."""
-    place = str(Path(mkdtemp(), "children"))
+def server() -> bytes:
+    """The address of this process's server, which ends with the process."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(place)
+        listener.bind("")  # any, and no file: see unix(7)
         listener.listen(50)
         program = f"from {__name__} import serve; serve({listener.fileno()})"
         _running.append(
@@ -46,18 +47,19 @@ def server() -> str:
                 [sys.executable, "-c", program], stdin=subprocess.PIPE, pass_fds=[listener.fileno()], cwd=_ROOT
             )
         )
-    return place
+        address: bytes = listener.getsockname()
+    return address
 
 
 _running: "list[subprocess.Popen[bytes]]" = []
 """The server's process, whose standard input closes with this one."""
 
 
-def come_from(place: str) -> None:
+def come_from(address: bytes) -> None:
     """From now on the children of this process are made by that server."""
 
     def start(_args: object, **wanted: Any) -> Forked:
-        return Forked(place, **wanted)
+        return Forked(address, **wanted)
 
     backupman.children.Popen = start  # type: ignore[assignment,attr-defined]
 
@@ -65,11 +67,13 @@ def come_from(place: str) -> None:
 class Forked:
     """What `backupman.children` asks of a `subprocess.Popen`."""
 
-    def __init__(self, place: str, *, stdin: int, stderr: IO[str], env: Mapping[str, str] | None, **_rest: Any) -> None:
+    def __init__(
+        self, address: bytes, *, stdin: int, stderr: IO[str], env: Mapping[str, str] | None, **_rest: Any
+    ) -> None:
         reading, writing = os.pipe()
         wanted = {"env": dict(os.environ if env is None else env), "folder": str(Path.cwd())}
         self._line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._line.connect(place)
+        self._line.connect(address)
         socket.send_fds(self._line, [json.dumps(wanted).encode()], [stdin, writing, stderr.fileno()])
         os.close(writing)
         self.stdout = os.fdopen(reading, encoding="utf-8")
@@ -129,7 +133,12 @@ def _tell(under_way: dict[int, socket.socket]) -> None:
         if not pid:
             return
         with under_way.pop(pid) as line:
-            line.send(str(os.waitstatus_to_exitcode(status)).encode(), socket.MSG_NOSIGNAL)
+            _say(line, os.waitstatus_to_exitcode(status))
+
+
+def _say(line: socket.socket, number: int) -> None:
+    with suppress(BrokenPipeError):  # who asked for it has ended
+        line.send(str(number).encode())
 
 
 def _fork(line: socket.socket, under_way: dict[int, socket.socket]) -> None:
@@ -140,7 +149,7 @@ def _fork(line: socket.socket, under_way: dict[int, socket.socket]) -> None:
     for each in descriptors:
         os.close(each)
     under_way[pid] = line
-    line.send(str(pid).encode())
+    _say(line, pid)
 
 
 def _become_child(wanted: Mapping[str, Any], descriptors: Sequence[int]) -> NoReturn:

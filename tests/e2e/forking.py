@@ -35,7 +35,7 @@ class Forked:
         folder: Path,
         env: Mapping[str, str],
         main: str = "backupman.cli.main",
-        children: str | None = None,
+        children: bytes | None = None,
     ):
         _context.set_forkserver_preload(["tests.e2e._warm", __name__])
         self._said: tuple[list[str], list[str]] = ([], [])
@@ -125,7 +125,7 @@ def _listen(place: str, said: list[str], opened: threading.Event) -> None:
 
 
 def _command(
-    main: str, words: list[str], folder: str, env: dict[str, str], places: list[str], children: str | None
+    main: str, words: list[str], folder: str, env: dict[str, str], places: list[str], children: bytes | None
 ) -> None:
     """In the forked process: what `python -m backupman` does."""
     for fd, place in enumerate(places, 1):
