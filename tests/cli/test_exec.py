@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from tests.cli.terminal import Terminal
-from tests.e2e.test_crashes import Service, free_port
+from tests.e2e.test_crashes import Service
 from tests.e2e.test_service import answers, api
 from tests.e2e.world import Ended, World, wait_for
+from tests.servers._process import free_port
 
 
 def configure(world: World) -> None:

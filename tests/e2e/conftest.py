@@ -8,8 +8,8 @@ import pytest
 
 from backupman.store import Store
 from tests.e2e.scheduling import ALARMS, EVERY_SECOND
-from tests.e2e.test_crashes import free_port
 from tests.e2e.world import World
+from tests.servers._process import free_port
 from tests.servers.receiver import Receiver
 from tests.tables import seed
 

@@ -16,9 +16,9 @@ from backupman.errors import StoreError
 from backupman.records import Assignment, AssignmentState, Backup, Status
 from backupman.store import Store
 from tests.e2e.forking import Forked
-from tests.e2e.test_crashes import free_port
 from tests.e2e.test_service import answers, api
 from tests.e2e.world import World, wait_for
+from tests.servers._process import free_port
 from tests.servers.receiver import Receiver
 
 INSTANCE = "fleet"

@@ -14,6 +14,7 @@ import pytest
 from backupman.naming import RESTORE_TXT
 from backupman.store import Store
 from tests.e2e.world import World, wait_for
+from tests.servers._process import free_port
 from tests.servers.s3 import S3
 
 STORE = "backupman.store.backups.Backups"
@@ -78,14 +79,6 @@ def service_world(world: World, s3: S3, bucket: str) -> World:
     world.config["jobs"] = [{"label": "often", "cron": "* * * * * *", "misfire_grace": "1h"}]
     world.config["http"] = {"host": "127.0.0.1", "port": free_port()}
     return world
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 COMMITTED = ["the dump is recorded", "an upload has ended", "an upload is recorded", "nothing is settled"]

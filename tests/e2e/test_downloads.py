@@ -7,8 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.test_crashes import Service, free_port
+from tests.e2e.test_crashes import Service
 from tests.e2e.world import World, wait_for
+from tests.servers._process import free_port
 
 MIB = 2**20
 SIZE = 192 * MIB

@@ -11,8 +11,9 @@ import pytest
 
 from tests.drives._google import CHUNK
 from tests.drives._proxy import Answer, Forward, Request, proxy
-from tests.e2e.test_crashes import OUTCOME, Service, free_port
+from tests.e2e.test_crashes import OUTCOME, Service
 from tests.e2e.world import World, assert_failed, wait_for
+from tests.servers._process import free_port
 from tests.servers.google_drive import Google
 
 KEY = "s3cret-key"

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.e2e.test_crashes import free_port
 from tests.e2e.world import World, end, wait_for
+from tests.servers._process import free_port
 from tests.test_packaging import words_of
 
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.e2e.test_crashes import free_port
 from tests.e2e.world import World, end, wait_for
+from tests.servers._process import free_port
 
 LEAKS = 'echo "login with $PW refused\n2026-01-01T00:00:00+00:00 INFO forged" >&2; exit 3'
 NOISY = """

@@ -6,9 +6,10 @@ from contextlib import closing
 import pytest
 
 from tests.drives._proxy import Answer, Forward, Request, proxy, verifying
-from tests.e2e.test_crashes import OUTCOME, Service, free_port
+from tests.e2e.test_crashes import OUTCOME, Service
 from tests.e2e.test_drive_faults import s3_drive
 from tests.e2e.world import World, wait_for
+from tests.servers._process import free_port
 from tests.servers.s3 import S3
 
 pytestmark = pytest.mark.service("s3")

@@ -11,8 +11,9 @@ import httpx
 import pytest
 import yaml
 
-from tests.e2e.test_crashes import Service, free_port
+from tests.e2e.test_crashes import Service
 from tests.e2e.world import World, wait_for
+from tests.servers._process import free_port
 
 SLOW = {"provider": "command", "label": "Slow", "argv": ["sh", "-c", "head -c 20000000 /dev/urandom; sleep 600"]}
 

@@ -17,8 +17,9 @@ from backupman.engine.runner import Order
 from backupman.records import RunState, Status
 from backupman.store import Store
 from tests.e2e.scheduling import EVERY_SECOND, command
-from tests.e2e.test_crashes import Service, free_port
+from tests.e2e.test_crashes import Service
 from tests.e2e.world import World, wait_for
+from tests.servers._process import free_port
 from tests.servers.receiver import Receiver
 from tests.store.conftest import server_address
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_crashes import free_port
 from tests.e2e.world import World
+from tests.servers._process import free_port
 from tests.servers.mariadb import Mariadb
 from tests.servers.postgres import Postgres
 from tests.test_sentences import EXPLAINED, pattern

@@ -71,9 +71,8 @@ class World:
     def end_all(self) -> None:
         """End what a test that has failed left running."""
         for process in self._started:
-            if process.poll() is None:
+            with process:  # its pipes would be found open by another test
                 process.kill()
-                process.communicate()
 
     def fork(self, *words: str, main: str = "backupman.cli.main", **env: str) -> forking.Forked:
         """Start a command where it does not matter how the program itself begins."""

@@ -11,9 +11,9 @@ import httpx
 import pytest
 import yaml
 
-from tests.e2e.test_crashes import free_port
 from tests.e2e.world import wait_for
 from tests.install.conftest import Bare
+from tests.servers._process import free_port
 
 INIT = ("--source", "sqlite", "--label", "app", "--db-path", "app.sqlite", "--drive", "local", "--folder", "kept")
 LOGIN = {"host": "127.0.0.1", "db_name": "shop", "user": "backup", "password": "s3cret"}

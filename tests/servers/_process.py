@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ from tests.servers import SEARCH_PATH, unavailable
 
 ENVIRONMENT = {"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 START_SECONDS = 60.0
+_PORTS = range(10_000, 32_000)
 
 RUNNING: set[int] = set()
 """The process ids of the servers that this process has started."""
@@ -76,11 +78,15 @@ class Account:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nobody listens on at this moment.
+
+    The system gives it to nobody meanwhile, for it stands below those that connections get (ip_local_port_range).
+    """
+    while True:
+        port = secrets.choice(_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def run(argv: list[str], env: dict[str, str], stdin: bytes = b"") -> str:
