@@ -1,11 +1,11 @@
 """Drives that cannot be used: the dump is good and waits in the spool, nothing partial is visible, a retry mends it."""
 
-import socket
 from pathlib import Path
 from typing import Any
 
 from tests.drives._proxy import Answer, Forward, Request, proxy
 from tests.e2e.world import Ended, World, wait_for
+from tests.servers._process import free_port
 from tests.servers.s3 import S3
 
 
@@ -39,9 +39,7 @@ def assert_kept_for_retry(world: World, ended: Ended, *words: str) -> None:
 
 
 def test_a_drive_that_cannot_be_reached(world: World) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        world.config["drives"] = [s3_drive(f"http://127.0.0.1:{unused.getsockname()[1]}", "backups")]
+    world.config["drives"] = [s3_drive(f"http://127.0.0.1:{free_port()}", "backups")]
     assert_kept_for_retry(world, world.run("run"), "reach")
 
 

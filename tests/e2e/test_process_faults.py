@@ -1,7 +1,6 @@
 """Processes, disks, messages and configs that fail: nothing is lost, nobody is left running, everything is said."""
 
 import signal
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import psutil
 import pytest
 
 from tests.e2e.world import Ended, World, assert_failed, end, wait_for
+from tests.servers._process import free_port
 from tests.servers.disk import mounted_disk
 
 
@@ -98,9 +98,7 @@ def small_disk(tmp_path: Path) -> Any:
 
 
 def test_a_webhook_that_is_down_is_owed_and_never_fails_a_backup(world: World) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        world.config["notifiers"]["webhook"]["endpoints"][0]["url"] = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+    world.config["notifiers"]["webhook"]["endpoints"][0]["url"] = f"http://127.0.0.1:{free_port()}/"
     world.config["deliveries"] = {"first_wait": "1h", "max_wait": "1h"}
     ended = world.run("run")
     assert ended.code == 0
@@ -117,7 +115,7 @@ def test_an_smtp_server_that_refuses(world: World, receiver: Any) -> None:
     world.config["notifiers"]["mail"] = {
         "enabled": True,
         "smtp_host": "127.0.0.1",
-        "smtp_port": closed_port(),
+        "smtp_port": free_port(),
         "destinations": [{"name": "Ops", "email": "ops@example.com"}],
     }
     world.config["deliveries"] = {"first_wait": "1h", "max_wait": "1h"}
@@ -128,14 +126,6 @@ def test_an_smtp_server_that_refuses(world: World, receiver: Any) -> None:
         "mail": "owed",
         "webhook": "delivered",
     }
-
-
-def closed_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port: int = unused.getsockname()[1]
-        return port
 
 
 def test_a_state_folder_that_cannot_be_written(world: World) -> None:
