@@ -38,15 +38,17 @@ _IMPORTED = (
 @cache
 def server() -> bytes:
     """The address of this process's server, which ends with the process."""
+    from tests.servers._process import RUNNING  # with pytest, which no child needs
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind("")  # any, and no file: see unix(7)
         listener.listen(50)
         program = f"from {__name__} import serve; serve({listener.fileno()})"
-        _running.append(
-            subprocess.Popen(
-                [sys.executable, "-c", program], stdin=subprocess.PIPE, pass_fds=[listener.fileno()], cwd=_ROOT
-            )
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, pass_fds=[listener.fileno()], cwd=_ROOT
         )
+        _running.append(process)
+        RUNNING.add(process.pid)
         address: bytes = listener.getsockname()
     return address
 
