@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from backupman.errors import RestoreError
+from backupman.sources._landlock import kept_to
 from backupman.sources._process import environment
 
 _START_SECONDS = 120.0
@@ -98,22 +99,23 @@ class Home:
             bound = [setpriv, f"--pdeathsig={end.name.removeprefix('SIG')}", "--"]
         user = self.account
         try:
-            process = subprocess.Popen(
-                # Parted first: what parts it would undo the binding.
-                [*user.apart, *bound, *argv],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                cwd=self.path,
-                env=environment({"LC_ALL": "C", "HOME": str(self.path), "TMPDIR": str(self.path)}),
-                user=user.uid,
-                group=user.gid,
-                extra_groups=None if user.uid is None else [],
-            )
-        except OSError as error:
-            raise RestoreError(
-                f"{self.label}: {argv[0]} cannot be started: {error.strerror}", permanent=True
-            ) from error
+            with kept_to(self.path, Path(argv[0])) as restrict:
+                process = subprocess.Popen(
+                    # Parted first: what parts it would undo the binding.
+                    [*user.apart, *bound, *argv],
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.path,
+                    env=environment({"LC_ALL": "C", "HOME": str(self.path), "TMPDIR": str(self.path)}),
+                    user=user.uid,
+                    group=user.gid,
+                    extra_groups=None if user.uid is None else [],
+                    preexec_fn=restrict,
+                )
+        except (OSError, subprocess.SubprocessError) as error:
+            why = (isinstance(error, OSError) and error.strerror) or error
+            raise RestoreError(f"{self.label}: {argv[0]} cannot be started: {why}", permanent=True) from error
         with process:
             try:
                 yield process

@@ -12,6 +12,7 @@ import pytest
 from backupman.drills import Assertion
 from backupman.pipeline import Pipeline
 from backupman.sources import GLOBALS, Origin, Source, Target
+from backupman.sources._landlock import kept_to
 from backupman.sources._scratch import account_of
 from backupman.sources.mariadb import Mariadb as MariadbSource
 from tests.contracts._children import children
@@ -132,6 +133,21 @@ def test_what_a_dump_starts_is_nobody_to_the_servers_of_this_machine(
         itself, to_others, _ = (server.scalar("shop", "SELECT line FROM who", 10) or "").split()
     assert int(itself) == known
     assert int(to_others) not in (0, known)
+
+
+def test_what_a_dump_starts_finds_no_file_of_this_machine(postgres: Postgres, shop: str, tmp_path: Path) -> None:
+    with kept_to(tmp_path, Path("/bin/sh")) as restrict:
+        if not restrict:
+            unavailable("landlock", "the kernel has no Landlock")
+    everybodys = Path("/etc/shells")
+    assert everybodys.stat().st_mode & 0o004
+    origin = Origin(shop, ".sql")
+    program = f"cat {everybodys} 2>&1 || echo and is kept on"
+    starts = f"CREATE TABLE said (line text); COPY said FROM PROGRAM '{program}';\n".encode()
+    with source_of(postgres, db_name=shop).scratch(tmp_path, origin) as server:
+        server.restore(reader(HEAD + starts + END), origin, Target("shop"), tmp_path)
+        said = server.scalar("shop", "SELECT string_agg(line, ' ') FROM said", 10) or ""
+    assert said == f"cat: {everybodys}: Permission denied and is kept on"
 
 
 def servers() -> set[psutil.Process]:

@@ -31,6 +31,7 @@ SERVICES = frozenset(
         "jq",
         "mount",
         "ptrace",
+        "landlock",
     }
 )
 
