@@ -4,11 +4,13 @@ import gc
 import logging
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from tests import forked_children
 from tests.made_once import make_once
 from tests.servers import MUST_RUN, SERVICES, program
 from tests.tables import copy_tables
@@ -58,6 +60,7 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"BACKUPMAN_MUST_RUN names unknown services: {', '.join(sorted(unknown))}")
     copy_tables()
     make_once()
+    forked_children.come_from(forked_children.server)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -102,6 +105,12 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Te
     # Without keys the SDK would ask the cloud's metadata address, which nobody answers here.
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     return home
+
+
+@pytest.fixture
+def started_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children of the data plane are started as they are outside of tests, instead of being forked."""
+    monkeypatch.setattr("backupman.children.Popen", subprocess.Popen)
 
 
 @pytest.fixture(autouse=True)

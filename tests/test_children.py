@@ -14,6 +14,7 @@ from backupman.data_plane import DataPlane
 from backupman.data_plane.tasks import DatabasesTask
 from backupman.errors import BackupmanError
 
+pytestmark = pytest.mark.usefixtures("started_children")
 _SOON = 60.0
 
 

@@ -8,6 +8,7 @@ import psutil
 
 from backupman.records import Backup, DriveFile
 from tests.api.conftest import Api
+from tests.servers._process import RUNNING
 
 MIB = 2**20
 
@@ -30,7 +31,7 @@ def grown(api: Api, backup: Backup, size: int) -> bytes:
 def children() -> list[psutil.Process]:
     """The data plane's processes of this test."""
     found = psutil.Process().children(recursive=True)
-    return [child for child in found if "backupman.data_plane.child" in " ".join(_cmdline(child))]
+    return [child for child in found if "forked_children" in " ".join(_cmdline(child)) and child.pid not in RUNNING]
 
 
 def _cmdline(process: psutil.Process) -> list[str]:

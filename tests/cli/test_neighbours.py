@@ -94,6 +94,7 @@ def test_who_stands_back_further_already_stays_there() -> None:
         process.wait()
 
 
+@pytest.mark.usefixtures("started_children")
 def test_backups_proofs_and_reconciling_stand_back_and_a_restore_does_not(
     world: World, inside: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:

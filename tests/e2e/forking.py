@@ -14,7 +14,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.e2e import forked_children
+from tests import forked_children
 
 _OPENED_WITHIN = 60.0
 
@@ -139,6 +139,6 @@ def _command(
     os.environ.update(env)
     sys.argv = ["backupman", *words]
     if children:
-        forked_children.come_from(children)
+        forked_children.come_from(lambda: children)
     module, function = main.rsplit(".", 1)
     sys.exit(getattr(import_module(module), function)())

@@ -1,7 +1,8 @@
 """Children of the data plane that are forked from a process which has imported what they need.
 
 They are the same, half a second earlier. But they do not stand below the command that asked for them, and what the
-system shows of their arguments and their environment is what it shows of the process that they come from.
+system shows of their arguments and their environment is what it shows of the process that they come from. Whoever looks
+at that uses the fixture `started_children`; daemons of end-to-end tests start theirs as ever.
 """
 
 import gc
@@ -14,7 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import IO, Any, NoReturn
 import backupman.children
 
 _LARGEST = 2**20
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[1]
 _IMPORTED = (
     "backupman.data_plane.child",
     "backupman.drives.local",
@@ -57,11 +58,11 @@ _running: "list[subprocess.Popen[bytes]]" = []
 """The server's process, whose standard input closes with this one."""
 
 
-def come_from(address: bytes) -> None:
-    """From now on the children of this process are made by that server."""
+def come_from(address: Callable[[], bytes]) -> None:
+    """From now on the children of this process are made by that server, which is asked for with the first of them."""
 
     def start(_args: object, **wanted: Any) -> Forked:
-        return Forked(address, **wanted)
+        return Forked(address(), **wanted)
 
     backupman.children.Popen = start  # type: ignore[assignment,attr-defined]
 
