@@ -89,7 +89,8 @@ def test_a_client_that_goes_away_ends_the_process_that_reads_for_it(
 ) -> None:
     grown(api, backup, 64 * MIB)
     with client.stream("GET", f"/api/backups/{backup.id}/download") as answer:
-        next(answer.iter_raw())
+        chunks = answer.iter_raw()
+        next(chunks)
         assert len(children()) == 1
     wait_for(lambda: children() == [])
     assert "broke off" not in said()
@@ -157,7 +158,8 @@ def test_a_client_that_takes_nothing_makes_room_for_others(
 def test_a_daemon_that_ends_does_not_wait_for_a_slow_client(api: Api, client: httpx.Client, backup: Backup) -> None:
     grown(api, backup, 64 * MIB)
     with client.stream("GET", f"/api/backups/{backup.id}/download") as answer:
-        next(answer.iter_raw())
+        chunks = answer.iter_raw()
+        next(chunks)
         began = time.monotonic()
         api.stop()
         assert time.monotonic() - began < 10
