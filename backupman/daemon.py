@@ -156,8 +156,8 @@ class Daemon:
 
     def _lead(self) -> None:
         self._leads = True
-        self.recover()
         self.app.store.outbox.release(self.app.config.instance)  # a `run` beside us may send twice, with the same id
+        self.recover()
         self.app.spools.expire()
         self._dispatcher.start()
         self._watch()
