@@ -1,5 +1,6 @@
 """The HTTP server of a daemon, in a thread of its own, so that signals stay the main thread's."""
 
+import asyncio
 import logging
 import socket
 import time
@@ -14,6 +15,15 @@ from backupman.api.connections import Connection
 from backupman.errors import ConfigError
 
 _START_WITHIN = 10.0
+
+
+class _Uvicorn(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Also cut off who has not taken what was sent, for whom a connection stays open when all else has ended."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # in which asyncio closes them
 
 
 class Server:
@@ -39,7 +49,7 @@ class Server:
             timeout_graceful_shutdown=3,
         )
         logging.getLogger("uvicorn.access").disabled = True  # addresses of requests hold the signatures of links
-        self._server = uvicorn.Server(config)
+        self._server = _Uvicorn(config)
         self._thread = Thread(target=self._server.run, args=([self._socket],), name="http", daemon=True)
 
     def start(self) -> None:
