@@ -35,11 +35,12 @@ _READABLE = (
     *(f"/usr/{name}" for name in ("bin", "sbin", "lib", "lib32", "lib64", "libexec", "share")),
     *(f"/usr/local/{name}" for name in ("bin", "sbin", "lib", "lib64", "libexec", "share")),
     *("/bin", "/sbin", "/lib", "/lib64", "/nix/store", "/var/cache/postgresql", "/proc", "/sys"),
-    *("/etc/ld.so.cache", "/etc/localtime", "/etc/timezone", "/etc/locale.alias", "/etc/nsswitch.conf"),
-    *("/etc/passwd", "/etc/group", "/etc/host.conf", "/etc/hosts", "/etc/ssl/openssl.cnf", "/etc/crypto-policies"),
+    *("/etc/ld.so.cache", "/etc/ld-musl-*.path", "/etc/localtime", "/etc/timezone", "/etc/locale.alias"),
+    *("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/hosts"),
+    *("/etc/ssl/openssl.cnf", "/etc/pki/tls/openssl.cnf", "/etc/crypto-policies", "/etc/python3*"),
 )
-"""The programs of the system with what they and the C library read. Of a process that is not its own, /proc hides from
-it what a debugger would see: memory, environment and open files.
+"""The programs of the system with what they, the C library and the languages of functions read. Of a process that is
+not its own, /proc hides from it what a debugger would see: memory, environment and open files.
 """
 
 _WRITABLE = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
@@ -59,7 +60,7 @@ def kept_to(folder: Path, program: Path) -> Iterator[Callable[[], None] | None]:
         yield None
         return
 
-    def allow(path: str, access: int) -> None:
+    def allow(path: Path, access: int) -> None:
         with suppress(OSError):  # what is not there, or cannot be looked at, stays closed
             fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
             try:
@@ -69,14 +70,15 @@ def kept_to(folder: Path, program: Path) -> Iterator[Callable[[], None] | None]:
                 os.close(fd)
 
     def restrict() -> None:
-        allow("/proc/self", rights)  # unshare(1) writes to it whom the program takes itself for
+        allow(Path("/proc/self"), rights)  # unshare(1) writes to it whom the program takes itself for
         if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.syscall(_RESTRICT_SELF, ruleset, 0):
             raise OSError(ctypes.get_errno(), "it cannot be restricted")
 
     try:
-        for read in (*_READABLE, str(_tree(program))):
+        for read in (path for pattern in _READABLE for path in Path("/").glob(pattern[1:])):
             allow(read, _READ)
-        for written in (*_WRITABLE, str(folder)):
+        allow(_tree(program), _READ)
+        for written in (*map(Path, _WRITABLE), folder):
             allow(written, rights)
         yield restrict
     finally:
