@@ -108,7 +108,10 @@ async def download(
         str | None, Header(alias="If-None-Match", description="Only while the `ETag` is none of these; else 304.")
     ] = None,
 ) -> Response:
-    """The object's bytes from a drive, by key or by link; of a backup, from the first drive that gives them."""
+    """The object's bytes from a drive, by key or by link; of a backup, from the first drive that gives them.
+
+    A copy that is known not to be right is given only where there is no other.
+    """
     downloads: Downloads = request.app.state.downloads
     candidates = await to_thread.run_sync(_candidates, daemon, backup_id)
     etag = _etag(candidates[0].file)
@@ -152,6 +155,8 @@ async def _opened(
 def _candidates(daemon: Daemon, name: str) -> list[_Candidate]:
     """The drive file of that id, or the finished ones of that backup on the drives of the config.
 
+    Those that were not right when they were last read come after all others.
+
     Raises:
         NotFoundError: there is nothing to download.
     """
@@ -159,7 +164,7 @@ def _candidates(daemon: Daemon, name: str) -> list[_Candidate]:
     file = store.backups.drive_file(name)
     backup = None if file else store.backups.get(name)
     files = [file] if file else backup.drive_files if backup else []
-    finished = [file for file in files if file.status == Status.FINISHED]
+    finished = sorted((file for file in files if file.status == Status.FINISHED), key=_is_bad)
     found = [_Candidate(file, drive) for file in finished if (drive := config.drive(file.label))]
     if found:
         return found
@@ -168,6 +173,10 @@ def _candidates(daemon: Daemon, name: str) -> list[_Candidate]:
     if file:
         raise NotFoundError(f"the file on {file.label} is {file.status}; there is nothing to download")
     raise NotFoundError(f"{backup.label if backup else name}: no drive holds this backup")
+
+
+def _is_bad(file: DriveFile) -> bool:
+    return file.verify_error is not None
 
 
 def _headers(file: DriveFile) -> dict[str, str]:

@@ -136,6 +136,23 @@ def test_of_a_backup_the_first_drive_that_gives_it_is_taken_and_of_a_file_only_i
         assert client.get(f"/api/backups/{first.id}/download").status_code == 404
 
 
+def test_a_copy_that_is_known_to_be_bad_is_given_only_where_there_is_no_other(configured: Api) -> None:
+    configured.config["drives"].append(
+        {"provider": "local", "label": "Second", "folder": str(configured.folder / "second")}
+    )
+    with configured.start().client() as client:
+        (backup,) = configured.run()
+        first, second = backup.drive_files
+        content, altered = path_of(first).read_bytes(), b"altered".ljust(first.size or 0)
+        path_of(first).write_bytes(altered)
+        configured.daemon.app.store.backups.change_drive_file(
+            backup.id, first.label, verify_error="its SHA-256 differs"
+        )
+        assert client.get(f"/api/backups/{backup.id}/download").content == content
+        assert second.id in client.get(f"/api/backups/{backup.id}/generate-download-url").json()["Url"]
+        assert client.get(f"/api/backups/{first.id}/download").content == altered
+
+
 @pytest.mark.service("s3")
 def test_an_object_comes_from_a_bucket_whole_and_in_parts(cloud: Api) -> None:
     with cloud.client() as client:
