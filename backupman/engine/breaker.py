@@ -54,11 +54,11 @@ class Breaker:
             log.info("%s takes messages again", endpoint)
 
     def resting(self, at: datetime) -> dict[str, datetime]:
-        """The endpoints that are left alone, and until when."""
+        """The endpoints that are left alone, and until when; a rest longer than any is by a clock that was ahead."""
         return {
             endpoint: known.until
             for endpoint, known in self._failing.items()
-            if known.count >= FAILURES and known.until > at
+            if known.count >= FAILURES and at < known.until <= at + self._longest
         }
 
     def probed(self, at: datetime, under_way: Collection[str]) -> list[str]:

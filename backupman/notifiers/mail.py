@@ -117,7 +117,7 @@ class Mail(SmtpSettings, Notifier):
 
     def login_pause(self, now: datetime) -> float:
         """Seconds for which no login is tried, because the server has just refused this one."""
-        if self._login_refused_at is None:
+        if self._login_refused_at is None or now < self._login_refused_at:  # by a clock that was ahead
             return 0.0
         return max(0.0, (self._login_refused_at + LOGIN_PAUSE - now).total_seconds())
 

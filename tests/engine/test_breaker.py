@@ -81,3 +81,11 @@ def test_rests_grow_and_end() -> None:
     assert breaker.probed(after, []) == ["ops"] and breaker.probed(after, ["ops"]) == []
     breaker.answered("ops")
     assert breaker.open == []
+
+
+def test_a_rest_that_began_by_a_clock_that_was_ahead_is_over() -> None:
+    at, breaker = now(), Breaker(timedelta(seconds=10), timedelta(hours=1))
+    for _ in range(FAILURES):
+        breaker.failed("ops", at + timedelta(hours=5))
+    assert breaker.resting(at) == {}
+    assert breaker.probed(at, []) == ["ops"]

@@ -56,6 +56,11 @@ class TestLogin:
         refusal(replace(second, clock=lambda: NOW + timedelta(minutes=15)))
         assert logins == ["PLAIN", "PLAIN"]
 
+    def test_a_pause_that_began_by_a_clock_that_was_ahead_is_over(self, smtp: Smtp) -> None:
+        mail = Mail.model_validate(block(smtp))
+        mail.login_was_refused(NOW + timedelta(hours=5))
+        assert mail.login_pause(NOW) == 0
+
     def test_no_password_goes_out_in_clear(self, smtp: Smtp, logins: list[str]) -> None:
         # Another way to write 127.0.0.1, which no rule of ours takes for loopback.
         ours = endpoint(smtp, "none", smtp_host="127.1")
