@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from queue import Empty
 from typing import Annotated, Any
 
@@ -11,7 +11,8 @@ from fastapi.responses import StreamingResponse
 
 from backupman.api.documents import EventPage, EventShown, JobPage, JobShown
 from backupman.api.errors import refusals
-from backupman.api.keys import KEYED, Reader, Served
+from backupman.api.keys import KEYED, Reader, Served, still_may
+from backupman.config.http import Scope
 from backupman.daemon import Daemon
 
 router = APIRouter(prefix="/api", tags=["jobs"])
@@ -71,20 +72,19 @@ def list_events(
 async def stream(daemon: Served, _: Reader, request: Request) -> StreamingResponse:
     """Server-sent events: `began`, `progress` and `ended` of every backup, and first what is under way now."""
     # A proxy that gathers answers before it passes them on would turn live into late.
-    return StreamingResponse(
-        changes(daemon, request), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
-    )
+    told = changes(daemon, request, lambda: still_may(request, Scope.READ))
+    return StreamingResponse(told, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-async def changes(daemon: Daemon, request: Request) -> AsyncIterator[str]:
-    """The stream, until the reader goes or the daemon ends."""
+async def changes(daemon: Daemon, request: Request, allowed: Callable[[], bool]) -> AsyncIterator[str]:
+    """The stream, until the reader goes or is not allowed to read any more, or the daemon ends."""
     queue, leave = daemon.live.subscribe()
     try:
         yield ": welcome\n\n"
         for running in daemon.live.running():
             yield _sent({"Type": "progress"} | running)
         quiet = 0.0
-        while not daemon.stopping and not await request.is_disconnected():
+        while not daemon.stopping and allowed() and not await request.is_disconnected():
             try:
                 yield _sent(queue.get_nowait())
                 quiet = 0.0

@@ -76,6 +76,13 @@ def caller_of(request: Request) -> Caller | None:
     return caller
 
 
+def still_may(request: Request, scope: Scope) -> bool:
+    """Whether whoever was let in would be now, for answers that go on; the config may be another one by then."""
+    key = presented_key(request)
+    caller = identify(daemon_of(request).app.config.http.api_keys, key) if key else None
+    return caller is not None and caller.may(scope)
+
+
 def note_failure(request: Request, what: str) -> None:
     """Log a try that failed, and refuse the address for a while once there were too many; never what was tried."""
     guesses: Guesses = request.app.state.guesses

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import islice
 from queue import Empty, Queue
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from backupman.events import EventKind
 from backupman.records import Event, now
-from tests.api.conftest import Api
+from tests.api.conftest import KEYS, Api
 from tests.e2e.world import wait_for
 
 
@@ -136,6 +137,16 @@ def test_the_stream_begins_with_what_is_under_way(slow: Api) -> None:
             assert (kind, document["Id"], document["Phase"]) == ("progress", backup_id, "dumping")
             client.post(f"/api/backups/{backup_id}/cancel")
             assert until(queue, "ended")[-1][1]["Error"] == "Slow: cancelled by api key"
+
+
+def test_a_reader_whose_key_leaves_the_config_is_told_nothing_more(api: Api) -> None:
+    with api.client("read") as client, client.stream("GET", "/api/stream") as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == ": welcome"
+        api.config["http"]["api_keys"] = [KEYS["root"]]
+        api.write()
+        api.daemon.reload()
+        assert list(islice(lines, 3)) == [""]
 
 
 def test_a_reader_that_leaves_is_forgotten(api: Api) -> None:

@@ -1,6 +1,7 @@
 """Nobody sees a page without a key that may read; a visit ends, and no form of another's is taken."""
 
 import re
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,15 @@ def test_signing_out_ends_the_visit_also_for_a_copy_of_the_cookie(served: Served
     assert visitor.get("/").status_code == 303
     thief = served.visitor(None, cookies=copied)
     assert thief.get("/").status_code == 303
+
+
+def test_signing_out_ends_what_is_told_to_an_open_page(served: Served) -> None:
+    visitor = served.visitor()
+    with visitor.stream("GET", "/live") as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == ": welcome"
+        visitor.post("/sign-out", data={"token": token(visitor.get("/").text)})
+        assert list(islice(lines, 3)) == [""]
 
 
 @pytest.mark.parametrize("given", [{}, {"token": ""}, {"token": "0" * 64}, {"token": "ß"}])
