@@ -63,17 +63,21 @@ class Verifier:
         """Every finished copy of the backups (on these drives), as it has been looked at; each source is reported.
 
         The backups of a source stand one after the other. Without `identities` those of `verify.identity_file` count.
+        What is interrupted tells of what it has found to be wrong until then: the next sample may be another one.
         """
         for (job, _), group in groupby(backups, key=lambda backup: (backup.job, backup.source)):
-            tally = Tally()
+            tally, whole = Tally(), False
             keys, unreadable = self._identities(job, level, identities)
-            for backup in group:
-                for file in backup.drive_files:
-                    wanted = file.status == Status.FINISHED and (drives is None or file.label in drives)
-                    if wanted and (checked := self._checked(backup, file, level, keys, unreadable)):
-                        tally.add(checked)
-                        yield checked
-            self._report(tally)
+            try:
+                for backup in group:
+                    for file in backup.drive_files:
+                        wanted = file.status == Status.FINISHED and (drives is None or file.label in drives)
+                        if wanted and (checked := self._checked(backup, file, level, keys, unreadable)):
+                            tally.add(checked)
+                            yield checked
+                whole = True
+            finally:
+                self._report(tally, whole)
 
     def stop(self, reason: str) -> None:
         """End what is under way; `verify` raises Interrupted."""
@@ -175,11 +179,13 @@ class Verifier:
         else:
             self._store.proofs.verified(verification, checked.file.id)
 
-    def _report(self, tally: Tally) -> None:
+    def _report(self, tally: Tally, whole: bool) -> None:
         report = tally.report(self._config.instance)
         if report is None:
             return
         failed = report.bad + report.unchecked > 0
+        if not (failed or whole):
+            return
         kind = EventKind.VERIFY_FAILURE if failed else EventKind.VERIFY_SUCCESS
         plan = self._plans.get(report.job)
         told = wanting(self._config, plan, kind)

@@ -12,7 +12,7 @@ from backupman.engine.proofs import ProofsHere
 from backupman.engine.spools import Spools
 from backupman.engine.verify_schedule import VerifySchedule, run_name
 from backupman.engine.verifying import Verifier
-from backupman.errors import BusyError
+from backupman.errors import BusyError, Interrupted
 from backupman.records import Backup, RunState, Status
 from tests.e2e.world import wait_for
 from tests.engine._virtual import INSTANCE, World
@@ -137,6 +137,25 @@ def test_what_is_stopped_is_interrupted_and_not_bad(world: Make) -> None:
         assert states(there)[0] == ("03-01 06:00", "running")
     assert states(there)[0] == ("03-01 06:00", "interrupted")
     assert checks(there, backup) == 0
+
+
+@pytest.mark.parametrize(("content", "told"), [(b"b dump", ["verify_failure"]), (b"a dump", [])])
+def test_what_is_interrupted_tells_of_what_was_bad_until_then(world: Make, content: bytes, told: list[str]) -> None:
+    there = world("2026-03-01 05:00")
+    first, second = stored(there), stored(there)
+    Path(first.drive_files[0].path or "").write_bytes(content)
+    verifier = Verifier(there.config, there.plans, there.store, Spools(there.config, there.store))
+
+    def chosen() -> Iterator[Backup]:
+        yield first
+        verifier.stop("backupman was stopped")
+        yield second
+
+    with pytest.raises(Interrupted):
+        list(verifier.verify(chosen()))
+    events = [event for event in there.store.outbox.events(limit=None) if event.kind.startswith("verify")]
+    assert [event.kind for event in events] == told
+    assert [event.payload["Bad"] for event in events] == [1] * len(told)
 
 
 def test_what_is_asked_for_is_verified_and_not_twice_at_once(world: Make) -> None:
