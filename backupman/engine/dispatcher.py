@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from backupman.config.model import Deliveries
+from backupman.engine import loops
 from backupman.engine.breaker import Breaker
 from backupman.engine.readiness import Waits
 from backupman.errors import BackupmanError, NotifyError, StoreError
@@ -74,7 +75,7 @@ class Dispatcher:
 
     def drain(self, timeout: timedelta) -> int:
         """Deliver what is due, and what becomes due, until nothing is owed or the time is up; what is still owed."""
-        return asyncio.run(self._drain(timeout.total_seconds()))
+        return loops.run(self._drain(timeout.total_seconds()))
 
     async def _drain(self, seconds: float) -> int:
         deadline = time.monotonic() + seconds
@@ -114,7 +115,7 @@ class Dispatcher:
     def beside(self) -> Iterator[None]:
         """Deliver in a thread while the caller works, so that a start is told in time; the rest is `drain`'s."""
         ended = threading.Event()
-        thread = threading.Thread(target=lambda: asyncio.run(self._deliver_until(ended)), name="dispatcher")
+        thread = threading.Thread(target=lambda: loops.run(self._deliver_until(ended)), name="dispatcher")
         thread.start()
         try:
             yield
@@ -280,7 +281,7 @@ class Dispatcher:
 
 def delivering(dispatcher: Callable[[], Dispatcher], stopping: threading.Event, waits: Waits) -> threading.Thread:
     """A thread that delivers what is due by the dispatcher that counts at the time, until the service stops."""
-    work = lambda: asyncio.run(_deliver(dispatcher, stopping, waits))  # noqa: E731
+    work = lambda: loops.run(_deliver(dispatcher, stopping, waits))  # noqa: E731
     return threading.Thread(target=work, name="dispatcher", daemon=True)
 
 

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from backupman.config import Config, wanting
 from backupman.config.model import Deliveries
+from backupman.engine import loops
 from backupman.engine.readiness import Waits
 from backupman.engine.trials import Trial, attempt
 from backupman.errors import StoreError
@@ -74,7 +75,7 @@ class _Telling:
         """Try all of the config who want it and have not taken it yet; the names of those who were told now."""
         everyone = (endpoint for notifier in config.all_notifiers() for endpoint in notifier.endpoints())
         told = []
-        for trial in asyncio.run(self._send([each for each in everyone if self.message.event in each.events])):
+        for trial in loops.run(self._send([each for each in everyone if self.message.event in each.events])):
             if not trial.delivered:
                 log.warning("%s: %s, and is tried again", trial.event, trial.error)
                 continue
