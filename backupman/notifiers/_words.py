@@ -12,6 +12,8 @@ from backupman.text import cut, listed, one_line, printable
 
 TITLE_LENGTH = 200
 """Characters."""
+_LABEL_LENGTH = 1_000
+"""Characters; more than any label has."""
 SENTENCE = "Reason"
 """Where a payload that is not about one backup says all of it in words."""
 
@@ -51,9 +53,9 @@ def outcome(message: Message) -> str:
 
 
 def label_of(message: Message) -> str:
-    """What the event is about: a source, a database, somebody's device."""
-    payload = printable(message.payload)
-    return str(payload.get("Label") or payload.get("Job") or message.event.replace("_", " "))
+    """What the event is about: a source, a database, somebody's device; a line that turns nothing around it."""
+    known = message.payload
+    return one_line(str(known.get("Label") or known.get("Job") or message.event.replace("_", " ")), _LABEL_LENGTH)
 
 
 def title(message: Message) -> str:

@@ -57,3 +57,10 @@ def test_a_notification_has_its_type_and_severity_in_the_subject(store: Store) -
         assert text in report.text
         assert text in report.html
     assert "Backup:" not in report.text
+
+
+def test_a_type_does_not_turn_the_severity_around(store: Store) -> None:
+    store.ingest.notification(Noted("web-1", START, "critical", "disk\u202e low"), HERE)
+    report = last_report(store, EventKind.NOTIFICATION)
+    assert ">web-1: disk low (critical)</h1>" in report.html
+    assert "\u202e" not in report.text.splitlines()[0]
