@@ -30,7 +30,6 @@ _SETTINGS = (
     "--event-scheduler=OFF",  # events of the dump must not run
     "--local-infile=0",
     "--skip-log-bin",
-    "--skip-name-resolve",
     "--performance-schema=OFF",
     "--innodb-buffer-pool-size=64M",
     "--innodb-flush-log-at-trx-commit=0",

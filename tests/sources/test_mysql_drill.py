@@ -10,7 +10,7 @@ import pytest
 
 from backupman.errors import RestoreError
 from backupman.manifest import TableRows
-from backupman.sources import Origin, Target
+from backupman.sources import GLOBALS, Origin, Target
 from backupman.sources.mariadb import Mariadb as MariadbSource
 from tests.contracts.restore import processes_of, reader
 from tests.contracts.source import dumped
@@ -35,6 +35,7 @@ def shop(mariadb: Mariadb, mariadb_database: str) -> MariadbSource:
 
 
 OWNER = "bm_owner@`10.%`"
+END = "-- Dump completed\n"
 
 
 def test_a_drill_runs_no_events_and_knows_whom_views_belong_to(shop: MariadbSource, tmp_path: Path) -> None:
@@ -55,6 +56,17 @@ def test_a_drill_runs_no_events_and_knows_whom_views_belong_to(shop: MariadbSour
             [pid] = [int(process.split("=")[1]) for process in _servers()]
             assert Path(f"/proc/{pid}").stat().st_uid != 0
     assert _servers() == []
+
+
+def test_a_drill_takes_the_accounts_of_its_own_host(shop: MariadbSource, tmp_path: Path) -> None:
+    script = (
+        f"CREATE USER IF NOT EXISTS root@`{os.uname().nodename}`;\nGRANT ALL ON *.* TO root@`{os.uname().nodename}`;\n"
+    )
+    origin = Origin(GLOBALS, ".sql", {"server": "MariaDB"})
+    with shop.scratch(tmp_path, origin) as server:
+        assert server.restore(reader(f"{script}{END}".encode()), origin, Target(GLOBALS), tmp_path) == [
+            "Shop: these accounts were there and keep their passwords; grants of the dump were added: root"
+        ]
 
 
 def _servers() -> list[str]:
