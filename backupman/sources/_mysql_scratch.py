@@ -38,7 +38,11 @@ _SETTINGS = (
     "--max-connections=20",
 )
 _ONLY: dict[Flavour, tuple[str, ...]] = {
-    "MariaDB": ("--skip-slave-start", "--innodb-log-file-size=64M"),
+    "MariaDB": (
+        "--skip-slave-start",
+        "--innodb-log-file-size=64M",
+        "--skip-symbolic-links",  # DATA DIRECTORY of a table is a folder of another server
+    ),
     "MySQL": ("--mysqlx=OFF",),
 }
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,24 @@ def test_a_drill_takes_the_accounts_of_its_own_host(shop: MariadbSource, tmp_pat
         assert server.restore(reader(f"{script}{END}".encode()), origin, Target(GLOBALS), tmp_path) == [
             "Shop: these accounts were there and keep their passwords; grants of the dump were added: root"
         ]
+
+
+def test_a_drill_keeps_tables_with_a_folder_of_their_own_in_its_own(
+    mariadb: Mariadb, mariadb_database: str, shop: MariadbSource, tmp_path: Path
+) -> None:
+    elsewhere = mariadb.socket_path.parent / "elsewhere"
+    elsewhere.mkdir()
+    shutil.chown(elsewhere, mariadb.socket_path.owner())
+    placed = f"DATA DIRECTORY = '{elsewhere}'"
+    engines = [f"CREATE TABLE {engine} (a INT) ENGINE = {engine} {placed}" for engine in ("innodb", "aria", "myisam")]
+    parts = f"CREATE TABLE parts (a INT) PARTITION BY HASH (a) (PARTITION one {placed})"
+    run_sql(mariadb, *engines, parts, database=mariadb_database)
+    dump, data = dumped(shop, tmp_path)
+    assert data.count(b"DATA DIRECTORY") == 4
+    origin = Origin(mariadb_database, ".sql", dump.facts)
+    with shop.scratch(tmp_path, origin) as server:
+        server.restore(reader(data), origin, Target("drilled"), tmp_path)
+        assert [table.name for table in server.count_rows("drilled")] == ["aria", "innodb", "myisam", "parts", "t"]
 
 
 def _servers() -> list[str]:
