@@ -31,9 +31,11 @@ a file into another folder, which servers do.
 _TCP_SINCE, _TCP = 4, 0b11  # to bind and to connect
 _SCOPES_SINCE, _SCOPES = 6, 0b11  # abstract Unix sockets and signals
 
+_PARTS = ("bin", "sbin", "lib", "lib32", "lib64", "libexec", "share")
+"""Where programs lie, and what was installed with them; beside them there may be data and configs."""
+
 _READABLE = (
-    *(f"/usr/{name}" for name in ("bin", "sbin", "lib", "lib32", "lib64", "libexec", "share")),
-    *(f"/usr/local/{name}" for name in ("bin", "sbin", "lib", "lib64", "libexec", "share")),
+    *(f"{place}/{part}" for place in ("/usr", "/usr/local") for part in _PARTS),
     *("/bin", "/sbin", "/lib", "/lib64", "/nix/store", "/var/cache/postgresql", "/proc", "/sys"),
     *("/etc/ld.so.cache", "/etc/ld-musl-*.path", "/etc/localtime", "/etc/timezone", "/etc/locale.alias"),
     *("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/hosts"),
@@ -75,9 +77,9 @@ def kept_to(folder: Path, program: Path) -> Iterator[Callable[[], None] | None]:
             raise OSError(ctypes.get_errno(), "it cannot be restricted")
 
     try:
-        for read in (path for pattern in _READABLE for path in Path("/").glob(pattern[1:])):
+        system = (path for pattern in _READABLE for path in Path("/").glob(pattern[1:]))
+        for read in (*system, *_installed_with(program)):
             allow(read, _READ)
-        allow(_tree(program), _READ)
         for written in (*map(Path, _WRITABLE), folder):
             allow(written, rights)
         yield restrict
@@ -85,7 +87,12 @@ def kept_to(folder: Path, program: Path) -> Iterator[Callable[[], None] | None]:
         os.close(ruleset)
 
 
-def _tree(program: Path) -> Path:
-    """Where a program that does not belong to the system was installed: the folder that holds its `bin`."""
-    real = program.resolve()
-    return real if any(real.is_relative_to(place) for place in _READABLE) else real.parent.parent
+def _installed_with(program: Path) -> Iterator[Path]:
+    """What belongs to a program that is not of the system: not all that lies there, which may be data or a home."""
+    folder = program.resolve().parent
+    if folder.name in (parts := (*_PARTS, "scripts")):  # where MariaDB's archive has what sets a server up
+        yield from (folder.parent / part for part in parts)
+    else:
+        yield from (path for path in folder.glob("*") if path.is_file() and os.access(path, os.X_OK))
+    if folder.match("lib/postgresql/*/bin"):  # Debian's packages, unpacked elsewhere
+        yield folder.parents[3] / "share"

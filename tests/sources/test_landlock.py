@@ -11,12 +11,13 @@ from backupman.sources._landlock import kept_to
 from tests.servers import unavailable
 
 SHELL = Path("/bin/sh")
+DEBIAN = "lib/postgresql/15/bin"
 ORDINARY = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
 """Makes root an account like any other, which no server runs as."""
 
 
-def done(script: str, folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    with kept_to(folder, SHELL) as restrict:
+def done(script: str, folder: Path, *words: object, program: Path = SHELL) -> subprocess.CompletedProcess[str]:
+    with kept_to(folder, program) as restrict:
         if restrict is None:
             unavailable("landlock", "the kernel has no Landlock")
         return subprocess.run(
@@ -70,6 +71,35 @@ def test_it_reaches_no_other_file(script: str, own: Path) -> None:
     assert "secret" not in it.stdout
     assert sorted(path.name for path in own.parent.rglob("*")) == ["config.yml", "own", "program"]
     assert (own.parent / "config.yml").read_text() == "password: secret"
+
+
+@pytest.mark.parametrize("place", ["bin", "programs"])
+def test_a_program_elsewhere_finds_those_beside_it_and_no_data(place: str, own: Path) -> None:
+    program = own.parent / "elsewhere" / place / "server"
+    data = (program.with_name("settings"), own.parent / "elsewhere" / "data", own.parent / "config.yml")
+    other = program.with_name("other")
+    program.parent.mkdir(parents=True)
+    for path in (program, other, *data):
+        path.write_text("#!/bin/sh\necho reached\n")
+        path.chmod(0o755 if path in (program, other) else 0o644)
+    link = own.parent / "server"
+    link.symlink_to(program)
+    it = done('"$1" && "$2"', own, link, other, program=link)
+    assert (it.stdout.split(), it.stderr) == (["reached", "reached"], "")
+    for path in data[place == "bin" :]:  # what lies among programs is one's own choice
+        assert "denied" in done('cat "$1"', own, path, program=link).stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "part"),
+    [("bin", "lib"), ("scripts", "share"), (DEBIAN, "lib/postgresql/15/lib"), (DEBIAN, "share/postgresql/15")],
+)
+def test_a_program_elsewhere_finds_what_was_installed_with_it(program: str, part: str, own: Path) -> None:
+    file = own.parent / "elsewhere" / part / "file"
+    file.parent.mkdir(parents=True)
+    file.write_text("text")
+    it = done('cat "$1"', own, file, program=own.parent / "elsewhere" / program / "server")
+    assert (it.stdout, it.stderr) == ("text", "")
 
 
 @pytest.mark.parametrize("what", ["environ", "mem", "maps", "fd/0", "cwd/"])
