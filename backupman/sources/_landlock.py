@@ -7,6 +7,7 @@ look into or signal a process that is not its child's or its own, or reach TCP, 
 
 import ctypes
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -36,6 +37,7 @@ _PARTS = ("bin", "sbin", "lib", "lib32", "lib64", "libexec", "share")
 
 _READABLE = (
     *(f"{place}/{part}" for place in ("/usr", "/usr/local") for part in _PARTS),
+    *(f"/usr/{name}[0-9]*" for name in ("gdal", "geos", "libgeotiff", "libspatialite", "ogdi", "proj")),  # for PostGIS
     *("/bin", "/sbin", "/lib", "/lib64", "/nix/store", "/var/cache/postgresql", "/proc", "/sys"),
     *("/etc/ld.so.cache", "/etc/ld-musl-*.path", "/etc/localtime", "/etc/timezone", "/etc/locale.alias"),
     *("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/hosts"),
@@ -78,7 +80,7 @@ def kept_to(folder: Path, program: Path) -> Iterator[Callable[[], None] | None]:
 
     try:
         system = (path for pattern in _READABLE for path in Path("/").glob(pattern[1:]))
-        for read in (*system, *_installed_with(program)):
+        for read in (*system, *_installed_with(program), *_libraries()):
             allow(read, _READ)
         for written in (*map(Path, _WRITABLE), folder):
             allow(written, rights)
@@ -96,3 +98,11 @@ def _installed_with(program: Path) -> Iterator[Path]:
         yield from (path for path in folder.glob("*") if path.is_file() and os.access(path, os.X_OK))
     if folder.match("lib/postgresql/*/bin"):  # Debian's packages, unpacked elsewhere
         yield folder.parents[3] / "share"
+
+
+def _libraries() -> Iterator[Path]:
+    """Folders that the loader is told to look into, by the system (ldconfig(8)) or by what started us."""
+    for told in (Path("/etc/ld.so.conf"), *Path("/etc/ld.so.conf.d").glob("*.conf")):
+        with suppress(OSError):
+            yield from map(Path, re.findall(r"^/[^\s:,=#]+", told.read_text(errors="replace"), re.MULTILINE))
+    yield from (Path(place) for place in os.environ.get("LD_LIBRARY_PATH", "").split(":") if place.startswith("/"))

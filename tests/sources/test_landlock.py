@@ -102,6 +102,15 @@ def test_a_program_elsewhere_finds_what_was_installed_with_it(program: str, part
     assert (it.stdout, it.stderr) == ("text", "")
 
 
+def test_it_finds_the_libraries_that_the_loader_is_told_of(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = own.parent / "libraries" / "library"
+    library.parent.mkdir()
+    library.write_text("text")
+    assert "denied" in done('cat "$1"', own, library).stderr
+    monkeypatch.setenv("LD_LIBRARY_PATH", f":/nowhere:{library.parent}")
+    assert done('cat "$1"', own, library).stdout == "text"
+
+
 @pytest.mark.parametrize("what", ["environ", "mem", "maps", "fd/0", "cwd/"])
 def test_it_cannot_look_into_another_process(what: str, own: Path) -> None:
     it = done('head -c 1 "/proc/$1/$2"', own, os.getpid(), what)
