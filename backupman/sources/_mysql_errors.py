@@ -96,6 +96,10 @@ LOCKED = (1205,)
 WRITES = (1792, 1290, 1036)
 """What a statement is refused with that would write where one may only read."""
 
+_ELSEWHERE = (
+    "it reads what is not in it: if that is in another database, restore that one first, and for a drill name a server "
+    "that has it in scratch_server; "
+)
 _ADVICE = {
     1044: "the account may not make databases: restore with an administrator's account; ",
     1142: "the account may not do all of it: restore with an administrator's account; ",
@@ -107,6 +111,8 @@ _ADVICE = {
     "log_bin_trust_function_creators there; ",
     1418: "the server writes a binary log: restore with an administrator's account, or set "
     "log_bin_trust_function_creators there; ",
+    1146: _ELSEWHERE,
+    1305: _ELSEWHERE,
     1153: "a row is larger than the server's max_allowed_packet: raise it; ",
     2006: "the connection was lost: look into the server's log, and raise its max_allowed_packet; ",
     2013: "the connection was lost: look into the server's log; ",

@@ -122,6 +122,14 @@ def test_the_first_error_is_told_with_its_statement(source: MariadbSource, targe
     assert "elsewhere" not in said
 
 
+@pytest.mark.parametrize("read", [b"a FROM elsewhere.t", b"elsewhere.f()"])
+def test_a_view_of_another_database_says_what_to_restore_first(
+    source: MariadbSource, target: str, folder: Path, read: bytes
+) -> None:
+    said = refused(source, b"CREATE VIEW v AS SELECT " + read + b";\n", target, folder)
+    assert "if that is in another database, restore that one first, and for a drill name a server that has it" in said
+
+
 def test_what_a_script_selects_is_in_nobodys_way(source: MariadbSource, target: str, folder: Path) -> None:
     assert restore(source, b"SELECT REPEAT('x', 1000000);\n" * 8, target, folder) == []
 
