@@ -20,6 +20,7 @@ from backupman.engine.locks import source_lock
 from backupman.errors import BackupmanError, BusyError
 from backupman.naming import slug
 from backupman.sources import Source
+from backupman.sources._scratch import sweep
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class DrillFolders:
 
     def sweep(self) -> None:
         """Remove what dead drills have left; what cannot be dropped yet stays noted."""
+        sweep()
         for path in self._folder.iterdir() if self._folder.is_dir() else ():
             try:
                 with self._held(path.name, wait=False):

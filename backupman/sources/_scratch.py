@@ -214,22 +214,30 @@ def _fits(folder: Path, account: Account) -> bool:
     )
 
 
-@contextmanager
-def _elsewhere() -> Iterator[Path]:
-    """A folder of /var/tmp, and an end for those that killed drills have left there: their locks are free."""
-    parent = Path("/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir())  # noqa: S108 - made below
-    for left in parent.glob(f"{_ELSEWHERE}*"):
+def sweep() -> None:
+    """Remove what drills that were killed have left in /var/tmp: their locks are free."""
+    for left in _common().glob(f"{_ELSEWHERE}*"):
         with suppress(OSError):
             if left.lstat().st_uid != os.geteuid():
                 continue  # in another's folder the lock may be a pipe, which nobody ever writes to
             with (left / "lock").open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(dir=parent))
+
+
+def _common() -> Path:
+    return Path("/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir())  # noqa: S108 - made in it anew
+
+
+@contextmanager
+def _elsewhere() -> Iterator[Path]:
+    """A folder of /var/tmp."""
+    sweep()
+    folder = Path(tempfile.mkdtemp(dir=_common()))
     try:
         with (folder / "lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            folder = folder.rename(parent / f"{_ELSEWHERE}{folder.name}")  # from now on others look at the lock
+            folder = folder.rename(folder.with_name(f"{_ELSEWHERE}{folder.name}"))  # now others look at the lock
             folder.chmod(0o711)
             yield folder
     finally:

@@ -10,6 +10,7 @@ from backupman.config import Config
 from backupman.drives.local import Local
 from backupman.engine.drill_folders import DrillFolders
 from backupman.errors import BackupmanError, BusyError
+from backupman.sources import _scratch as scratch
 from backupman.sources.sqlite import Sqlite
 
 
@@ -49,6 +50,19 @@ def test_a_sweep_leaves_a_drill_of_any_label_alone(config: Config, label: str) -
     with DrillFolders(config).of(label) as folder:
         DrillFolders(config).sweep()
         assert folder.path.is_dir()
+
+
+def test_a_sweep_removes_what_is_left_where_a_state_folder_is_closed(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scratch, "_common", lambda: tmp_path)
+    left = tmp_path / f"{scratch._ELSEWHERE}left"
+    with scratch._elsewhere() as busy:
+        (left / "server").mkdir(parents=True)
+        (left / "lock").touch()
+        DrillFolders(config).sweep()
+        assert busy.is_dir(), "a drill under way is left alone"
+    assert not left.exists()
 
 
 def test_what_was_made_on_a_scratch_server_is_dropped_by_its_name(config: Config, tmp_path: Path) -> None:
