@@ -18,7 +18,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TextIO
 
-from backupman.text import one_line, printable
+from backupman.text import here, one_line, printable
 
 if TYPE_CHECKING:
     from backupman.records import Backup
@@ -219,7 +219,7 @@ class _Json(_Line):
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
+    return here(datetime.fromtimestamp(record.created, UTC)).isoformat(timespec="milliseconds")
 
 
 def _redacted(text: str) -> str:

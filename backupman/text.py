@@ -107,6 +107,14 @@ def minute(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def here(time: datetime) -> datetime:
+    """A time by the clock of whoever reads it; in UTC where TZ has an offset that no place has, such as `UTC+25`."""
+    try:
+        return time.astimezone()
+    except ValueError:
+        return time.astimezone(UTC)
+
+
 def listed(words: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

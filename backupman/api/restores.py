@@ -1,6 +1,6 @@
 """Restores over HTTP: begun, listed, shown, cancelled. Only into servers that the config names."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
@@ -15,6 +15,7 @@ from backupman.engine.restoring import RestoreOrder, RestoreShown
 from backupman.engine.targets import into_source, must_be_confirmed
 from backupman.errors import BusyError, RestoreError
 from backupman.records import Status
+from backupman.text import here
 
 router = APIRouter(prefix="/api", tags=["restores"])
 
@@ -37,7 +38,7 @@ def start_restore(
         raise HTTPException(422, "ToDatabase: a name has no slash")
     must_be_known("drive", [asked.drive], [drive.label for drive in app.config.drives])
     backup = app.store.backups.get(backup_id)
-    at = datetime.now().astimezone()
+    at = here(datetime.now(UTC))
     try:
         destination = into_source(
             app.config,

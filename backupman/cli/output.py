@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Column, Table
 from rich.text import Text
 
-from backupman.text import one_line, printable, size, span
+from backupman.text import here, one_line, printable, size, span
 
 __all__ = ["one_line", "printable", "size", "span"]
 
@@ -136,7 +136,7 @@ def print_rows(pairs: Sequence[tuple[str, str | None]], out: Console, indent: in
 
 def local(time: datetime | None, *, seconds: bool = False) -> str:
     """The time where the reader is, with its zone: `2026-11-21 01:53 CET`."""
-    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z" if seconds else "%Y-%m-%d %H:%M %Z") if time else ""
+    return here(time).strftime("%Y-%m-%d %H:%M:%S %Z" if seconds else "%Y-%m-%d %H:%M %Z") if time else ""
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

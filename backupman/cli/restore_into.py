@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import typer
@@ -19,6 +19,7 @@ from backupman.cli.run import operator
 from backupman.errors import ConfigError, Interrupted
 from backupman.logs import hide_secrets
 from backupman.naming import LATEST
+from backupman.text import here
 
 if TYPE_CHECKING:
     from backupman.app import App
@@ -91,7 +92,7 @@ def _leave_to_us(call: Call) -> None:
 def _destination(app: "App", backup: "Backup", wanted: Wanted) -> "Destination":
     from backupman.engine.targets import into_server, into_source
 
-    at = datetime.now().astimezone()
+    at = here(datetime.now(UTC))
     if wanted.url:
         return into_server(backup, at, wanted.url, _password, name=wanted.to_database, clean=wanted.clean)
     return into_source(app.config, backup, at, label=wanted.to_source, name=wanted.to_database, clean=wanted.clean)

@@ -90,6 +90,19 @@ def test_times_are_local_with_their_zone(some: list[Backup], inside: Inside, mon
         time.tzset()
 
 
+def test_a_zone_that_no_clock_has_hides_nothing(
+    some: list[Backup], inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC+25")
+    time.tzset()
+    try:
+        assert "2026-03-12 12:00 UTC" in inside("list").out
+        assert "2026-03-10 12:00:00 UTC  began" in inside("show", some[-1].id, "-v").out
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 @pytest.mark.parametrize(
     ("words", "found"),
     [
