@@ -69,10 +69,9 @@ class Call:
         Raises:
             ConfigError: as `load` does.
         """
-        from backupman.config.worker import is_workers, load_worker
+        from backupman.config.worker import load_any
 
-        path = self.config_file()
-        return load_worker(path) if worker or is_workers(path) else self.load()
+        return load_any(self.config_file(), worker=worker)
 
     @contextmanager
     def app(

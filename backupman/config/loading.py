@@ -50,10 +50,14 @@ def load(path: Path) -> Loaded:
     Raises:
         ConfigError: its sentence lists every mistake, a line each, with file, line number and path.
     """
-    document = read(path)
+    return loaded(read(path))
+
+
+def loaded(document: Document) -> Loaded:
+    """The config that a document whose references are filled in comes to. Raises ConfigError as `load` does."""
     if is_workers_own(document):
         raise ConfigError(
-            f"{path}: data_sources and drives are required; a worker's own config, which has neither, is for "
+            f"{document.path}: data_sources and drives are required; a worker's own config, which has neither, is for "
             "`backupman worker`, `workers`, `config check` and `config show`: ask everything else on the control host"
         )
     config = config_of(document, Config)
@@ -62,7 +66,7 @@ def load(path: Path) -> Loaded:
         document.problems += [*fleet_problems(config), *literal_secrets(config)]
     if document.problems or not config:
         raise refusal(document)
-    return Loaded(config.hiding(document.secrets), path)
+    return Loaded(config.hiding(document.secrets), document.path)
 
 
 def is_workers_own(document: Document) -> bool:

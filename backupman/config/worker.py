@@ -12,7 +12,7 @@ from pydantic import Field, SerializeAsAny, ValidationError
 from backupman.config._document import Document, Location, Problem, parse
 from backupman.config._mistakes import mistakes
 from backupman.config.host import HostConfig
-from backupman.config.loading import WHOLE, config_of, is_workers_own, refusal
+from backupman.config.loading import WHOLE, Loaded, config_of, is_workers_own, loaded, refusal
 from backupman.config.model import Config
 from backupman.config.plans import JobPlan, plans
 from backupman.drives import Drive
@@ -36,13 +36,19 @@ class LoadedWorker:
     warnings: list[str]
 
 
-def is_workers(path: Path) -> bool:
-    """Whether a config is a worker's own, and not the whole one of a control host.
+def load_any(path: Path, *, worker: bool = False) -> Loaded | LoadedWorker:
+    """The config at `path`: as a worker reads it where it is a worker's own, or that is asked for.
+
+    The file is read once: it may be a pipe, such as a shell's `<(…)`.
 
     Raises:
-        ConfigError: it cannot be read, is not YAML, or is not a mapping.
+        ConfigError: as `load` does.
     """
-    return is_workers_own(parse(path))
+    document = parse(path)
+    if worker or is_workers_own(document):
+        return _loaded_worker(document)
+    document.fill_in()
+    return loaded(document)
 
 
 def load_worker(path: Path) -> LoadedWorker:
@@ -51,13 +57,16 @@ def load_worker(path: Path) -> LoadedWorker:
     Raises:
         ConfigError: its sentence lists every mistake, a line each, with file, line number and path.
     """
-    document = parse(path)
+    return _loaded_worker(parse(path))
+
+
+def _loaded_worker(document: Document) -> LoadedWorker:
     others = [key for key in document.raw if key in Config.model_fields and key not in _OWN]
     document.raw = {key: value for key, value in document.raw.items() if key not in others}
     document.fill_in()
     config = None
     try:
-        config = WorkerConfig.model_validate(document.data, context={"config_file": path})
+        config = WorkerConfig.model_validate(document.data, context={"config_file": document.path})
     except ValidationError as failure:
         wrong = {problem.location for problem in document.problems}
         found = mistakes(WorkerConfig, document.data, failure)
@@ -68,7 +77,7 @@ def load_worker(path: Path) -> LoadedWorker:
         document.problems.append(Problem(("database",), sentence))
     if document.problems or not config:
         raise refusal(document)
-    return LoadedWorker(config.hiding(document.secrets), path, document.raw, list(_warnings(config, others)))
+    return LoadedWorker(config.hiding(document.secrets), document.path, document.raw, list(_warnings(config, others)))
 
 
 def _warnings(config: WorkerConfig, others: Sequence[str]) -> Iterator[str]:

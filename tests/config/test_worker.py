@@ -1,13 +1,16 @@
 """A worker's own config: what it takes from it, what it fills in on its own host, and what it refuses."""
 
 import json
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
 from backupman.config import Config, load
-from backupman.config.worker import is_workers, load_worker, plans_of, refused, with_excerpt
+from backupman.config._document import parse
+from backupman.config.loading import is_workers_own
+from backupman.config.worker import load_any, load_worker, plans_of, refused, with_excerpt
 from backupman.errors import ConfigError
 from tests.config.conftest import DRIVES, WHOLE, Load, Write
 from tests.config.fleet import CONTROL, POSTGRES, WORKER, excerpt_of, worker_at
@@ -172,7 +175,18 @@ def test_a_database_whose_reference_leads_nowhere_is_not_called_the_wrong_one(tm
     ],
 )
 def test_a_workers_own_file_is_recognised_by_what_stands_there(write: Write, text: str, own: bool) -> None:
-    assert is_workers(write(text)) is own
+    assert is_workers_own(parse(write(text))) is own
+
+
+@pytest.mark.parametrize("text", [CONTROL + WHOLE, WORKER])
+def test_a_config_from_a_pipe_is_read_once(text: str) -> None:
+    reading, writing = os.pipe()
+    try:
+        with os.fdopen(writing, "w") as pipe:
+            pipe.write(text)
+        assert load_any(Path(f"/dev/fd/{reading}")).config.instance == "shop"
+    finally:
+        os.close(reading)
 
 
 def test_what_needs_a_whole_config_says_of_a_workers_own_where_to_ask(write: Write) -> None:
