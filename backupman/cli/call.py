@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backupman.cli.mistakes import name_of
 from backupman.errors import BackupmanError, ConfigError
 from backupman.logs import Level, log_for_terminal
 
@@ -157,13 +158,16 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _refuse_empty(ctx: typer.Context) -> None:
-    """Raise ConfigError for an option with an empty text: taken as left out it means another place, a live database."""
+    """Raise ConfigError for what is empty: an option left out means a live database, and all ids begin with nothing."""
     for parameter in ctx.command.params:
         value = ctx.params.get(parameter.name or "")
-        if parameter.param_type_name == "option" and "" in (value if isinstance(value, list | tuple) else [value]):
-            option = max(parameter.opts, key=len)
+        is_option = parameter.param_type_name == "option"
+        values = value if is_option and isinstance(value, list | tuple) else [value]
+        if "" in values or Path() in values:  # what an empty text is as a path; a file has another
             or_not = "" if parameter.required else ", or leave it out"
-            raise ConfigError(f"{option} is empty: see that the variable that it was to hold is set{or_not}")
+            raise ConfigError(
+                f"{name_of(parameter)} is empty: see that the variable that it was to hold is set{or_not}"
+            )
 
 
 def _common_options(

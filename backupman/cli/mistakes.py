@@ -38,16 +38,16 @@ def _told(error: Any) -> str:
         return f"{option} needs a value" if "requires an argument" in message else _plain(message)
     if parameter is not None and type(error).__name__ == "MissingParameter":
         about = f": {parameter.help}" if getattr(parameter, "help", None) else ""
-        return f"{_name(parameter)} is missing{about.rstrip('.')}"
+        return f"{name_of(parameter)} is missing{about.rstrip('.')}"
     if found := _CHOICES.fullmatch(message):
         choices = re.findall(r"'([^']*)'", found["choices"])
         near = _near(found["said"].strip("'"), choices) or f": write {' or '.join(choices)}"
-        return f"{_name(parameter)}: {found['said']} is none of its values{near}"
+        return f"{name_of(parameter)}: {found['said']} is none of its values{near}"
     if found := _NO_COMMAND.match(message):
         return f"there is no command {found['said']!r}{_near(found['said'], list(error.ctx.command.commands))}"
     if found := _EXTRA.fullmatch(message):
         return f"nobody knows what {found['words']!r} is for: a value with spaces stands in quotes"
-    return f"{_name(parameter)}: {_plain(message)}" if parameter is not None else _plain(message)
+    return f"{name_of(parameter)}: {_plain(message)}" if parameter is not None else _plain(message)
 
 
 def _plain(message: str) -> str:
@@ -59,7 +59,7 @@ def _plain(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _name(parameter: Any) -> str:
+def name_of(parameter: Any) -> str:
     """An option by its long name, an argument as the help shows it."""
     if parameter.param_type_name == "option":
         return str(max(parameter.opts, key=len))

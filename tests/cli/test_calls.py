@@ -137,6 +137,8 @@ def test_so_do_those_that_an_error_and_the_doctor_advise(config: Any, tmp_path: 
         (["run", "--drain-timeout", "soon"], "--drain-timeout"),
         (["run", "--tag", "release"], "NAME=VALUE"),
         (["list", "--label", ""], "--label is empty: see that the variable that it was to hold is set, or"),
+        (["list", "--config", ""], "--config is empty: see that the variable that it was to hold is set, or"),
+        (["delete", "", "--yes", "--force"], "ID is empty: see that the variable that it was to hold is set\n"),
         (["store", "migrate", "--to", ""], "--to is empty: see that the variable that it was to hold is set\n"),
         (["run", "--sauce", "App"], "--source"),
         (["retry"], "--all"),
