@@ -99,6 +99,7 @@ def retry(
     """Go on with a failed backup.
 
     Only the uploads that failed are made again; where the dump failed, there is a new one.
+    It ends with 1 as long as a drive lacks the dump, also one that is not `required`.
 
     \b
     Examples:
@@ -112,7 +113,8 @@ def retry(
         backups = [_failed(app, name)] if name else _all_failed(app)
         return app.executor.retry(app.plans, backups, wait=wait)
 
-    _do(call, work, duration("--drain-timeout", drain_timeout), as_json=as_json, may_be_nothing=everything)
+    drain = duration("--drain-timeout", drain_timeout)
+    _do(call, work, drain, as_json=as_json, may_be_nothing=everything, everywhere=True)
 
 
 def _chosen(app: "App", jobs: Sequence[str], sources: Sequence[str]) -> "list[JobPlan]":
@@ -162,6 +164,7 @@ def _do(
     *,
     as_json: bool,
     may_be_nothing: bool = False,
+    everywhere: bool = False,
     verbosity: int | None = None,
     asked: "Asked | None" = None,
 ) -> None:
@@ -181,6 +184,8 @@ def _do(
             except KeyboardInterrupt:
                 result.interrupted = True
         code = _exit_code(result, may_be_nothing=may_be_nothing)
+        if everywhere and code == ExitCode.OK and _lacking(result):
+            code = ExitCode.FAILED
         summary.tell(call, app, result, code, as_json=as_json)
     raise typer.Exit(code)
 
@@ -193,6 +198,11 @@ def _exit_code(result: "Result", *, may_be_nothing: bool) -> ExitCode:
     if result.good and (result.backups or may_be_nothing):
         return ExitCode.OK
     return ExitCode.FAILED
+
+
+def _lacking(result: "Result") -> bool:
+    """Whether a drive lacks the dump of a backup, which may be finished without it."""
+    return any(file.status == "failed" for backup in result.backups for file in backup.drive_files)
 
 
 def _leave_to_the_summary(call: Call) -> None:

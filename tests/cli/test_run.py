@@ -215,6 +215,8 @@ def test_retry_of_a_finished_backup_makes_the_upload_that_it_did_without(world: 
     world.config["drives"].append({"provider": "local", "label": "Spare", "folder": str(spare), "required": False})
     spare.touch()
     assert world.run("run").code == 0
+    vain = world.run("retry", "latest", "-q")
+    assert (vain.code, vain.out, "not on Spare" in vain.err) == (1, "", True), "what was asked for has failed again"
     spare.unlink()
     (made,) = world.backups()
     assert [file["Status"] for file in made["DriveFiles"]] == ["finished", "failed"]
