@@ -63,10 +63,10 @@ class Deleter:
             raise BusyError(f"{label}: the backup is being restored; wait for it to end")
         if backup.pinned_until and backup.pinned_until > now():
             until = "for ever" if backup.pinned_until == FOR_EVER else f"until {minute(backup.pinned_until)}"
-            raise ConfigError(f"{label}: the backup is pinned {until}; unpin it first: backupman unpin {name}")
+            raise ConfigError(f"{label}: the backup is pinned {until}; unpin it first: `backupman unpin {name}`")
         if last := "" if force else self._last(backup):
             raise ConfigError(
-                f"{label}: this is {last}; if that is meant: {insist or f'backupman delete {name} --force'}"
+                f"{label}: this is {last}; if that is meant: {insist or f'`backupman delete {name} --force`'}"
             )
 
     def delete(self, backup: Backup, operator: str, *, force: bool = False, insist: str = "") -> Deletion:

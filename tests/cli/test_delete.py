@@ -61,11 +61,12 @@ def test_it_is_deleted_when_its_id_is_typed(
 def test_the_last_one_needs_force_and_a_pinned_one_is_kept(made: list[str], inside: Inside) -> None:
     new, old = made
     assert inside("delete", old, "--yes", "-q").out == ""
-    ended = inside("delete", "latest", "--yes")
+    ended = inside("delete", "latest", "--yes", "-c", "config.yml")
     assert (ended.code, "the last good backup of 'app' of App" in ended.err) == (2, True)
+    assert f"`backupman delete {new[:8]} --force -c config.yml`" in ended.err, "it can be pasted as it is"
     assert inside("pin", new).code == 0
-    ended = inside("delete", new, "--yes", "--force")
-    assert (ended.code, f"backupman unpin {new[:8]}" in ended.err) == (2, True)
+    ended = inside("delete", new, "--yes", "--force", "-c", "config.yml")
+    assert (ended.code, f"`backupman unpin {new[:8]} -c config.yml`" in ended.err) == (2, True)
     assert inside("unpin", new).code == 0
     assert inside("delete", new, "--yes", "--force").code == 0
     assert ids(inside) == []
