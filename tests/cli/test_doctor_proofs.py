@@ -64,6 +64,16 @@ def test_a_backup_that_only_fails_and_one_that_nobody_read(cared_for: World, ins
     assert said["App"].startswith("no drill has ever restored it")
 
 
+def test_a_database_that_was_mistyped_once_is_no_problem_any_more(cared_for: World, inside: Inside) -> None:
+    server = {"provider": "postgres", "label": "Shop", "host": "127.0.0.1", "port": free_port(), "user": "backup"}
+    for name in ("shp", "shop"):
+        cared_for.config["data_sources"] = [server | {"db_name": name}]
+        write(cared_for)
+        assert inside("run").code == 1
+        problems = [each[1] for each in findings(inside, "problem") if each[0] == "proofs"]
+        assert problems == ["Shop"], "of the name that the config holds now, and of no other"
+
+
 def test_one_look_at_a_server_in_vain_is_no_database_without_a_backup(cared_for: World, inside: Inside) -> None:
     server = {"provider": "mysql", "label": "Blog", "host": "127.0.0.1", "port": free_port(), "databases": "all"}
     cared_for.config["data_sources"] = [server | {"user": "backup", "password": "x", "tls": False}]
