@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from queue import Empty
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
@@ -20,6 +22,8 @@ router = APIRouter(prefix="/api", tags=["jobs"])
 _NEXT_RUNS = 10
 _POLL = 0.25
 _HEARTBEAT = 15.0
+ASK_EVERY = 5.0
+"""Seconds after which it is looked whether the reader of a stream may still read."""
 _HIGHEST = 2**63 - 1
 
 
@@ -83,8 +87,12 @@ async def changes(daemon: Daemon, request: Request, allowed: Callable[[], bool])
         yield ": welcome\n\n"
         for running in daemon.live.running():
             yield _sent({"Type": "progress"} | running)
-        quiet = 0.0
-        while not daemon.stopping and allowed() and not await request.is_disconnected():
+        quiet, asked_at = 0.0, time.monotonic()
+        while not daemon.stopping and not await request.is_disconnected():
+            if time.monotonic() - asked_at >= ASK_EVERY:
+                if not await to_thread.run_sync(allowed):
+                    return
+                asked_at = time.monotonic()
             try:
                 yield _sent(queue.get_nowait())
                 quiet = 0.0

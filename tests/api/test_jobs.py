@@ -139,7 +139,8 @@ def test_the_stream_begins_with_what_is_under_way(slow: Api) -> None:
             assert until(queue, "ended")[-1][1]["Error"] == "Slow: cancelled by api key"
 
 
-def test_a_reader_whose_key_leaves_the_config_is_told_nothing_more(api: Api) -> None:
+def test_a_reader_whose_key_leaves_the_config_is_told_nothing_more(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backupman.api.jobs.ASK_EVERY", 0.1)
     with api.client("read") as client, client.stream("GET", "/api/stream") as answer:
         lines = answer.iter_lines()
         assert next(lines) == ": welcome"

@@ -85,7 +85,8 @@ def test_signing_out_ends_the_visit_also_for_a_copy_of_the_cookie(served: Served
     assert thief.get("/").status_code == 303
 
 
-def test_signing_out_ends_what_is_told_to_an_open_page(served: Served) -> None:
+def test_signing_out_ends_what_is_told_to_an_open_page(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backupman.api.jobs.ASK_EVERY", 0.1)
     visitor = served.visitor()
     with visitor.stream("GET", "/live") as answer:
         lines = answer.iter_lines()
