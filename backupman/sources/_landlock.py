@@ -51,8 +51,10 @@ _WRITABLE = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom
 
 
 @contextmanager
-def kept_to(folder: Path, program: Path) -> Iterator[Callable[[], None] | None]:
-    """What a child calls before it becomes `program`, which can change nothing then but what is below `folder`.
+def kept_to(folder: Path, *programs: Path) -> Iterator[Callable[[], None] | None]:
+    """What a child calls before it becomes the first of `programs`, each of which starts the next one.
+
+    They can change nothing then but what is below `folder`.
 
     None where the kernel has no Landlock, or does not let us use it.
     """
@@ -80,7 +82,8 @@ def kept_to(folder: Path, program: Path) -> Iterator[Callable[[], None] | None]:
 
     try:
         system = (path for pattern in _READABLE for path in Path("/").glob(pattern[1:]))
-        for read in (*system, *_installed_with(program), *_libraries()):
+        installed = (path for program in programs for path in _installed_with(program))
+        for read in (*system, *installed, *_libraries()):
             allow(read, _READ)
         for written in (*map(Path, _WRITABLE), folder):
             allow(written, rights)

@@ -99,7 +99,7 @@ class Home:
             bound = [setpriv, f"--pdeathsig={end.name.removeprefix('SIG')}", "--"]
         user = self.account
         try:
-            with kept_to(self.path, Path(argv[0])) as restrict:
+            with kept_to(self.path, *(Path(words[0]) for words in (user.apart, bound, argv) if words)) as restrict:
                 process = subprocess.Popen(
                     # Parted first: what parts it would undo the binding.
                     [*user.apart, *bound, *argv],
