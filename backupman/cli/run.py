@@ -15,7 +15,7 @@ from backupman.cli import completing
 from backupman.cli.call import Call
 from backupman.cli.interrupts import interruptible
 from backupman.cli.options import DrainTimeout, Jobs, Json, Sources, Wait, duration, known, tags
-from backupman.errors import ConfigError, ExitCode
+from backupman.errors import BackupmanError, ConfigError, ExitCode
 
 if TYPE_CHECKING:
     from backupman.app import App
@@ -141,7 +141,10 @@ def _failed(app: "App", name: str) -> "Backup":
 
 
 def _all_failed(app: "App") -> "list[Backup]":
-    """The failed backups that are the last of their database, and those whose dump still waits in the spool."""
+    """The failed backups that are the last of their database, and those whose dump still waits in the spool.
+
+    What the config does not mean any more is nobody's concern, unless its dump is there.
+    """
     from backupman.store.backups import BackupFilter
 
     last: dict[tuple[str, str, str], str] = {}
@@ -152,9 +155,20 @@ def _all_failed(app: "App") -> "list[Backup]":
             # Without a database it failed before they were known, and a later backup of any of them makes up for it.
             same = BackupFilter(job=backup.job, source=backup.source, database=backup.database or None)
             last[of] = app.store.backups.list(same, limit=1)[0].id
-        if backup.id == last[of] or backup.dump_path:
+        if backup.dump_path or (backup.id == last[of] and _is_meant(app, backup)):
             found.append(backup)
     return found
+
+
+def _is_meant(app: "App", backup: "Backup") -> bool:
+    """Whether the config still has the job, the source and the database of a backup."""
+    from backupman.engine.executor import planned
+
+    try:
+        _, source = planned(app.plans, backup)
+    except BackupmanError:
+        return False
+    return source.means(backup.database)
 
 
 def _do(

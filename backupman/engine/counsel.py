@@ -14,7 +14,6 @@ from backupman.engine.reaching import reached
 from backupman.engine.workers import WorkerState, fleet, has_fleet, state_of
 from backupman.errors import PipelineError
 from backupman.events import EventKind
-from backupman.sources import Source
 from backupman.store import Store
 from backupman.store.statistics import Past, Series, Shown
 from backupman.text import few, listed, minute
@@ -195,7 +194,7 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
     series = sorted(store.statistics.own_series(sources))
     newest = {copy.series for copy in store.statistics.newest(series)}
     # A name that was mistyped once, and that nothing was ever made of, is nobody's concern any more.
-    series = [each for each in series if each in newest or _is_named(each.database, sources[each.source])]
+    series = [each for each in series if each in newest or sources[each.source].means(each.database)]
     recent = store.statistics.recent(series, _LAST)
     verified, proved = (_newest_shown(store, series, drives, how) for how in ("verified", "proved"))
     for label in sorted(sources.keys() - {each.source for each in series}):
@@ -230,11 +229,6 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
                 name,
                 "no key was ever shown to open it: run `backupman key check --identity FILE` where the key is",
             )
-
-
-def _is_named(database: str, source: Source) -> bool:
-    """Whether the source's settings may mean this database; what failed before databases were known has no name."""
-    return not (database and source.named) or database in source.named
 
 
 def _bad_copies(series: Series, recent: Sequence[Past]) -> str | None:

@@ -158,6 +158,10 @@ class Source(Provider, ABC):
         """The databases of its server that its settings name; None stands for all of them."""
         return ()
 
+    def means(self, database: str) -> bool:
+        """Whether its settings may mean this database; what failed before databases were known has no name."""
+        return not (database and self.named) or database in self.named
+
     def others(self, named: Collection[str]) -> list[str]:
         """The users' databases that the account sees on its server, but for those `named`. Raises SourceError."""
         return []
@@ -247,8 +251,7 @@ class Source(Provider, ABC):
 
         Without `overwrite` the target must not exist; it is made, and after any failure or interruption it is gone
         again. A read of `dump` may give less than was asked for. An error that it raises ends the restore and is passed
-        on as it is: whoever gives the stream says with it that the dump is not good. `folder` is the source's own for
-        that time.
+        on as it is: it says that the dump is not good. `folder` is the source's own for that time.
 
         Raises:
             RestoreError: the target exists, the server or its client refuses; the sentence holds the first error with

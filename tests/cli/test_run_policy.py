@@ -44,6 +44,16 @@ def test_a_retry_keeps_to_the_bandwidth_too(world: World) -> None:
     assert paced(world) == ["slow-line"]
 
 
+def test_retry_all_passes_over_what_left_the_config(world: World) -> None:
+    world.config["data_sources"].append({"provider": "sqlite", "label": "Gone", "db_path": "gone.db"})
+    assert world.run("run").code == 1
+    world.config["data_sources"].pop()
+    ended = world.run("retry", "--all")
+    assert ended.code == 0, ended.err
+    assert "nothing to do" in ended.out
+    assert len(world.backups()) == 2
+
+
 def paced(world: World) -> list[str]:
     """The drives whose pace was kept track of, as their files are named."""
     folder = world.config_file.parent / world.config["state_folder"] / "bandwidth"
