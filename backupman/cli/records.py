@@ -59,8 +59,9 @@ def list_backups(
     if not backups:
         narrowed = any((status, label, source, since))
         hint = nearest(label, [each.label for each in config.data_sources]) if label else ""
-        said = f"No backup fits{hint or '.'}" if narrowed else f"There is no backup yet. Make one: {call.again('run')}"
-        out.print(said, soft_wrap=True)
+        nothing = f"There is no backup on record. Make one: {call.again('run')}"
+        there = f"If drives have some already: {call.again('reconcile')}"
+        out.print(f"No backup fits{hint or '.'}" if narrowed else f"{nothing}\n{there}", soft_wrap=True)
         return
     out.print(_table(backups[:count]))
     if len(backups) > count:

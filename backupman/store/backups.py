@@ -108,7 +108,10 @@ class Backups:
                 query = select(Backup).where(Backup.kind == Kind.OWN).order_by(*_NEWEST_FIRST).limit(1)
                 if newest := session.exec(query).first():
                     return newest
-                raise NotFoundError("there is no backup yet; make one with `backupman run`")
+                raise NotFoundError(
+                    "there is no backup on record; make one with `backupman run`, or see by `backupman reconcile` "
+                    "what drives have already"
+                )
             found = session.exec(select(Backup).where(begins(col(Backup.id), name)).limit(2)).all()
             if len(found) == 1 and name:
                 return found[0]

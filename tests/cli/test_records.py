@@ -136,7 +136,9 @@ def test_there_is_more_and_there_is_nothing(some: list[Backup], inside: Inside, 
     assert "more with --limit" not in inside("list", "-n", "3").out
     assert inside("list", "--status", "pending").out == "No backup fits.\n"
     (tmp_path / "state/backupman.db").unlink()
-    assert inside("list").out == "There is no backup yet. Make one: backupman run\n"
+    assert inside("list").out == (
+        "There is no backup on record. Make one: backupman run\nIf drives have some already: backupman reconcile\n"
+    )
 
 
 def test_show_tells_everything(some: list[Backup], inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def test_what_names_no_backup_is_refused(store: Store, name: str) -> None:
 
 
 def test_the_latest_of_none_says_how_to_make_one(store: Store) -> None:
-    with pytest.raises(NotFoundError, match="there is no backup yet; make one with `backupman run`"):
+    with pytest.raises(NotFoundError, match="no backup on record; make one with `backupman run`, or see"):
         store.backups.get("latest")
 
 
