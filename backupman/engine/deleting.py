@@ -98,9 +98,8 @@ class Deleter:
                 continue
             drive, step = drives.get(file.label), Step(file, "delete", reason)
             if drive is None:
-                errors.append(
-                    DriveError(f"deletion could not remove {file.path}: the config names {file.label} no more")
-                )
+                gone = f"the config names {file.label} no more; put the drive back into it, and delete again"
+                errors.append(DriveError(f"deletion could not remove {file.path}: {gone}"))
             elif not drive.capabilities.deletes:
                 retained.append(f"{file.label} is never deleted from: {file.path} stays")
             else:

@@ -194,7 +194,7 @@ def test_a_copy_on_a_drive_that_left_the_config_stays_on_record(app: App) -> Non
     app.config.drives[:] = [drive for drive in app.config.drives if drive.label == "disk"]
     found = app.deleter.delete(backup, "me")
     assert [step.file.label for step in found.removed] == ["disk"]
-    assert "the config names other no more" in found.errors[0].sentence
+    assert "the config names other no more; put the drive back" in found.errors[0].sentence
     assert len(app.store.backups.get(backup.id).drive_files) == 1
 
 
