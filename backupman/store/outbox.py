@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, func, or_, update
+from sqlalchemy import and_, case, exists, func, or_, update
 from sqlalchemy.orm import lazyload
 from sqlmodel import Session, col, select
 
@@ -23,7 +23,7 @@ from backupman.store.alarms import notifications
 
 _GAP_SETTLES = timedelta(seconds=10)
 _AHEAD = timedelta(days=1)
-"""What is owed since later than so much from now was recorded by a clock that was ahead, and is due."""
+"""What waits longer than so much, and was owed or tried later than now, is due: that was by a clock that was ahead."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,10 @@ class Outbox:
         """
         time = at or now()
         with self._sessions.writing() as session:
-            ahead = and_(col(Delivery.created_at) > time + _AHEAD, col(Delivery.next_attempt_at) > time + _AHEAD)
+            tried = exists().where(col(DeliveryAttempt.delivery_id) == Delivery.id, col(DeliveryAttempt.at) > time)
+            ahead = and_(
+                col(Delivery.next_attempt_at) > time + _AHEAD, or_(col(Delivery.created_at) > time + _AHEAD, tried)
+            )
             is_due = or_(col(Delivery.next_attempt_at) <= time, ahead)
             due = select(Delivery.id).where(is_head(instance), is_due, free(time))
             due = due.where(of(without, among))

@@ -13,8 +13,9 @@ from sqlmodel import select
 
 from backupman.config.model import Deliveries
 from backupman.errors import NotifyError
-from backupman.records import Delivery, now
+from backupman.records import Delivery, DeliveryState, now
 from backupman.store import Store
+from backupman.store.outbox import Attempt
 from backupman.testing import RecordingNotifier
 from tests.e2e.world import wait_for
 from tests.engine._owing import drain, only, owe
@@ -144,6 +145,18 @@ def test_what_was_owed_by_a_clock_that_was_ahead_does_not_wait_until_then(store:
     with store._sessions.writing() as session:
         for delivery in session.exec(select(Delivery)):
             delivery.created_at = delivery.next_attempt_at = now() + timedelta(days=400)
+    ops = RecordingNotifier(name="ops")
+    assert drain(store, ops) == 0
+    assert len(ops.sent) == 1
+
+
+def test_what_was_tried_by_a_clock_that_was_ahead_does_not_wait_until_then(store: Store) -> None:
+    owe(store, "ops")
+    (delivery,) = store.outbox.claim("host1", 1, timedelta(minutes=1))
+    assert delivery.id is not None
+    then = now() + timedelta(days=400)
+    tried = Attempt(delivery.attempts, DeliveryState.OWED, then, 0.1, next_attempt_at=then + timedelta(hours=1))
+    store.outbox.record(delivery.id, tried)
     ops = RecordingNotifier(name="ops")
     assert drain(store, ops) == 0
     assert len(ops.sent) == 1
