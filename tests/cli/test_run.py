@@ -206,7 +206,8 @@ def test_retry_of_a_failed_upload_goes_on_from_the_kept_dump(world: World) -> No
     (failed,) = world.backups()
     blocked.unlink()
     ended = world.run("retry", failed["Id"][:6], "--json")
-    assert {each["Id"]: each["Status"] for each in ended.json["Results"]} == {failed["Id"]: "finished"}
+    assert ended.code == 0
+    assert [(backup["Id"], backup["Status"]) for backup in ended.json["Results"]] == [(failed["Id"], "finished")]
 
 
 def test_retry_of_a_finished_backup_makes_the_upload_that_it_did_without(world: World) -> None:
@@ -214,8 +215,6 @@ def test_retry_of_a_finished_backup_makes_the_upload_that_it_did_without(world: 
     world.config["drives"].append({"provider": "local", "label": "Spare", "folder": str(spare), "required": False})
     spare.touch()
     assert world.run("run").code == 0
-    vain = world.run("retry", "latest", "-q")
-    assert (vain.code, vain.out, "not on Spare" in vain.err) == (1, "", True)
     spare.unlink()
     (made,) = world.backups()
     assert [file["Status"] for file in made["DriveFiles"]] == ["finished", "failed"]
@@ -230,11 +229,12 @@ def test_retry_of_a_finished_backup_makes_the_upload_that_it_did_without(world: 
 
 def test_retry_goes_on_without_a_drive_that_left_the_job(world: World) -> None:
     spare = world.folder / "spare"
-    world.config["drives"].append({"provider": "local", "label": "Gone", "folder": str(spare)})
+    gone = {"provider": "local", "label": "Gone", "folder": str(spare)}
+    world.config["drives"].append(gone)
     spare.touch()
     blocked = block(world)
     assert world.run("run").code == 1
-    world.config["drives"].pop()
+    world.config["drives"].remove(gone)
     blocked.unlink()
     (retried,) = world.run("retry", "latest", "--json").json["Results"]
     left = "the drive 'Gone' is not in the job 'default' any more"

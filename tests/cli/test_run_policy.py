@@ -44,6 +44,15 @@ def test_a_retry_keeps_to_the_bandwidth_too(world: World) -> None:
     assert paced(world) == ["slow-line"]
 
 
+def test_a_retry_in_vain_onto_a_drive_that_is_not_required_is_a_failure(world: World) -> None:
+    spare = world.folder / "spare"
+    world.config["drives"].append({"provider": "local", "label": "Spare", "folder": str(spare), "required": False})
+    spare.touch()
+    assert world.run("run").code == 0
+    ended = world.run("retry", "latest", "-q")
+    assert (ended.code, ended.out, "not on Spare" in ended.err) == (1, "", True)
+
+
 def test_retry_all_passes_over_what_left_the_config(world: World) -> None:
     world.config["data_sources"].append({"provider": "sqlite", "label": "Gone", "db_path": "gone.db"})
     assert world.run("run").code == 1
