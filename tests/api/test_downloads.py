@@ -122,13 +122,17 @@ def test_a_drive_that_cannot_be_used_is_502(api: Api, client: httpx.Client, back
     assert answer.json()["Error"].startswith("Disk: ")
 
 
+def on_two_drives(configured: Api) -> Backup:
+    folder = str(configured.folder / "second")
+    configured.config["drives"].append({"provider": "local", "label": "Second", "folder": folder})
+    (backup,) = configured.start().run()
+    return backup
+
+
 def test_of_a_backup_the_first_drive_that_gives_it_is_taken_and_of_a_file_only_its_own(configured: Api) -> None:
-    configured.config["drives"].append(
-        {"provider": "local", "label": "Second", "folder": str(configured.folder / "second")}
-    )
-    with configured.start().client() as client:
-        (backup,) = configured.run()
-        first, second = backup.drive_files
+    backup = on_two_drives(configured)
+    first, second = backup.drive_files
+    with configured.client() as client:
         content = path_of(first).read_bytes()
         path_of(first).unlink()
         assert client.get(f"/api/backups/{backup.id}/download").content == content
@@ -137,12 +141,9 @@ def test_of_a_backup_the_first_drive_that_gives_it_is_taken_and_of_a_file_only_i
 
 
 def test_a_copy_that_is_known_to_be_bad_is_given_only_where_there_is_no_other(configured: Api) -> None:
-    configured.config["drives"].append(
-        {"provider": "local", "label": "Second", "folder": str(configured.folder / "second")}
-    )
-    with configured.start().client() as client:
-        (backup,) = configured.run()
-        first, second = backup.drive_files
+    backup = on_two_drives(configured)
+    first, second = backup.drive_files
+    with configured.client() as client:
         content, altered = path_of(first).read_bytes(), b"altered".ljust(first.size or 0)
         path_of(first).write_bytes(altered)
         configured.daemon.app.store.backups.change_drive_file(
