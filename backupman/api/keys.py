@@ -69,18 +69,21 @@ def caller_of(request: Request) -> Caller | None:
     Raises:
         HTTPException: 429 after too many wrong keys from the caller's address.
     """
-    key = presented_key(request)
-    caller = identify(daemon_of(request).app.config.http.api_keys, key) if key else None
-    if key and caller is None:
+    caller = _known(request)
+    if caller is None and presented_key(request):
         note_failure(request, "a wrong API key")
     return caller
 
 
 def still_may(request: Request, scope: Scope) -> bool:
     """Whether whoever was let in would be now, for answers that go on; the config may be another one by then."""
-    key = presented_key(request)
-    caller = identify(daemon_of(request).app.config.http.api_keys, key) if key else None
+    caller = _known(request)
     return caller is not None and caller.may(scope)
+
+
+def _known(request: Request) -> Caller | None:
+    key = presented_key(request)
+    return identify(daemon_of(request).app.config.http.api_keys, key) if key else None
 
 
 def note_failure(request: Request, what: str) -> None:
