@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 
 from pydantic import Field
 
@@ -38,6 +39,8 @@ _PATIENCE_WITH_WORK = timedelta(seconds=90)
 _SO_THAT_IT = "begins no backups and tells nothing else: "
 _LONGEST = 20.0
 """Seconds that one attempt at one endpoint may take."""
+_ANSWERED_WITHIN = 40.0
+"""Seconds; SQLite waits for its lock for 30."""
 
 
 class RecordsReport(View):
@@ -119,6 +122,29 @@ class _Mark:
             self._file.unlink(missing_ok=True)
 
 
+class _Question:
+    """Whether records can be used, asked in a thread of its own: a server that hangs, or is cut off, never answers."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._error: StoreError | None = None
+        self._thread = Thread(target=self._ask, name="asking the records", daemon=True)
+        self._thread.start()
+
+    def _ask(self) -> None:
+        try:
+            self._store.check()
+        except StoreError as error:
+            self._error = error
+
+    def answered(self, within: float) -> bool:
+        """Whether there is an answer after so many seconds at most. Raises StoreError where it is a no."""
+        self._thread.join(within)
+        if self._error:
+            raise self._error
+        return not self._thread.is_alive()
+
+
 class RecordsWatch:
     """The records of the daemon that leads. Not thread-safe: it is asked by the clock, one time after the other.
 
@@ -136,6 +162,7 @@ class RecordsWatch:
         self._waits = waits
         self._clock = clock
         self._mark = _Mark(config())
+        self._question: _Question | None = None
         self._told: list[str] = []
         self._telling: _Telling | None = None
         self._since, told = self._mark.read()
@@ -144,7 +171,7 @@ class RecordsWatch:
     def check(self) -> None:
         """Try them, and tell of what lasts, again of what goes on, and of its end. Raises StoreError."""
         try:
-            self._store.check()
+            self._ask()
         except StoreError as error:
             self._failed(_SO_THAT_IT + error.sentence, _PATIENCE)
             raise
@@ -153,6 +180,15 @@ class RecordsWatch:
             self._failed(f"cannot do all of its work: {reason}", _PATIENCE_WITH_WORK)
         else:
             self._recovered()
+
+    def _ask(self) -> None:
+        """Raise StoreError where they cannot be used or do not answer; an earlier look's question still counts."""
+        question, self._question = self._question or _Question(self._store), None
+        if not question.answered(_ANSWERED_WITHIN):
+            self._question = question
+            raise StoreError(
+                f"the store {self._store.place} does not answer: see whether its server hangs, or the way to it"
+            )
 
     def _failed(self, so_that_it: str, patience: timedelta) -> None:
         at, config = self._clock(), self._config()

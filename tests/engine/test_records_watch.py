@@ -1,9 +1,11 @@
 """Records that cannot be written: told past them, once, again as long as it lasts, and its end by them."""
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -27,10 +29,14 @@ class Records:
 
     def __init__(self, store: Store) -> None:
         self.outbox = store.outbox
+        self.place = store.place
         self.wrong: str | None = None
+        self.answers = Event()
+        self.answers.set()
 
     def check(self) -> None:
-        """As the store's own."""
+        """As the store's own, once it answers."""
+        self.answers.wait()
         if self.wrong:
             raise StoreError(self.wrong)
 
@@ -58,14 +64,16 @@ class Watching:
         """A daemon leads, perhaps again."""
         self.watch = RecordsWatch(self.records, lambda: self.config, self.waits, self.clock)  # type: ignore[arg-type]
 
-    def check(self, **later: float) -> list[tuple[str, dict[str, Any]]]:
+    def check(self, wrong: str | None = None, **later: float) -> list[tuple[str, dict[str, Any]]]:
         """What is told past the records when it looks so much later: to whom, and the payload."""
         before = len(self.receiver.requests)
         self.clock.forward(**later)
         try:
             self.watch.check()
         except StoreError as error:
-            assert error.sentence == self.records.wrong
+            assert error.sentence == (wrong or self.records.wrong)
+        else:
+            assert not wrong
         told = []
         for request in self.receiver.requests[before:]:
             body = json.loads(request.body)
@@ -133,6 +141,22 @@ def test_what_is_over_in_time_is_not_told(watching: Watching) -> None:
         watching.records.wrong = None
         assert watching.check(seconds=10) == []
     assert watching.recorded() == []
+
+
+def test_records_that_do_not_answer_are_told_of_too(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backupman.engine.records_watch._ANSWERED_WITHIN", 0.01)
+    watching.records.answers.clear()
+    silent = f"the store {watching.store.place} does not answer: see whether its server hangs, or the way to it"
+    assert watching.check(seconds=10, wrong=silent) == []
+    told = watching.check(seconds=30, wrong=silent)
+    assert paths(told) == ["/night", "/ops"]
+    assert told[0][1]["Reason"].endswith(silent)
+    assert sum(thread.name == "asking the records" for thread in threading.enumerate()) == 1, "one waits, not each look"
+
+    monkeypatch.undo()
+    watching.records.answers.set()
+    assert watching.check(seconds=10) == []
+    assert [kind for kind, _, _ in watching.recorded()] == ["records_recovered"]
 
 
 def test_it_is_told_again_as_long_as_it_lasts(watching: Watching) -> None:
