@@ -9,6 +9,8 @@ from sqlalchemy.pool import QueuePool
 
 READS = "reads"
 """The option of a connection by which nothing is written."""
+KEPT_ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+"""libpq's: that a server has gone without a word is noticed within a minute, and not after two hours."""
 _CONNECT_SECONDS = 10
 _BUSY_SECONDS = 30
 _FROZEN_SECONDS = 20
@@ -26,6 +28,8 @@ def engine(url: URL) -> Engine:
         if url.password is not None:  # as bytes: PyMySQL would encode text as Latin-1
             arguments["password"] = str(url.password).encode()
         url = url.difference_update_query(["tls"])
+    if backend == "postgresql":
+        arguments |= {name: value for name, value in KEPT_ALIVE.items() if name not in url.query}
     made = create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=5, max_overflow=5)
     if backend == "postgresql":
         event.listen(made, "connect", _let_go_of_the_frozen)

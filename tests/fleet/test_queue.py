@@ -115,6 +115,14 @@ def test_a_server_that_is_not_there_is_named_without_its_password(address: str) 
     assert "s3cr3t-w0rd" not in refused.value.sentence
 
 
+@pytest.mark.parametrize("said", ["", "?keepalives_idle=7"])
+def test_its_connections_notice_a_server_that_is_gone_without_a_word(address: str, said: str) -> None:
+    with psycopg.connect(Queue(address + said, "shop").conninfo) as connection:
+        parameters = connection.info.get_parameters()
+    asked = {name: parameters[name] for name in ("keepalives_idle", "tcp_user_timeout")}
+    assert asked == {"keepalives_idle": "7" if said else "30", "tcp_user_timeout": "60000"}
+
+
 @pytest.mark.parametrize("what", ["assignments", "a run"])
 def test_a_task_goes_with_its_assignment_when_the_transaction_fails(bed: Bed, what: str) -> None:
     handing = bed.handing

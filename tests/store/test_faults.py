@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import socket
 import sqlite3
 import traceback
 from collections.abc import Callable
@@ -24,6 +26,8 @@ from tests.servers.mariadb import Mariadb
 from tests.servers.postgres import Postgres
 from tests.store.conftest import a_backup, server_address
 
+KEPT_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
+"""Seconds, times and milliseconds, as tcp(7) has them."""
 DRIVERS = {"postgres": "postgresql+psycopg", "mariadb": "mysql+pymysql"}
 
 
@@ -120,6 +124,17 @@ def test_a_server_that_goes_away_and_comes_back(
     begun = store.backups.begin(a_backup(), [])
     assert store.backups.get("latest").id == begun.id
     store.close()
+
+
+@pytest.mark.parametrize(("said", "idle"), [("", 30), ("?keepalives_idle=7", 7)])
+def test_a_server_that_is_gone_without_a_word_is_noticed_soon(
+    request: pytest.FixtureRequest, said: str, idle: int
+) -> None:
+    with closing(Store(server_address(request, "postgres") + said)) as store, store._engine.connect() as connection:
+        line = socket.socket(fileno=os.dup(connection.connection.dbapi_connection.fileno()))  # type: ignore[union-attr]
+        with line:
+            asked = {name: line.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in KEPT_ALIVE}
+    assert asked == KEPT_ALIVE | {"TCP_KEEPIDLE": idle}
 
 
 @pytest.fixture
