@@ -97,6 +97,7 @@ class Scheduler:
                 trigger,
                 [label, _LATE],
                 id=_JOB + label,
+                name=_JOB + label,
                 executor=_JOBS,
                 coalesce=True,
                 misfire_grace_time=None,
@@ -123,7 +124,14 @@ class Scheduler:
 
         seconds, now = interval.total_seconds(), datetime.now(UTC)
         self._ticker.add_job(
-            careful, "interval", seconds=seconds, id=name, next_run_time=now, misfire_grace_time=None, coalesce=True
+            careful,
+            "interval",
+            seconds=seconds,
+            id=name,
+            name=name,  # for APScheduler's log: one that takes longer than its interval is left out the next time
+            next_run_time=now,
+            misfire_grace_time=None,
+            coalesce=True,
         )
 
     def soon(self, name: str, within: timedelta = _SOON) -> None:
