@@ -10,6 +10,9 @@ _OBJECT = re.compile(r"(^|/)backup-[0-9]{14}-[0-9a-f]{8}[^/]*$")
 _FOLDER = re.compile(r"[a-z0-9_][a-z0-9._-]*")
 """How `slug` calls folders."""
 
+MOST_FOLDERS = 2
+"""How many folders `object_name` puts an object into, at the most."""
+
 LATEST = "latest"
 """What people write for the newest, instead of its id."""
 

@@ -35,7 +35,7 @@ def survey(task: ListTask, tell: Tell) -> None:
         for entry in drive.entries():
             missed.discard(entry.ref)
             _look(drive, entry, objects, sidecars, heap)
-        for ref in sorted(missed):  # lists leave out what is behind a link, and on some servers what is quite new
+        for ref in sorted(missed):  # lists leave out what is behind some links, and on some servers what is quite new
             heap.add(_held(drive, Entry(ref, "")))
     except DriveError as error:
         if heap.told or not error.permanent or not task.objects:  # nothing on record: nothing could be looked at

@@ -3,11 +3,13 @@
 import errno
 import io
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from backupman.naming import MOST_FOLDERS, is_folder
 from backupman.writing import NO_HARD_LINKS, flush_folder
 
 T = TypeVar("T")
@@ -83,6 +85,30 @@ def give_name(part: Path, final: Path, made: tuple[Path, ...]) -> None:
     except OSError:
         final.unlink(missing_ok=True)
         raise
+
+
+def files_below(root: Path, unread: Callable[[OSError], None]) -> Iterator[Path]:
+    """Every file below a folder, those behind links last.
+
+    Links to folders elsewhere are followed where a folder of ours may stand, and no deeper than ours are: they may lead
+    to a whole disk.
+    """
+    tops = deque([root])
+    while tops:
+        top = tops.popleft()
+        for place, names, files in os.walk(top, onerror=unread):
+            folder = Path(place)
+            names.sort()
+            if len(folder.relative_to(root).parts) < MOST_FOLDERS:
+                tops += [folder / name for name in names if is_folder(name) and _leads_out(folder / name, root)]
+            elif top != root:
+                names.clear()
+            yield from (folder / file for file in sorted(files))
+
+
+def _leads_out(folder: Path, root: Path) -> bool:
+    """Whether it is a link, and not one to what is found by its own name."""
+    return folder.is_symlink() and not folder.resolve().is_relative_to(root.resolve())
 
 
 def room(folder: Path) -> tuple[int, int]:

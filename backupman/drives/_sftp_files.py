@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from backupman.drives._reading import ObjectStream
 from backupman.drives._sftp_session import Session
 from backupman.errors import DriveError
-from backupman.naming import is_folder
+from backupman.naming import MOST_FOLDERS, is_folder
 from backupman.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -84,10 +84,11 @@ async def create(sftp: "SFTPClient", path: str) -> "tuple[SFTPClientFile, list[s
     raise AssertionError("the last try returns or raises")
 
 
-async def walk(sftp: "SFTPClient", folder: str, inside: str = "") -> list[str]:
+async def walk(sftp: "SFTPClient", folder: str, inside: str = "", *, linked: bool = False) -> list[str]:
     """The paths of all files below a folder, from there; one that vanishes meanwhile is left out.
 
-    So is a folder inside that may not be read and cannot hold anything of ours.
+    So is a folder inside that may not be read and cannot hold anything of ours. Links to folders elsewhere are followed
+    where a folder of ours may stand, and no deeper than ours are (`linked`): they may lead to a whole disk.
     """
     from asyncssh import SFTPNoSuchFile, SFTPPermissionDenied
 
@@ -107,11 +108,22 @@ async def walk(sftp: "SFTPClient", folder: str, inside: str = "") -> list[str]:
         if name in (".", ".."):
             continue
         path = f"{inside}/{name}" if inside else name
-        if stat.S_ISDIR(mode):
-            found += await walk(sftp, folder, path)
+        deep = path.count("/") >= MOST_FOLDERS
+        if stat.S_ISDIR(mode) and not (linked and deep):
+            found += await walk(sftp, folder, path, linked=linked)
         elif stat.S_ISREG(mode):
             found.append(path)
+        elif stat.S_ISLNK(mode) and not deep and is_folder(name) and await _leads_out(sftp, folder, path):
+            found += await walk(sftp, folder, path, linked=True)
     return found
+
+
+async def _leads_out(sftp: "SFTPClient", folder: str, link: str) -> bool:
+    """Whether a link leads to a folder, and not to one that is found by its own name."""
+    if not await sftp.isdir(f"{folder}/{link}"):
+        return False
+    root, place = str(await sftp.realpath(folder)), str(await sftp.realpath(f"{folder}/{link}"))
+    return not f"{place}/".startswith(f"{root.rstrip('/')}/")
 
 
 async def finish(sftp: "SFTPClient", file: "SFTPClientFile", path: str) -> int | None:

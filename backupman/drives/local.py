@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 from pydantic import Field
 
 from backupman.drives import PART, Drive, Linkable, Opened, Stat, Stored, valid_name
-from backupman.drives._files import Reading, create, give_name, new, removed, room, withdraw
+from backupman.drives._files import Reading, create, files_below, give_name, new, removed, room, withdraw
 from backupman.drives._mounts import disk_of
 from backupman.errors import DriveError, ObjectNotFound
 from backupman.naming import is_folder
@@ -114,12 +114,10 @@ class Local(Drive):
     def list(self, prefix: str = "") -> Iterator[str]:
         with self._explained():
             self._there()
-            for folder, folders, files in os.walk(self._root, onerror=self._unread):
-                folders.sort()
-                for file in sorted(files):
-                    name = str((Path(folder) / file).relative_to(self._root))
-                    if name.startswith(prefix) and not name.endswith(PART):
-                        yield name
+            for file in files_below(self._root, self._unread):
+                name = str(file.relative_to(self._root))
+                if name.startswith(prefix) and not name.endswith(PART):
+                    yield name
 
     def _unread(self, error: OSError) -> None:
         """A folder that may not be read is no fault where it cannot hold anything of ours."""
