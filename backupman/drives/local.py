@@ -156,7 +156,8 @@ class Local(Drive):
     def _mounted(self) -> None:
         if self.mount and not self.mount.is_mount():
             raise DriveError(f"{self.label}: nothing is mounted at {self.mount}: mount its disk")
-        places = (self._root, *self._root.parents)[:-1]
+        root = Path(os.path.realpath(self._root))
+        places = (root, *root.parents)[:-1]
         if self.require_mount and not any(place.is_mount() for place in places):
             raise DriveError(f"{self.label}: nothing is mounted at {self._root} or above it: mount its disk")
 
@@ -228,7 +229,9 @@ class Local(Drive):
                     f"{self.label}: {error.filename} is there: another upload of that name is under way, or has died",
                     permanent=True,
                 ) from error
-            number = errno.ENOTDIR if error.errno == errno.EEXIST else error.errno or 0
+            number = error.errno or 0
+            if number == errno.EEXIST:  # of a folder that is to be made
+                number = errno.ENOTDIR if Path(error.filename).exists() else errno.ENOENT  # behind a link
             meaning = _MEANINGS.get(number, "{folder} cannot be used: {said}")
             sentence = meaning.format(folder=self._root, said=error.strerror)
             raise DriveError(f"{self.label}: {sentence}", permanent=number in _PERMANENT) from error

@@ -58,6 +58,16 @@ def test_a_required_mount_is_used_while_it_is_there(disk: Path, inside: str) -> 
     assert ref == NAME
 
 
+def test_the_mount_that_counts_is_that_of_what_a_link_leads_to(disk: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(disk)
+    local(tmp_path / "link/backups", require_mount=True).check()
+    (tmp_path / "below").mkdir()
+    (disk / "out").symlink_to(tmp_path / "below")
+    if not any(folder.is_mount() for folder in list(tmp_path.parents)[:-1]):
+        with pytest.raises(DriveError, match=r"^a disk: nothing is mounted"):
+            local(disk / "out", require_mount=True).check()
+
+
 def test_the_root_file_system_is_no_required_mount(place: Path) -> None:
     outer = next(folder for folder in (place, *place.parents) if folder.is_mount())
     drive = local(place, require_mount=True)

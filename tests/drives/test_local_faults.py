@@ -56,6 +56,14 @@ def test_nothing_is_done_while_the_mount_is_missing(tmp_path: Path, use: str) ->
     assert list((tmp_path / "usb").iterdir()) == []
 
 
+def test_a_link_to_a_disk_that_is_away_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "usb/backups")
+    for use in USES.values():
+        with pytest.raises(DriveError, match=r"^a disk: .*link is not there: mount its disk") as raised:
+            use(local(tmp_path / "link"))
+        assert not raised.value.permanent
+
+
 @pytest.mark.parametrize("below", [".", "shops"])
 def test_a_file_where_the_folder_should_be_is_said(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("no folder")
