@@ -22,8 +22,18 @@ from typing import Any, BinaryIO, NoReturn, TextIO
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
-from backupman.data_plane import alive, dumping, filling, mending, restoring, surveying, uploading, verifying
-from backupman.data_plane.messages import KINDS, Databases, Deleted, Done, Failed, Logged, Remarks, SessionOpened
+from backupman.data_plane import (
+    alive,
+    dumping,
+    filling,
+    mending,
+    removing,
+    restoring,
+    surveying,
+    uploading,
+    verifying,
+)
+from backupman.data_plane.messages import KINDS, Databases, Done, Failed, Logged, Remarks, SessionOpened
 from backupman.data_plane.tasks import (
     TASK,
     AbortTask,
@@ -42,7 +52,7 @@ from backupman.data_plane.tasks import (
     VerifyTask,
 )
 from backupman.drives import Drive
-from backupman.errors import BackupmanError, Interrupted, ObjectNotFound, Retained, Terminated
+from backupman.errors import BackupmanError, Interrupted, Terminated
 from backupman.pipeline._sink import CHUNK
 from backupman.registry import provider_class
 from backupman.sources import Source
@@ -199,37 +209,6 @@ def _opener(channel: Channel) -> Callable[[str, str], None]:
     return lambda label, session: channel.ask(SessionOpened(label=label, session=session))
 
 
-def _delete(task: DeleteTask, channel: Channel) -> None:
-    drive = uploading.drive_of(task.drive, task.retry)
-    if task.witnesses and not any(_is_there(drive, ref) for ref in task.witnesses):
-        raise ObjectNotFound(
-            f"{drive.label} holds none of what is to be removed ({len(task.refs)} on record), so nothing was: is its "
-            f"disk mounted? `backupman reconcile --drive {drive.label!r}` says what it holds",
-            permanent=True,
-        )
-    for index, refs in enumerate(task.refs):
-        try:
-            for ref in refs:
-                drive.delete(ref)
-        except Retained as retained:
-            channel.tell(Deleted(index=index, retained=retained.sentence))
-        except BackupmanError as error:
-            channel.tell(Deleted(index=index, error=error.sentence))
-        else:
-            channel.tell(Deleted(index=index))
-
-
-def _is_there(drive: Drive, ref: str) -> bool:
-    """Also where the drive does not say: removing is a right of its own."""
-    try:
-        drive.stat(ref)
-    except ObjectNotFound:
-        return False
-    except BackupmanError:
-        return True
-    return True
-
-
 def _download(task: DownloadTask, to: int) -> None:
     left = task.length
     with (
@@ -275,7 +254,7 @@ _DOERS: dict[type[BaseModel], Callable[[Any, Channel], None]] = {
     UploadTask: lambda task, channel: uploading.upload_kept(task, channel.tell, _opener(channel)),
     DatabasesTask: _list_databases,
     CheckTask: _check,
-    DeleteTask: _delete,
+    DeleteTask: lambda task, channel: removing.remove(task, channel.tell),
     ListTask: lambda task, channel: surveying.survey(task, channel.tell),
     MendTask: lambda task, channel: mending.mend(task, channel.tell, _opener(channel)),
     AbortTask: lambda task, channel: uploading.abort(task),

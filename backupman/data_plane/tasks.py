@@ -74,6 +74,17 @@ class CheckTask(BaseModel):
     named: list[str] | None = None
 
 
+class Floor(BaseModel):
+    """Copies that are to `stay`, by ref and size: one has to be there, or those `above` (by their place) stay too.
+
+    `of` says whose they are.
+    """
+
+    of: str
+    stay: list[tuple[str, int | None]]
+    above: list[int]
+
+
 class DeleteTask(BaseModel):
     """Remove objects from one drive, with their sidecars: `refs` are lists of what belongs together.
 
@@ -84,6 +95,7 @@ class DeleteTask(BaseModel):
     drive: DriveTask
     refs: list[list[str]]
     witnesses: list[str] = []
+    floors: list[Floor] = []
     retry: RetryPolicy
 
 

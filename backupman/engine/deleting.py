@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backupman.config import Config
+from backupman.engine.floors import witnesses_of
 from backupman.engine.holding import Holding, source_alone
-from backupman.engine.pruning import Pruner, Step, witnesses_of
+from backupman.engine.pruning import Pruner, Step
 from backupman.engine.spools import Spools
 from backupman.errors import BusyError, ConfigError, DriveError
 from backupman.logs import about_backup

@@ -4,7 +4,7 @@ An object that cannot be deleted stops nothing, and a record goes only when its 
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -14,8 +14,9 @@ from pydantic import Field
 from backupman.config import Config, JobPlan
 from backupman.data_plane import DataPlane
 from backupman.data_plane.messages import Deleted, Message
-from backupman.data_plane.tasks import DeleteTask, DriveTask
+from backupman.data_plane.tasks import DeleteTask, DriveTask, Floor
 from backupman.drives import Drive
+from backupman.engine.floors import floors_of, witnesses_of
 from backupman.engine.hooks import OnError, unheard
 from backupman.errors import BackupmanError, DriveError
 from backupman.events import EventKind, Time, View
@@ -23,7 +24,7 @@ from backupman.records import Backup, DriveFile, Status, now
 from backupman.retention import AHEAD, Copy, Retention, Verdict, beyond, judge
 from backupman.sources import Source
 from backupman.store import Store
-from backupman.text import listed, minute, size
+from backupman.text import few, listed, minute, size
 
 log = logging.getLogger(__name__)
 
@@ -170,8 +171,9 @@ class Pruner:
         for label, group in groupby(deleted, key=lambda step: step.file.label):
             steps = list(group)
             kept = [step.file for step in planned.of("keep") if step.file.label == label]
-            witnesses = witnesses_of([step.file for step in steps], kept)
-            errors += ((label, error) for error in self.remove(drives[label], steps, "retention", witnesses))
+            going = [step.file for step in steps]
+            witnesses, floors = witnesses_of(going, kept), floors_of(going, kept)
+            errors += ((label, error) for error in self.remove(drives[label], steps, "retention", witnesses, floors))
         for sentence in planned.warnings:
             log.warning("%s", sentence)
         if planned.of("mark", "delete") or planned.warnings:
@@ -181,12 +183,18 @@ class Pruner:
         return [error for _, error in errors]
 
     def remove(
-        self, drive: Drive, steps: Sequence[Step], on_behalf: str, witnesses: Sequence[str] = ()
+        self,
+        drive: Drive,
+        steps: Sequence[Step],
+        on_behalf: str,
+        witnesses: Sequence[str] = (),
+        floors: Sequence[Floor] = (),
     ) -> list[DriveError]:
         """Remove objects with their sidecars, in this order; each record goes with its object.
 
         What came of each stands in its step; what went wrong is answered in sentences that begin with `on_behalf`.
-        No record goes where there are `witnesses`, objects on record, and the drive holds none of them.
+        No record goes where there are `witnesses`, objects on record, and the drive holds none of them; nor one that is
+        above a floor of which it holds none.
         """
 
         def take(message: Message) -> None:
@@ -207,6 +215,7 @@ class Pruner:
             # The object last: while anything of a copy cannot go, its record stays, and must not stand for nothing.
             refs=[[ref for ref in (step.file.sidecar_ref, step.file.ref) if ref] for step in steps],
             witnesses=list(witnesses),
+            floors=list(floors),
             retry=self._config.retry.policy(),
         )
         errors = []
@@ -216,8 +225,11 @@ class Pruner:
             errors.append(DriveError(f"{on_behalf} on {drive.label} failed: {error.sentence}"))
             for index in set(range(len(steps))) - done:
                 steps[index].error = error.sentence
-        failed = [steps[index] for index in done if steps[index].error]
-        errors += [DriveError(f"{on_behalf} could not remove {step.file.path}: {step.error}") for step in failed]
+        failed: dict[str, list[str]] = {}
+        for step in (steps[index] for index in sorted(done)):
+            if step.error:
+                failed.setdefault(step.error, []).append(step.file.path or step.file.backup.object_name)
+        errors += [DriveError(f"{on_behalf} could not remove {few(paths)}: {why}") for why, paths in failed.items()]
         for failure in errors:
             log.warning("%s", failure.sentence)
         return errors
@@ -230,12 +242,6 @@ class Pruner:
 
 def _spared(step: Step) -> Step:
     return step if step.action == "keep" else Step(step.file, "keep", "it is being restored")
-
-
-def witnesses_of(going: Iterable[DriveFile], kept: Iterable[DriveFile]) -> list[str]:
-    """What the right disk holds: what goes, and the oldest that stays, as the newest may be all that another has."""
-    oldest = sorted(kept, key=lambda file: file.backup.created_at)[:1]
-    return [file.ref for file in (*going, *oldest) if file.ref]
 
 
 def _copy(file: DriveFile) -> Copy:

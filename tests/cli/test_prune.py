@@ -1,6 +1,8 @@
 """`prune`, `pin` and `unpin` as a user types them: shown first, done then, undone while there is time."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -155,6 +157,39 @@ def test_the_newest_copy_does_not_make_another_disk_the_right_one(aged: World) -
     ended = aged.run("run")
     assert "retention on Disk failed: Disk holds none of what is to be removed (3 on record)" in ended.err
     assert len(aged.backups()) == 5
+
+
+def test_no_copy_goes_while_none_is_there_of_those_that_are_to_stay(aged: World) -> None:
+    aged.config["retention"] = {"keep_last": 2}
+    newest, second, *_ = (Path(backup["DriveFiles"][0]["Path"]) for backup in aged.backups())
+    newest.unlink()
+    second.write_bytes(b"cut")
+    ended = aged.run("prune")
+    assert ended.code == 1
+    assert ended.out.count("✗ not deleted") == 2
+    assert ended.err.count("✗ retention could not remove") == 1
+    assert (
+        "Disk holds none of the copies of App that are to stay (2 on record), so no other was removed: `backupman "
+        "reconcile --drive 'Disk'` says what is gone" in " ".join(ended.err.split())
+    )
+    assert (len(aged.objects()), len(aged.backups())) == (3, 4)
+    assert aged.run("run").code == 0
+    assert len(aged.backups()) == 2
+
+
+def test_no_proved_copy_goes_while_none_is_there_of_the_proved_ones_that_are_to_stay(aged: World) -> None:
+    aged.config["retention"] = {"keep_last": 1}
+    backups = aged.backups()
+    with closing(sqlite3.connect(aged.folder / "state/backupman.db")) as store, store:
+        proving = "update backupman_drive_files set proved_at = created_at where backup_id in (?, ?)"
+        store.execute(proving, [backup["Id"] for backup in backups[1:3]])
+    _, proved, older, _ = (Path(backup["DriveFiles"][0]["Path"]) for backup in backups)
+    proved.unlink()
+    ended = aged.run("prune")
+    assert ended.code == 1
+    assert "Disk holds none of the proved copies of App that are to stay (1 on record)" in " ".join(ended.err.split())
+    assert older.exists()
+    assert len(aged.objects()) == 2, "what was never proved goes"
 
 
 def test_a_source_that_is_being_backed_up_is_busy(aged: World) -> None:

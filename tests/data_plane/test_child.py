@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from backupman.data_plane import child, uploading
+from backupman.data_plane import child, removing
 from backupman.data_plane.messages import Failed, Held, Listed
 from backupman.data_plane.tasks import DeleteTask, DriveTask
 from backupman.errors import Terminated
@@ -57,10 +57,10 @@ def test_no_other_object_is_removed_after_the_signal(
             os.kill(os.getpid(), signal.SIGTERM)
 
     drive = Deaf(provider="memory", label="d")
-    monkeypatch.setattr(uploading, "drive_of", lambda about, retry: drive)
+    monkeypatch.setattr(removing, "drive_of", lambda about, retry: drive)
     task = DeleteTask(drive=DriveTask(label="d", settings={}), refs=[["a", "a.json"], ["b"]], retry=NO_RETRY)
     with pytest.raises(Terminated):
-        child._delete(task, channel)
+        removing.remove(task, channel.tell)
     assert (asked, out.getvalue()) == (["a"], "")
 
 
