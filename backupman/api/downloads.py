@@ -123,7 +123,7 @@ async def download(
     if not downloads.slots.take():
         raise HTTPException(429, f"{AT_ONCE} downloads are under way; try again in a moment", {"Retry-After": "5"})
     try:
-        opened = await _opened(daemon, candidates, range_, if_range, downloads)
+        opened = await _opened(daemon, backup_id, candidates, range_, if_range, downloads)
     except BaseException:
         downloads.slots.give_back()
         raise
@@ -133,14 +133,24 @@ async def download(
 
 
 async def _opened(
-    daemon: Daemon, candidates: list[_Candidate], range_: str | None, if_range: str | None, downloads: Downloads
+    daemon: Daemon,
+    name: str,
+    candidates: list[_Candidate],
+    range_: str | None,
+    if_range: str | None,
+    downloads: Downloads,
 ) -> tuple[_Candidate, Part, Download]:
-    """The first candidate that gives its bytes. Raises DriveError, that of the last one, when none does."""
+    """The first candidate that gives its bytes. Raises DriveError, that of the last one, when none does.
+
+    What is known to be bad is given as it is only to whoever asks for exactly that file.
+    """
     retry = daemon.app.config.retry.policy()
     for number, candidate in enumerate(candidates, 1):
-        unchanged = if_range is None or if_range == _etag(candidate.file)
-        part = part_of(range_ if unchanged else None, candidate.file.size)
-        loaded = Download(candidate.drive, candidate.file.ref or "", retry, part.start, part.length)
+        file = candidate.file
+        unchanged = if_range is None or if_range == _etag(file)
+        part = part_of(range_ if unchanged else None, file.size)
+        sha256 = file.sha256 if part.is_whole and not (_is_bad(file) and file.id == name) else None
+        loaded = Download(candidate.drive, file.ref or "", retry, file.path, part.start, part.length, sha256)
         try:
             await to_thread.run_sync(loaded.open, limiter=downloads.readers)
         except BaseException as error:

@@ -24,6 +24,11 @@ class Part:
         return 200 if self.length is None else 206
 
     @property
+    def is_whole(self) -> bool:
+        """Whether nothing of the object is left out."""
+        return self.start == 0 and self.length in (None, self.size)
+
+    @property
     def count(self) -> int | None:
         """How many bytes there are to come, if that is known."""
         return self.size if self.length is None else self.length

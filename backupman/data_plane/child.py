@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from queue import SimpleQueue
 from threading import Lock, Thread, Timer
 from types import FrameType
@@ -52,7 +53,7 @@ from backupman.data_plane.tasks import (
     VerifyTask,
 )
 from backupman.drives import Drive
-from backupman.errors import BackupmanError, Interrupted, Terminated
+from backupman.errors import BackupmanError, CopyError, Interrupted, Terminated
 from backupman.pipeline._sink import CHUNK
 from backupman.registry import provider_class
 from backupman.sources import Source
@@ -210,7 +211,7 @@ def _opener(channel: Channel) -> Callable[[str, str], None]:
 
 
 def _download(task: DownloadTask, to: int) -> None:
-    left = task.length
+    left, digest = task.length, sha256()
     with (
         open(to, "wb", CHUNK) as pipe,
         uploading.drive_of(task.drive, task.retry).open(task.ref) as source,
@@ -221,7 +222,15 @@ def _download(task: DownloadTask, to: int) -> None:
             _discard(source, task.start)
         while chunk := source.read(CHUNK if left is None else min(CHUNK, left)):
             pipe.write(chunk)
+            if task.sha256:
+                digest.update(chunk)
             left = None if left is None else left - len(chunk)
+    if task.sha256 not in (None, digest.hexdigest()):
+        raise CopyError(
+            f"{task.drive.label}: {task.path or task.ref} has other content than was stored: its SHA-256 differs; let "
+            "`backupman verify` record that, so that the copy of another drive is given",
+            permanent=True,
+        )
 
 
 def _discard(source: BinaryIO, count: int) -> None:

@@ -109,13 +109,18 @@ class AbortTask(BaseModel):
 
 
 class DownloadTask(BaseModel):
-    """Write `length` bytes of an object from `start` (all of the rest when None) to the descriptor handed over."""
+    """Write `length` bytes of an object from `start` (all of the rest when None) to the descriptor handed over.
+
+    With the `sha256` of what is to come, anything else fails, after it was written; `path` is for people.
+    """
 
     kind: Literal["download"] = "download"
     drive: DriveTask
     ref: str
     start: int
     length: int | None
+    path: str | None = None
+    sha256: str | None = None
     retry: RetryPolicy
 
 

@@ -20,11 +20,22 @@ class Download:
     """One object on its way: `open`, then `read` until it gives nothing, then `close`; `cancel` from any thread.
 
     Args:
+        path: where the object stands, for people.
         start: the first byte that is wanted.
         length: how many bytes; all of the rest when None.
+        sha256: that of all that is wanted, where it is known: what has another one comes to no good end.
     """
 
-    def __init__(self, drive: Drive, ref: str, retry: RetryPolicy, start: int = 0, length: int | None = None) -> None:
+    def __init__(
+        self,
+        drive: Drive,
+        ref: str,
+        retry: RetryPolicy,
+        path: str | None = None,
+        start: int = 0,
+        length: int | None = None,
+        sha256: str | None = None,
+    ) -> None:
         self._label = drive.label
         self._data_plane = DataPlane()
         self._error: BackupmanError | None = None
@@ -35,8 +46,10 @@ class Download:
         task = DownloadTask(
             drive=DriveTask(label=drive.label, settings=drive.revealed()),
             ref=ref,
+            path=path,
             start=start,
             length=length,
+            sha256=sha256,
             retry=retry,
         )
         self._thread = Thread(target=self._run, args=(task,), name="download", daemon=True)
@@ -54,7 +67,8 @@ class Download:
         """The next bytes, as many as have come; none at the good end.
 
         Raises:
-            ObjectNotFound, DriveError: the drive has failed, or the download was cancelled.
+            ObjectNotFound, DriveError: the drive has failed, the object is not the one that was stored, or the download
+                was cancelled.
         """
         if chunk := self._first or self._pipe.read(_CHUNK):
             self._first = b""

@@ -41,6 +41,24 @@ def test_an_object_that_is_shorter_or_longer_than_it_was_is_cut(
     assert "Traceback" not in said()
 
 
+@pytest.mark.parametrize("size", [MIB // 2, 3 * MIB])
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-"}])
+def test_an_object_that_was_altered_and_is_as_long_as_before_is_cut(
+    api: Api, client: httpx.Client, backup: Backup, said: Callable[[], str], size: int, headers: dict[str, str]
+) -> None:
+    content = grown(api, backup, size)
+    file = path_of(backup.drive_files[0])
+    file.write_bytes(content[:100] + b"?" + content[101:])
+    url = f"/api/backups/{backup.id}/download"
+    assert len(cut(client, url, headers=headers)) < size
+    assert f"{file} has other content than was stored: its SHA-256 differs" in said()
+    assert "Traceback" not in said()
+    part = client.get(url, headers={"Range": f"bytes=100-{size}"})
+    assert part.content == b"?" + content[101:], "of a part nobody can tell"
+    file.write_bytes(content)
+    assert client.get(url, headers=headers).content == content
+
+
 def breaking(after: int) -> Callable[[Request, Forward], Answer]:
     """A server whose connection breaks after so many bytes of an object, and which is away from then on."""
     broken = False
