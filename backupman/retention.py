@@ -21,6 +21,8 @@ PositiveSpan = Annotated[Duration, Field(gt=timedelta())]
 AHEAD = timedelta(minutes=5)
 """How far clocks may differ before a copy counts as made by one that was ahead."""
 _DAYS = 30
+_PAUSE = 2
+"""Backups that lie so many times the age apart have paused."""
 
 _NEWEST = "the newest"
 _SOUND = "the newest that is not known to be bad"
@@ -197,6 +199,8 @@ class _Group:
             for copy in counting:
                 if self._at - copy.created_at <= within:
                     found.setdefault(copy.id, f"younger than {format_duration(within)}")
+            for copy in self._before_a_pause(counting, within):
+                found.setdefault(copy.id, f"it was younger than {format_duration(within)} before a long pause")
         for number, copy in enumerate(counting[: self._rules.keep_last or 0], start=1):
             found.setdefault(copy.id, f"last {number} of {self._rules.keep_last}")
         for name, count in self._rules.counted():
@@ -206,6 +210,19 @@ class _Group:
             for number, (period, copy) in enumerate(list(newest.items())[:count], start=1):
                 found.setdefault(copy.id, f"{name} {number} of {count} ({period})")
         return found
+
+    def _before_a_pause(self, counting: list[Copy], within: timedelta) -> Iterator[Copy]:
+        """Those that were young when the backups paused, until the first one after that is as old.
+
+        The clock may have leapt; or a machine comes back, and what it backs up now is not what somebody will look for.
+        """
+        for after, before, earlier in zip(counting, counting[1:], counting[2:], strict=False):
+            if self._at - after.created_at >= within:
+                return
+            frequent = before.created_at - earlier.created_at <= within
+            if frequent and after.created_at - before.created_at > _PAUSE * within:
+                oldest = before.created_at - within
+                yield from (copy for copy in counting if oldest <= copy.created_at <= before.created_at)
 
     def _too_much(self, kept: Collection[str], never: Collection[str]) -> set[str]:
         """The ids of the oldest kept copies that must go for the size, as far as they may."""

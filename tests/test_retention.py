@@ -205,6 +205,23 @@ def test_a_clock_that_was_ahead_pushes_nothing_out() -> None:
     assert kept([future, older], keep_last=1) == [future, older]
 
 
+def test_a_clock_that_leaps_ahead_leaves_what_was_young_until_then() -> None:
+    days = [copy(day) for day in (0, *range(365, 400))]
+    assert kept(days) == days[:32]
+    assert reasons(days)[1] == "it was younger than 30d before a long pause"
+    assert reasons(days)[-1] == "-older than 30d"
+    begun_anew = [copy(day) for day in (0, 29, 365, 366)]
+    assert kept(begun_anew) == begun_anew
+    assert kept([copy(30), *begun_anew]) == [*begun_anew[:2], copy(30)], "as long as the age, and no longer"
+
+
+def test_backups_that_are_seldom_have_not_paused() -> None:
+    weeks = [copy(day) for day in (0, 7, 14, 21)]
+    assert kept(weeks, value=1) == weeks[:1]
+    assert kept([copy(0), copy(2), copy(2.5)], value=1) == [copy(0)]
+    assert kept([copy(0), copy(2.1), copy(2.5)], value=1) == [copy(0), copy(2.1), copy(2.5)]
+
+
 def test_nothing_goes_while_newer_backups_fail() -> None:
     copies = [copy(100), copy(101), copy(100, database="blog"), copy(101, database="blog")]
     verdicts = judged(copies, failing=[("db", "shop")])
