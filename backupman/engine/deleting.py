@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from backupman.config import Config
 from backupman.engine.floors import witnesses_of
@@ -118,11 +119,15 @@ class Deleter:
         return witnesses_of([file], others) if others else []
 
     def _last(self, backup: Backup) -> str:
-        """What would be lost with it: nothing, the last copy of its database, or the last that a drill has proved."""
+        """What would be lost with it: nothing, the last copy of its database, or the last that a drill has proved.
+
+        Copies on a drive that has left the config help nobody.
+        """
+        has_another = partial(self._store.copies.has_another, backup, [drive.label for drive in self._config.drives])
         copies = [file for file in backup.drive_files if file.status == Status.FINISHED]
         of = f"of {backup.database!r} of {backup.source}"
-        if copies and not self._store.copies.has_another(backup):
+        if copies and not has_another():
             return f"the last good backup {of}"
-        if any(file.proved_at for file in copies) and not self._store.copies.has_another(backup, proved=True):
+        if any(file.proved_at for file in copies) and not has_another(proved=True):
             return f"the last backup {of} that a drill has proved"
         return ""

@@ -105,14 +105,18 @@ class Copies:
             if backup := session.get(Backup, backup_id):
                 _drop(session, backup)
 
-    def has_another(self, backup: Backup, *, proved: bool = False) -> bool:
-        """Whether another backup of the same database has a copy without a doubt, or one that a drill has proved."""
+    def has_another(self, backup: Backup, drives: Collection[str], *, proved: bool = False) -> bool:
+        """Whether another backup of the same database has a copy without a doubt on one of these drives.
+
+        `proved`: one that a drill has proved.
+        """
         query = (
             select(Backup.id)
             .join(DriveFile)
             .where(Backup.instance == backup.instance, Backup.source == backup.source)
             .where(Backup.database == backup.database, Backup.kind == Kind.OWN, Backup.id != backup.id)
             .where(DriveFile.status == Status.FINISHED, col(DriveFile.verify_error).is_(None))
+            .where(col(DriveFile.label).in_(drives))
             .limit(1)
         )
         if proved:

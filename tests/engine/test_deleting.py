@@ -77,6 +77,21 @@ def test_the_last_good_one_goes_only_by_force(app: App, tmp_path: Path) -> None:
     assert objects(tmp_path) == set()
 
 
+def test_a_copy_on_a_drive_that_has_left_the_config_is_no_other_one(app: App) -> None:
+    old, new = made(app), made(app)
+    for backup in (old, new):
+        app.store.backups.change_drive_file(backup.id, "disk", proved_at=now())
+    with closing(sqlite3.connect(app.config.state_folder / "backupman.db")) as store, store:
+        store.execute("update backupman_drive_files set label = 'former ' || label where backup_id = ?", (old.id,))
+    with pytest.raises(ConfigError, match="the last good backup of 'app' of App"):
+        app.deleter.delete(new, "me")
+    third = made(app)
+    with pytest.raises(ConfigError, match="the last backup of 'app' of App that a drill has proved"):
+        app.deleter.delete(new, "me")
+    app.store.backups.change_drive_file(third.id, "other", proved_at=now())
+    assert app.deleter.delete(new, "me").is_complete
+
+
 def test_the_last_proved_one_goes_only_by_force(app: App) -> None:
     proved, _ = made(app), made(app)
     app.store.backups.change_drive_file(proved.id, "disk", proved_at=now())
