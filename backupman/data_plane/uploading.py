@@ -122,6 +122,8 @@ class Uploads:
             except BackupmanError as error:
                 if self._spool.error:  # the dump failed, or all is being given up: no drive can help that
                     raise DriveError(self._spool.error.sentence, permanent=True) from error
+                if attempts > 1 and error.permanent and (stored := self._stored_before(drive)):
+                    return stored
                 raise
 
         try:
@@ -143,6 +145,16 @@ class Uploads:
         if session := self._sessions.pop(drive.label, None):
             return drive.resume(reader, self._name, {}, session, opened)
         return drive.upload(reader, self._name, {}, opened)
+
+    def _stored_before(self, drive: Drive) -> Stored | None:
+        """The object, where it stands there whole: of an earlier try of ours, of which only the answer got lost."""
+        with suppress(BackupmanError):
+            ref = drive.find(self._name) if self._spool.committed else None
+            stat = drive.stat(ref) if ref else None
+            sha256 = self._spool.sha256
+            if ref and stat and (stat.size, stat.checksums.get("sha256", sha256)) == (self._spool.size, sha256):
+                return Stored(ref, stat.size, stat.checksums)
+        return None
 
     def _retrying(self, drive: Drive, error: BackupmanError) -> None:
         self._tell(Retrying(label=drive.label, error=error.sentence))

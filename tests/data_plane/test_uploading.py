@@ -21,7 +21,7 @@ from backupman.drives import Drive, Opened, Stored
 from backupman.drives.local import Local
 from backupman.errors import DriveError, DumpError, PipelineError, Terminated
 from backupman.pipeline.spool import Spool
-from backupman.retry import NO_RETRY
+from backupman.retry import NO_RETRY, RetryPolicy
 from backupman.testing import MemoryDrive
 
 Begun = Callable[[str], None]
@@ -60,13 +60,15 @@ def watched(place: Path, count: int, **settings: object) -> list[Watched]:
     ]
 
 
-def uploads(drives: list[Watched], spool: Spool, **more: Any) -> tuple[Uploads, list[BaseModel]]:
+def uploads(
+    drives: list[Watched], spool: Spool, retry: RetryPolicy = NO_RETRY, **more: Any
+) -> tuple[Uploads, list[BaseModel]]:
     told: list[BaseModel] = []
 
     def ignore(*_: object) -> None:
         return None
 
-    return Uploads(drives, spool, "shop/dump", NO_RETRY, told.append, ignore, ignore, **more), told
+    return Uploads(drives, spool, "shop/dump", retry, told.append, ignore, ignore, **more), told
 
 
 @pytest.mark.parametrize("parallel", [1, 2, 3, None])
