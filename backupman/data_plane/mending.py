@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any, BinaryIO, cast
 
@@ -120,10 +120,17 @@ def _copied(origin: Drive, copy: Copy, drive: Drive, task: MendTask, opened: Cal
         source = origin.open(copy.ref)
     except DriveError as error:
         raise _NotGood(error.sentence, permanent=True) from error
+    _clear(drive, task.object_name, task.drive.leftover_session)
     pace = pace_of(drive.bandwidth, task.drive.pace)
     with closing(source):
         reader = cast(BinaryIO, _Checked(source, origin.label, task.sha256, pace))
         return drive.upload(reader, task.object_name, {}, opened)
+
+
+def _clear(drive: Drive, name: str, session: str | None) -> None:
+    """Remove what an upload of that name has left that was killed: it could stand in the way of the next one."""
+    with suppress(BackupmanError):  # the upload itself shows whether it does
+        drive.abort(name, session)
 
 
 def _with_sidecar(drive: Drive, task: MendTask) -> dict[str, Any]:
@@ -131,6 +138,7 @@ def _with_sidecar(drive: Drive, task: MendTask) -> dict[str, Any]:
     try:
         if ref := drive.find(name):
             return {"sidecar_ref": ref}
+        _clear(drive, name, None)
         data = text_of(task.sidecar)
         return {"sidecar_ref": task.retry.call(lambda: drive.upload(io.BytesIO(data), name, {})).ref}
     except BackupmanError as error:  # the object itself is whole

@@ -229,7 +229,7 @@ class Reconciler:
         pipeline = plan.pipeline if plan else self._config.pipeline
         manifest = self._store.proofs.manifest(backup.id)
         return MendTask(
-            drive=drive_task(self._config, drive),
+            drive=drive_task(self._config, drive, file.session),
             object_name=backup.object_name,
             ref=file.ref,
             size=backup.stored_size,
