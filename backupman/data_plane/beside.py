@@ -1,4 +1,4 @@
-"""In the child: what stands once beside all objects of a source."""
+"""In the child: what stands once beside all objects of a source, and what is left half-done beside one."""
 
 import io
 import logging
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from backupman.drives import Drive
 from backupman.errors import BackupmanError
-from backupman.naming import RESTORE_TXT, restore_txt_name
+from backupman.naming import RESTORE_TXT, restore_txt_name, sidecar_name
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +33,10 @@ def put_restore_txt(drive: Drive, object_name: str, text: str) -> None:
 
 
 def remove_unfinished(drive: Drive, object_name: str) -> None:
-    """Remove what a dead process left of RESTORE.txt; where that cannot be done, it stays."""
-    with suppress(BackupmanError):
-        drive.abort(restore_txt_name(object_name), None)
+    """Remove what a dead process left of RESTORE.txt and of the sidecar; where that cannot be done, it stays."""
+    for name in (restore_txt_name(object_name), sidecar_name(object_name)):
+        with suppress(BackupmanError):
+            drive.abort(name, None)
 
 
 def _beginning(there: BinaryIO) -> bytes:

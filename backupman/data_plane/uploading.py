@@ -273,7 +273,6 @@ def _completed(drive: Drive, task: UploadTask, uploaded: Uploaded) -> Uploaded:
     """What is told of an object that is there, with what belongs beside it: its upload may have died in between."""
     name = sidecar_name(task.object_name)
     try:
-        drive.abort(name, None)
         ref = drive.find(name) or drive.upload(io.BytesIO(text_of(task.sidecar)), name, {}).ref
         if task.restore_txt:
             put_restore_txt(drive, task.object_name, task.restore_txt)

@@ -47,6 +47,8 @@ def test_where_it_cannot_be_replaced_the_old_one_stays(
 def test_what_a_dead_process_left_of_it_is_removed_and_nothing_else(drive: Local, tmp_path: Path) -> None:
     drive.upload(io.BytesIO(b""), NAME, {})
     (tmp_path / "shop/RESTORE.txt.part").touch()
+    (tmp_path / f"{NAME}.json.part").touch()
     (tmp_path / "shop/mine.part").touch()
     remove_unfinished(drive, NAME)
     assert sorted(path.name for path in (tmp_path / "shop").iterdir()) == ["mine.part", "orders"]
+    assert [path.name for path in (tmp_path / "shop/orders").iterdir()] == [NAME.rpartition("/")[2]]
