@@ -5,7 +5,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -78,6 +78,18 @@ class Place:
             return False
         return True
 
+    @contextmanager
+    def there(self) -> Iterator[None]:
+        """A disk that is away must never look like one whose objects are gone; where folders are but names, none is."""
+        try:
+            yield
+        except ObjectNotFound:
+            if self._moves and not self._ask(lambda: self._fs.isdir(self._path("")), ""):
+                raise DriveError(
+                    f"{self.door.label}: {self._url} is not there: mount its disk, make it, or correct url"
+                ) from None
+            raise
+
     def walk(self, folder: str = "") -> Iterator[str]:
         """The names of all whole objects below a folder."""
         try:
@@ -135,14 +147,13 @@ class Place:
             self._fs.rm_file(self._path(old))
 
     def remove(self, ref: str) -> None:
-        """Remove exactly that file; one that is not there is fine."""
+        """Remove exactly that file. Raises ObjectNotFound where there is none."""
 
         def attempt() -> None:
             self._info(ref)
             self._fs.rm_file(self._path(ref))
 
-        with suppress(ObjectNotFound):
-            self._ask(attempt, ref)
+        self._ask(attempt, ref)
 
     def check_moves(self) -> None:
         """Raise DriveError where a file can only get its name by a copy that others would see half of."""

@@ -76,14 +76,19 @@ class Fsspec(Drive):
 
     def open(self, ref: str) -> BinaryIO:
         place = self._place()
-        size = place.size(ref)
+        with place.there():
+            size = place.size(ref)
         return cast(BinaryIO, io.BufferedReader(RangeReader(size, lambda *part: place.read(ref, *part)), _BUFFER))
 
     def delete(self, ref: str) -> None:
-        self._place().remove(ref)
+        place = self._place()
+        with suppress(ObjectNotFound), place.there():
+            place.remove(ref)
 
     def stat(self, ref: str) -> Stat:
-        return Stat(self._place().size(ref))
+        place = self._place()
+        with place.there():
+            return Stat(place.size(ref))
 
     def list(self, prefix: str = "") -> Iterator[str]:
         start = spelled(prefix)
@@ -91,11 +96,7 @@ class Fsspec(Drive):
 
     def find(self, name: str) -> str | None:
         ref = spelled(valid_name(self.label, name))
-        try:
-            self.stat(ref)
-        except ObjectNotFound:
-            return None
-        return ref
+        return ref if self._place().is_there(ref) else None
 
     def check(self) -> None:
         """Write a small file, give it its name, and remove it: nothing less shows that the filesystem can."""
@@ -103,7 +104,8 @@ class Fsspec(Drive):
         self.delete(self.upload(io.BytesIO(b"backupman"), name, {}).ref)
 
     def abort(self, name: str, session: str | None) -> None:
-        self._place().remove(spelled(valid_name(self.label, name)) + PART)
+        with suppress(ObjectNotFound):
+            self._place().remove(spelled(valid_name(self.label, name)) + PART)
 
     def _write(self, place: Place, ref: str, reader: BinaryIO) -> tuple[int, str]:
         """Everything that the reader gives; its size and hash."""

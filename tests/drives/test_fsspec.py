@@ -101,6 +101,22 @@ def test_what_a_dead_process_left_is_removed(ftp: Ftp) -> None:
     assert unfinished(ftp.folder / folder) == []
 
 
+def test_a_folder_that_is_away_is_no_empty_folder(ftp: Ftp) -> None:
+    folder = uuid4().hex
+    drive = ftp_drive(ftp, f"{folder}/backups")
+    ref = put(drive, NAME, b"body").ref
+    away = (ftp.folder / folder).rename(ftp.folder / f"{folder}-away")
+    for use in (drive.open, drive.stat, drive.delete):
+        with pytest.raises(DriveError, match=r"^some place: ftp://.*/backups is not there: mount its disk") as raised:
+            use(ref)
+        assert not isinstance(raised.value, ObjectNotFound)
+        assert not raised.value.permanent
+    drive.abort(NAME, None)
+    away.rename(ftp.folder / folder)
+    assert list(drive.list()) == [ref]
+    assert put(ftp_drive(ftp, uuid4().hex), NAME, b"body").ref == ref, "a new one is made"
+
+
 def test_a_login_that_may_only_read_is_told(ftp: Ftp) -> None:
     folder = uuid4().hex
     (ftp.folder / folder).mkdir()
