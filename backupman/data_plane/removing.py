@@ -18,6 +18,7 @@ def remove(task: DeleteTask, tell: Tell) -> None:
 
     Raises:
         ObjectNotFound: the drive holds none of the task's witnesses.
+        DriveError: it cannot be asked just now.
     """
     drive = drive_of(task.drive, task.retry)
     if task.witnesses and not any(_is_there(drive, ref) for ref in task.witnesses):
@@ -53,11 +54,13 @@ def _removed(drive: Drive, index: int, refs: list[str]) -> Deleted:
 
 
 def _is_there(drive: Drive, ref: str, size: int | None = None) -> bool:
-    """Also where the drive does not say: removing is a right of its own."""
+    """Also where the drive never says: removing is a right of its own. Raises what may be over soon."""
     try:
         stat = drive.stat(ref)
     except ObjectNotFound:
         return False
-    except BackupmanError:
+    except BackupmanError as error:
+        if not error.permanent:
+            raise
         return True
     return size in (None, stat.size)
