@@ -93,19 +93,19 @@ class Local(Drive):
 
     def open(self, ref: str) -> BinaryIO:
         with self._explained(ref):
-            self._there()
+            self._there(ref)
             return cast(BinaryIO, io.BufferedReader(Reading(self.path(ref), self._explained), _CHUNK))
 
     def delete(self, ref: str) -> None:
         file = Path(self.path(ref))
         with self._explained():
-            self._there()
+            self._there(ref)
             file.unlink(missing_ok=True)
             self._tidy(file.parent)
 
     def stat(self, ref: str) -> Stat:
         with self._explained(ref):
-            self._there()
+            self._there(ref)
             found = Path(self.path(ref)).stat()
             if not stat.S_ISREG(found.st_mode):  # to read a pipe or a device may never end
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), ref)
@@ -127,7 +127,7 @@ class Local(Drive):
 
     def find(self, name: str) -> str | None:
         with self._explained():
-            self._there()
+            self._there(name)
             return name if Path(self.path(name)).is_file() else None
 
     def check(self) -> None:
@@ -161,10 +161,13 @@ class Local(Drive):
         if self.require_mount and not any(place.is_mount() for place in places):
             raise DriveError(f"{self.label}: nothing is mounted at {self._root} or above it: mount its disk")
 
-    def _there(self) -> None:
-        """A disk that is away must never look like one whose objects are gone."""
+    def _there(self, ref: str = "") -> None:
+        """A disk that is away must never look like one whose objects are gone; a link may lead to one of its own."""
         self._mounted()
         self._root.stat()
+        for folder in (self._root / ref).parents if ref else ():
+            if folder.is_symlink():
+                folder.stat()
 
     def _has_room(self) -> None:
         """Stop before the disk is full: whatever else lives on it would fail too."""
@@ -222,18 +225,20 @@ class Local(Drive):
         try:
             yield
         except OSError as error:
-            if ref is not None and error.errno in (errno.ENOENT, errno.ENOTDIR) and self._root.is_dir():
+            place = Path(str(error.filename or self._root))
+            away = place.is_symlink() and not place.exists()
+            if ref is not None and error.errno in (errno.ENOENT, errno.ENOTDIR) and self._root.is_dir() and not away:
                 raise ObjectNotFound(f"{self.label}: there is no {ref} in {self._root}", permanent=True) from error
             if error.errno == errno.EEXIST and str(error.filename).endswith(PART):
                 raise DriveError(
                     f"{self.label}: {error.filename} is there: another upload of that name is under way, or has died",
                     permanent=True,
                 ) from error
-            number = error.errno or 0
-            if number == errno.EEXIST:  # of a folder that is to be made
-                number = errno.ENOTDIR if Path(error.filename).exists() else errno.ENOENT  # behind a link
+            number = errno.ENOTDIR if error.errno == errno.EEXIST else error.errno or 0
+            if away:  # whatever the system says of a link that leads nowhere
+                number = errno.ENOENT
             meaning = _MEANINGS.get(number, "{folder} cannot be used: {said}")
-            sentence = meaning.format(folder=self._root, said=error.strerror)
+            sentence = meaning.format(folder=place if away else self._root, said=error.strerror)
             raise DriveError(f"{self.label}: {sentence}", permanent=number in _PERMANENT) from error
 
 

@@ -64,6 +64,15 @@ def test_a_link_to_a_disk_that_is_away_is_no_file(tmp_path: Path) -> None:
         assert not raised.value.permanent
 
 
+@pytest.mark.parametrize("use", ["upload", "open", "delete", "stat", "find"])
+def test_an_object_behind_a_link_to_a_disk_that_is_away_is_not_gone(drive: Local, folder: Path, use: str) -> None:
+    (folder / "shop").symlink_to(folder.parent / "usb")
+    with pytest.raises(DriveError, match=r"^a disk: .*/shop is not there: mount its disk") as raised:
+        USES[use](drive)
+    assert not isinstance(raised.value, ObjectNotFound)
+    assert not raised.value.permanent
+
+
 @pytest.mark.parametrize("below", [".", "shops"])
 def test_a_file_where_the_folder_should_be_is_said(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("no folder")
