@@ -83,10 +83,21 @@ class VerifyReport(View):
     good: int
     bad: int
     unchecked: int = Field(default=0, description="Copies that could not be looked at, and may be good.")
+    still_bad: int = Field(
+        default=0, description="Copies that an earlier look found bad, and that this one has not found right."
+    )
     copies: list[VerifiedCopy] = Field(description="Those that are not good first, up to 1,000.")
     rto_seconds: float | None = Field(default=None, description="Of drills: how long the longest restore took.")
     rpo_seconds: float | None = Field(default=None, description="Of drills: the age of the newest row found.")
     reason: str = Field(description="All this in a sentence.")
+
+    def beside(self, still_bad: int) -> "VerifyReport":
+        """The same, where so many copies of the source were bad before and have not been found right."""
+        if still_bad <= 0:
+            return self
+        copies = "1 copy is" if still_bad == 1 else f"{still_bad} copies are"
+        reason = f"{self.reason}; {copies} still bad since an earlier look: see `backupman list`"
+        return self.model_copy(update={"still_bad": still_bad, "reason": reason})
 
 
 class Tally:

@@ -187,6 +187,9 @@ class Verifier:
         if not (failed or whole):
             return
         kind = EventKind.VERIFY_FAILURE if failed else EventKind.VERIFY_SUCCESS
+        drives = [drive.label for drive in self._config.drives]
+        bad = self._store.copies.bad(report.instance, report.job, report.source, drives)
+        report = report.beside(bad - report.bad)
         plan = self._plans.get(report.job)
         told = wanting(self._config, plan, kind)
         self._store.outbox.announce(kind, report.job, report.instance, report.document(), told)

@@ -94,6 +94,8 @@ class Message:
             return State.FAIL if self.payload.get("Severity") in ("error", "critical") else State.LOG
         if self.event == EventKind.RESTORE_START:  # that a backup begins, somebody would take it for
             return State.LOG
+        if self.event == EventKind.VERIFY_SUCCESS and self.payload.get("StillBad"):  # it is no end of what was found
+            return State.LOG
         if self.event in _HOUSEKEEPING:  # which is told of also where all was done, or mended
             return State.FAIL if self.payload.get("Failed") or self.payload.get("Error") else State.LOG
         return _STATES_OF_WORDS.get(self.event.rsplit("_", 1)[-1], State.LOG)

@@ -63,7 +63,10 @@ def title(message: Message) -> str:
     severity = str(message.payload.get("Severity") or "notification").capitalize()
     fallback = "Backup of {label} {outcome}" if message.event in _ABOUT_ONE_BACKUP else "{label}: {outcome}"
     names = {"label": label_of(message), "severity": severity, "outcome": outcome(message).lower()}
-    return one_line(_TITLES.get(message.event, fallback).format_map(names), TITLE_LENGTH)
+    found = _TITLES.get(message.event, fallback)
+    if message.event == EventKind.VERIFY_SUCCESS and message.payload.get("StillBad"):
+        found = "The copies of {label} that were looked at are right, others are still bad"
+    return one_line(found.format_map(names), TITLE_LENGTH)
 
 
 def sentence(message: Message) -> str:

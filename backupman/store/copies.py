@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import contains_eager
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from backupman.errors import NotFoundError
 from backupman.records import Backup, DriveFile, Kind, ManifestRecord, Status
@@ -57,6 +57,19 @@ class Copies:
                 name: session.exec(newest.where(col(Backup.database).in_([name, ""]))).first() for name in databases
             }
         return {name for name, status in found.items() if status == Status.FAILED}
+
+    def bad(self, instance: str, job: str, source: str, drives: Collection[str]) -> int:
+        """How many copies on these drives of a source's backups by a job are known to be bad, and are still kept."""
+        with self._sessions.reading() as session:
+            query = (
+                select(func.count())
+                .select_from(DriveFile)
+                .join(Backup)
+                .where(Backup.instance == instance, Backup.job == job, Backup.source == source)
+                .where(DriveFile.status == Status.FINISHED, col(DriveFile.verify_error).is_not(None))
+                .where(col(DriveFile.trashed_at).is_(None), col(DriveFile.label).in_(drives))
+            )
+            return session.exec(query).one()
 
     def is_held(self, drive_file_id: str) -> bool:
         """Whether a copy is still kept: on record, finished, and not waiting for its deletion."""

@@ -143,6 +143,22 @@ def test_a_sample_holds_the_newest_of_each_database(made: World) -> None:
     assert len(json.loads(made.run("verify", "--sample", "9", "--json").out)["Results"]) == 2
 
 
+def test_what_others_are_does_not_end_what_was_found_of_a_bad_copy(made: World) -> None:
+    path, older = copy_of(made), made.backups()[0]["Id"]
+    right = path.read_bytes()
+    path.write_bytes(right + b"x")
+    assert made.run("verify", older, "-q").code == 1
+    assert made.run("run", "-q").code == 0
+    assert made.run("verify", "--sample", "1", "-q").code == 0
+    path.write_bytes(right)
+    assert made.run("verify", older, "-q").code == 0
+    events = [(event["Event"], event["Payload"]["Bad"], event["Payload"]["StillBad"]) for event in told(made)]
+    assert events == [("verify_failure", 1, 0), ("verify_success", 0, 1), ("verify_success", 0, 0)]
+    reasons = [event["Payload"]["Reason"] for event in told(made)]
+    assert reasons[1].endswith("; 1 copy is still bad since an earlier look: see `backupman list`")
+    assert "still bad" not in reasons[0] + reasons[2]
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

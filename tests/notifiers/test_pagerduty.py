@@ -197,6 +197,11 @@ def test_a_bad_copy_is_an_alert_that_only_a_look_as_deep_resolves() -> None:
     assert failed["payload"]["custom_details"]["Bad"] == 1
 
 
+def test_that_other_copies_are_right_resolves_no_bad_one() -> None:
+    assert PagerDuty.model_validate({"integration_key": KEY}).request(message("verify_success", StillBad=1)) is None
+    assert sent(message("verify_success", StillBad=0))["event_action"] == "resolve"
+
+
 @pytest.mark.parametrize(
     ("kind", "key", "severity"),
     [

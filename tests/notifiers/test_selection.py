@@ -80,6 +80,10 @@ def test_what_an_event_says() -> None:
     assert {kind: message(kind).state for kind in said} == said
 
 
+def test_that_other_copies_are_right_is_no_success_while_one_is_known_to_be_bad() -> None:
+    assert message("verify_success", StillBad=1).state == State.LOG
+
+
 @pytest.mark.parametrize("kind", [EventKind.PRUNE_REPORT, EventKind.RECONCILE_REPORT])
 def test_a_report_of_housekeeping_is_a_failure_where_something_could_not_be_done(kind: EventKind) -> None:
     assert message(kind, Failed=1).state == State.FAIL

@@ -83,3 +83,9 @@ def test_a_log_that_fits_is_whole() -> None:
     assert newest(["a", "b\x1b[31m", "ß"], 100) == "a\nb\ufffd[31m\nß"
     told = text_with_log(replace(message("backup_success"), log=["begun", "done"]), 1000)
     assert told.startswith("Mysql 1 is stored on My Google Drive.") and told.endswith("\n\nbegun\ndone")
+
+
+def test_a_title_says_all_copies_are_right_only_where_none_is_known_to_be_bad() -> None:
+    assert title(message("verify_success", StillBad=0)) == "The copies of Mysql 1 are right"
+    told = title(message("verify_success", StillBad=2))
+    assert told == "The copies of Mysql 1 that were looked at are right, others are still bad"

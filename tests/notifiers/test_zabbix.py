@@ -1,5 +1,6 @@
 """Zabbix: values that history.push takes, by key or password, and answers that say 200 and mean no."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -178,3 +179,10 @@ def test_a_wrong_password_is_final(receiver: Receiver) -> None:
 def test_mistakes_are_found_when_it_is_loaded(changed: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         Zabbix.model_validate(SEED | changed)
+
+
+@pytest.mark.parametrize("login", [{}, {"api_key": None}])
+def test_that_other_copies_are_right_takes_no_place_of_a_failure(receiver: Receiver, login: dict[str, Any]) -> None:
+    [endpoint] = Zabbix.model_validate(SEED | {"server": receiver.url} | login).endpoints()
+    answer = asyncio.run(endpoint.send(message("verify_success", StillBad=1)))
+    assert (answer, receiver.requests) == ("nothing to send of verify_success", [])

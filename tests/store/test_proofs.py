@@ -85,6 +85,25 @@ def test_what_a_deeper_look_has_found_stays_until_one_as_deep_finds_it_right(sto
     assert found("restore", hours=6) is None
 
 
+def test_the_bad_copies_are_those_that_are_kept_and_were_not_found_right(store: Store, backup: Backup) -> None:
+    def bad(**of: str) -> int:
+        about = {"instance": "host1", "job": "nightly", "source": "shop"} | of
+        return store.copies.bad(**about, drives=["disk", "other"])
+
+    [file] = backup.drive_files
+    assert bad() == 0
+    store.proofs.verified(check(backup, "structure", "it is damaged"), file.id)
+    store.proofs.verified(check(backup, "checksum", hours=1), file.id)
+    assert bad() == 1
+    assert [bad(instance="host2"), bad(job="weekly"), bad(source="blog")] == [0, 0, 0]
+    assert store.copies.bad("host1", "nightly", "shop", ["other"]) == 0
+    store.copies.mark(file.id, START)
+    assert bad() == 0
+    store.copies.mark(file.id, None)
+    store.proofs.verified(check(backup, "restore", hours=2), file.id)
+    assert bad() == 0
+
+
 def test_a_check_of_a_copy_that_has_gone_meanwhile_is_kept(store: Store, backup: Backup) -> None:
     store.proofs.verified(check(backup, "structure"), "gone")
     assert len(store.proofs.verifications(backup.id)) == 1
