@@ -265,8 +265,9 @@ class Dispatcher:
             next_at = at + max(wait, timedelta(seconds=error.retry_after or 0))
             if at < last_at:
                 next_at = min(next_at, last_at)
-            # what was due before, while nobody could send it, has one more: the network may not be up yet
-            if error.permanent or delivery.next_attempt_at >= last_at:
+            # what was due before, while nobody could send it, has one more: the network may not be up yet; and a time
+            # that is still to come was written by a clock that was ahead
+            if error.permanent or min(delivery.next_attempt_at, at) >= last_at:
                 state, next_at = DeliveryState.FAILED, None
         return Attempt(
             number=delivery.attempts,

@@ -162,6 +162,21 @@ def test_what_was_tried_by_a_clock_that_was_ahead_does_not_wait_until_then(store
     assert len(ops.sent) == 1
 
 
+def test_what_was_tried_by_a_clock_that_was_ahead_is_not_given_up_for_its_age(store: Store) -> None:
+    owe(store, "ops")
+    (delivery,) = store.outbox.claim("host1", 1, timedelta(minutes=1))
+    assert delivery.id is not None
+    then = now() + timedelta(days=400)
+    tried = Attempt(delivery.attempts, DeliveryState.OWED, then, 0.1, next_attempt_at=then + timedelta(hours=1))
+    store.outbox.record(delivery.id, tried)
+    ops = RecordingNotifier(name="ops")
+    ops.answers.append(NotifyError("ops: 503"))
+    assert drain(store, ops, settings=Deliveries(first_wait=timedelta(hours=1))) == 1
+    waiting = only(store)
+    assert waiting.state == "owed"
+    assert waiting.next_attempt_at < now() + timedelta(hours=2)
+
+
 @pytest.mark.parametrize("error", [ValueError("S3cret"), KeyError("S3cret"), RecursionError(), OSError(5, "S3cret")])
 def test_an_unexpected_fault_is_recorded_and_hurts_nobody_else(store: Store, error: Exception) -> None:
     owe(store, "ops", "dev")
