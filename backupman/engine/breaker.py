@@ -20,10 +20,15 @@ LONGEST_REST = timedelta(minutes=5)
 
 @dataclass
 class _Failing:
-    """The failures in a row, and until when the endpoint is left alone."""
+    """The failures in a row, until when the endpoint is left alone, and whether it has asked for that itself."""
 
     count: int
     until: datetime
+    asked: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.asked or self.count >= FAILURES
 
 
 class Breaker:
@@ -38,12 +43,15 @@ class Breaker:
         """Begin with how many deliveries to each endpoint were tried in vain: each may be asked once."""
         self._failing = {endpoint: _Failing(count, at) for endpoint, count in tried.items()}
 
-    def failed(self, endpoint: str, at: datetime) -> None:
-        """A message was not delivered, and another try may help."""
+    def failed(self, endpoint: str, at: datetime, retry_after: float | None = None) -> None:
+        """A message was not delivered, and another try may help: none of any message before so many seconds."""
         known = self._failing.setdefault(endpoint, _Failing(0, at))
         known.count += 1
+        known.asked |= bool(retry_after)
+        rests = [self._left(known, at), min(timedelta(seconds=retry_after or 0), self._longest)]
         if known.count >= FAILURES:
-            known.until = at + backoff(known.count - FAILURES + 1, first=self._first, longest=self._longest)
+            rests.append(backoff(known.count - FAILURES + 1, first=self._first, longest=self._longest))
+        known.until = at + max(rests)
         if known.count == FAILURES:
             log.warning("%s has failed %d times in a row, and is asked less often now", endpoint, known.count)
 
@@ -58,8 +66,13 @@ class Breaker:
         return {
             endpoint: known.until
             for endpoint, known in self._failing.items()
-            if known.count >= FAILURES and at < known.until <= at + self._longest
+            if known.is_open and self._left(known, at)
         }
+
+    def _left(self, known: _Failing, at: datetime) -> timedelta:
+        """How long it still rests."""
+        left = known.until - at
+        return left if timedelta() < left <= self._longest else timedelta()
 
     def probed(self, at: datetime, under_way: Collection[str]) -> list[str]:
         """The endpoints whose rest is over, and which are asked one message now, if none is under way."""
@@ -67,5 +80,5 @@ class Breaker:
 
     @property
     def open(self) -> list[str]:
-        """The endpoints that fail in a row, resting or not."""
-        return [endpoint for endpoint, known in self._failing.items() if known.count >= FAILURES]
+        """The endpoints that fail in a row, or have asked to be left alone, resting or not."""
+        return [endpoint for endpoint, known in self._failing.items() if known.is_open]

@@ -177,10 +177,11 @@ class Dispatcher:
         attempt = self._judge(delivery, at, time.monotonic() - started, state, answer, error)
         self._log(delivery, attempt)
         breaker = await self._breakers()
+        fair = longest >= _FAIR_SEND or bool(error and error.retry_after)
         if state == DeliveryState.DELIVERED:
             breaker.answered(delivery.endpoint)
-        elif error and state == DeliveryState.OWED and not error.permanent and longest >= _FAIR_SEND:
-            breaker.failed(delivery.endpoint, at)
+        elif error and state == DeliveryState.OWED and not error.permanent and fair:
+            breaker.failed(delivery.endpoint, at, error.retry_after)
         assert delivery.id is not None  # noqa: S101 - it comes from the database
         await self._record(delivery.id, attempt)
 

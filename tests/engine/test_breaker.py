@@ -83,6 +83,31 @@ def test_rests_grow_and_end() -> None:
     assert breaker.open == []
 
 
+def test_an_endpoint_that_says_when_to_come_back_is_sent_nothing_else_until_then(store: Store) -> None:
+    busy, good = RecordingNotifier(name="busy"), RecordingNotifier(name="up")
+    busy.answers.append(NotifyError("busy: 429", retry_after=3600))
+    first = dispatcher(store, busy, good, settings=LONG)
+    owe(store, "busy", "up", job="one")
+    assert first.drain(timedelta(minutes=1)) == 1
+    owe(store, "busy", "up", job="two")
+    assert first.drain(timedelta(minutes=1)) == 2
+    assert (len(busy.sent), len(good.sent)) == (1, 2)
+
+
+def test_a_rest_that_was_asked_for_is_bounded_and_ends_with_one_message() -> None:
+    at, breaker = now(), Breaker(timedelta(seconds=10), timedelta(hours=1))
+    breaker.failed("ops", at, 60)
+    breaker.failed("ops", at)
+    assert breaker.resting(at) == {"ops": at + timedelta(seconds=60)}
+    assert breaker.probed(at, []) == []
+    later = at + timedelta(seconds=61)
+    assert (breaker.open, breaker.resting(later), breaker.probed(later, [])) == (["ops"], {}, ["ops"])
+    breaker.failed("ops", later, 86_400)
+    assert breaker.resting(later) == {"ops": later + LONGEST_REST}
+    breaker.answered("ops")
+    assert breaker.open == []
+
+
 def test_a_rest_that_began_by_a_clock_that_was_ahead_is_over() -> None:
     at, breaker = now(), Breaker(timedelta(seconds=10), timedelta(hours=1))
     for _ in range(FAILURES):
