@@ -187,10 +187,11 @@ class _Collector:
         running.add_metric([], len(self._daemon.live.running()))
         owed = _gauge("deliveries_owed", "Messages that were not delivered yet.", "endpoint")
         nothing = dict.fromkeys(endpoints(self._app.config), 0)
-        for endpoint, count in (nothing | self._app.store.reached.deliveries(DeliveryState.OWED)).items():
+        counts, instance = self._app.store.reached.deliveries, self._app.config.instance
+        for endpoint, count in (nothing | counts(instance, DeliveryState.OWED)).items():
             owed.add_metric([endpoint], count)
         lost = _gauge("deliveries_given_up", "Messages that were given up and stand in the records.", "endpoint")
-        for endpoint, count in (nothing | self._app.store.reached.deliveries(DeliveryState.FAILED)).items():
+        for endpoint, count in (nothing | counts(instance, DeliveryState.FAILED)).items():
             lost.add_metric([endpoint], count)
         yield from (running, owed, lost)
         yield from self._reached()

@@ -41,7 +41,7 @@ def _page(daemon: Daemon, visit: Visit, request: Request, tested: TestedPage | N
         visit,
         endpoints=[endpoint for block in config.all_notifiers() for endpoint in block.endpoints()],
         jobs=jobs,
-        owed=reached.deliveries(DeliveryState.OWED),
-        failed=reached.deliveries(DeliveryState.FAILED),
+        owed=reached.deliveries(config.instance, DeliveryState.OWED),
+        failed=reached.deliveries(config.instance, DeliveryState.FAILED),
         tested=tested,
     )

@@ -26,10 +26,12 @@ class Reached:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    def deliveries(self, state: DeliveryState) -> dict[str, int]:
-        """How many deliveries to each endpoint are in that state."""
+    def deliveries(self, instance: str, state: DeliveryState) -> dict[str, int]:
+        """How many deliveries of an instance to each endpoint are in that state."""
         with self._sessions.reading() as session:
-            query = select(Delivery.endpoint, func.count()).where(Delivery.state == state)
+            query = select(Delivery.endpoint, func.count()).where(
+                Delivery.state == state, Delivery.instance == instance
+            )
             return dict(session.exec(query.group_by(Delivery.endpoint)).all())
 
     def given_up(self, instance: str) -> dict[str, GivenUp]:

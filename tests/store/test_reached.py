@@ -35,6 +35,18 @@ def test_what_was_given_up_is_counted_by_endpoint_with_the_oldest(store: Store) 
     assert store.reached.given_up("host2") == {}
 
 
+def test_what_is_owed_and_was_given_up_is_counted_by_installation(store: Store) -> None:
+    owe(store, "mail/ops", "webhook/Ops")
+    settle(store, DeliveryState.FAILED)
+    for job in ("nightly", "weekly"):
+        owe(store, "mail/ops", job=job)
+    owe(store, "mail/ops", instance="host2")
+    counts = store.reached.deliveries
+    assert counts("host1", DeliveryState.FAILED) == {"mail/ops": 1, "webhook/Ops": 1}
+    assert counts("host1", DeliveryState.OWED) == {"mail/ops": 2}
+    assert counts("host2", DeliveryState.OWED) == {"mail/ops": 1}
+
+
 def test_when_an_endpoint_last_took_a_message_in_any_of_the_lanes(store: Store) -> None:
     owe(store, "mail/ops", job="nightly")
     settle(store, DeliveryState.DELIVERED)
