@@ -95,7 +95,7 @@ def drop(
     ids: Ids = None,
     endpoint: Endpoint = None,
 ) -> None:
-    """Owe deliveries no longer: those of the ids, or all to an endpoint that are owed or were given up.
+    """Owe deliveries no longer: those of the ids, or all of this instance to an endpoint, owed or given up.
 
     Their events stay in the records, and `events replay` tells them again.
 
@@ -110,8 +110,8 @@ def drop(
         raise ConfigError("name what is to be dropped: ids from `backupman deliveries list`, or --endpoint")
     with call.records() as (config, store):
         known_endpoint(config, store, endpoint)
-        chosen = [each.id for each in _there(store, _numbers(store, ids))] if ids else not_arrived(store, endpoint)
-        dropped = store.outbox.drop([each for each in chosen if each is not None], "dropped by hand")
+        named = _there(store, _numbers(store, ids)) if ids else _not_arrived(store, config, endpoint)
+        dropped = store.outbox.drop([each.id for each in named if each.id is not None], "dropped by hand")
     if not call.quiet:
         console().print(f"{counted(dropped, 'delivery', 'deliveries')} dropped.")
 
@@ -123,7 +123,7 @@ def retry(
     drain_timeout: DrainTimeout = "30s",
     as_json: Json = False,
 ) -> None:
-    """Send now what is owed, and once more what was given up; without an ID all of it.
+    """Send now what is owed, and once more what was given up; without an ID all of it that is this instance's.
 
     \b
     Examples:
@@ -134,8 +134,14 @@ def retry(
     time = duration("--drain-timeout", drain_timeout)
     with call.app() as app:
         known_endpoint(app.config, app.store, endpoint)
-        chosen = _numbers(app.store, ids) if ids else not_arrived(app.store, endpoint)
-        send(call, app, chosen, time, as_json=as_json)
+        named = _there(app.store, _numbers(app.store, ids)) if ids else _not_arrived(app.store, app.config, endpoint)
+        for each in named:
+            if each.instance != app.config.instance:
+                raise ConfigError(
+                    f"the delivery {each.id} is owed by the instance {each.instance}, which alone sends it; "
+                    f"`backupman events replay {each.event.id[:8]}` tells its event from here"
+                )
+        send(call, app, [each.id for each in named if each.id is not None], time, as_json=as_json)
 
 
 def known_endpoint(config: "Config", store: "Store", name: str | None) -> None:
@@ -161,12 +167,12 @@ def _numbers(store: "Store", words: Sequence[str]) -> list[int]:
     return found
 
 
-def not_arrived(store: "Store", endpoint: str | None) -> list[int]:
-    """The ids of what is owed or was given up."""
-    found = [
-        delivery for state in ("owed", "failed") for delivery in store.outbox.deliveries(state, endpoint, limit=None)
+def _not_arrived(store: "Store", config: "Config", endpoint: str | None) -> "Sequence[Delivery]":
+    """What this instance owes or has given up; what others of the same records owe is theirs to send."""
+    outbox, mine = store.outbox, config.instance
+    return [
+        each for state in ("owed", "failed") for each in outbox.deliveries(state, endpoint, limit=None, instance=mine)
     ]
-    return [delivery.id for delivery in found if delivery.id is not None]
 
 
 def send(call: Call, app: "App", ids: Sequence[int], time: timedelta, *, as_json: bool = False) -> None:

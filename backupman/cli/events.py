@@ -87,7 +87,7 @@ def replay(
     with call.app() as app:
         newest = app.store.outbox.events(limit=1) if name == LATEST else []
         event = newest[0] if newest else app.store.outbox.event(name)
-        ids = app.store.outbox.replay(event.id, _endpoints(app, event, endpoint or []))
+        ids = app.store.outbox.replay(event.id, _endpoints(app, event, endpoint or []), app.config.instance)
         send(call, app, ids, time, as_json=as_json)
 
 

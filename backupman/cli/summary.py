@@ -25,7 +25,7 @@ def tell(call: Call, app: "App", result: "Result", code: ExitCode, *, as_json: b
                 "Results": [BackupExtended.of(backup).document() for backup in result.backups],
                 "Busy": result.busy,
                 "Errors": [error.sentence for error in result.errors],
-                "Owed": app.store.outbox.owed(),
+                "Owed": app.store.outbox.owed(app.config.instance),
                 "Interrupted": result.interrupted,
             }
         )
@@ -86,7 +86,7 @@ def _totals(call: Call, result: "Result", out: Console) -> None:
 def _messages(call: Call, app: "App", result: "Result", err: Console) -> None:
     """Who was not told, why, and what to do."""
     ours = {backup.id for backup in result.backups}
-    owed = app.store.outbox.deliveries(DeliveryState.OWED, limit=1000)
+    owed = app.store.outbox.deliveries(DeliveryState.OWED, limit=1000, instance=app.config.instance)
     lost = [each for each in app.store.outbox.deliveries(DeliveryState.FAILED) if each.event.backup_id in ours]
     again = call.again("deliveries", "retry")
     for endpoint, deliveries in _by_endpoint(owed).items():

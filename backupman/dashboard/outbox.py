@@ -101,5 +101,5 @@ def replay(daemon: Served, _visit: Administrator, request: Request, event_id: Ev
     told = wanting(daemon.app.config, daemon.app.plan(event.job), event.kind)
     if not told:
         raise HTTPException(409, f"nobody in the config wants {event.kind}")
-    daemon.app.store.outbox.replay(event.id, told)
+    daemon.app.store.outbox.replay(event.id, told, daemon.app.config.instance)
     return RedirectResponse(address(request, f"/events/{event.id}", done="replayed"), 303)

@@ -64,12 +64,12 @@ def owe_event(session: Session, event: Event, endpoints: Sequence[str]) -> None:
     """Write an event, its deliveries, and the notification that an alarm is, into the session's transaction."""
     session.add(event)
     session.flush()
-    session.add_all([*notifications(event), *(_delivery(event, endpoint) for endpoint in endpoints)])
+    session.add_all([*notifications(event), *(_delivery(event, endpoint, event.instance) for endpoint in endpoints)])
 
 
-def _delivery(event: Event, endpoint: str) -> Delivery:
+def _delivery(event: Event, endpoint: str, instance: str) -> Delivery:
     assert event.seq is not None  # noqa: S101 - the event was flushed before
-    return Delivery(event_seq=event.seq, instance=event.instance, endpoint=endpoint, lane=event.job)
+    return Delivery(event_seq=event.seq, instance=instance, endpoint=endpoint, lane=event.job)
 
 
 class Outbox:
@@ -178,11 +178,13 @@ class Outbox:
         backup_id: str | None = None,
         ids: Sequence[int] | None = None,
         limit: int | None = 100,
+        *,
+        instance: str | None = None,
     ) -> Sequence[Delivery]:
         """Deliveries with their events and attempts, the newest first."""
         with self._sessions.reading() as session:
             query = select(Delivery).order_by(col(Delivery.id).desc()).limit(limit)
-            for name, value in (("state", state), ("endpoint", endpoint)):
+            for name, value in (("state", state), ("endpoint", endpoint), ("instance", instance)):
                 if value is not None:
                     query = query.where(getattr(Delivery, name) == value)
             if backup_id is not None:
@@ -241,15 +243,17 @@ class Outbox:
         with self._sessions.reading() as session:
             return session.exec(select(func.max(Event.seq))).one() or 0
 
-    def replay(self, event: str, endpoints: Sequence[str]) -> list[int]:
+    def replay(self, event: str, endpoints: Sequence[str], instance: str) -> list[int]:
         """Owe an event (its id or a unique beginning of it) again, with the same id; the ids of the deliveries.
+
+        It is owed by the instance whose config names the endpoints, whoever told it first.
 
         Raises:
             NotFoundError: there is no such event, or several.
         """
         with self._sessions.writing() as session:
             found = _event(session, event)
-            session.add_all(deliveries := [_delivery(found, endpoint) for endpoint in endpoints])
+            session.add_all(deliveries := [_delivery(found, endpoint, instance) for endpoint in endpoints])
             session.flush()
             return [delivery.id for delivery in deliveries if delivery.id is not None]
 

@@ -96,6 +96,20 @@ def test_an_endpoint_that_left_the_config_is_dropped_with_the_reason(told: World
     assert "not in the config" in delivery["Error"]
 
 
+def test_what_another_installation_owes_is_left_to_it_and_its_events_can_be_told(told: World, inside: Inside) -> None:
+    (delivery,) = results(inside, "deliveries", "list")
+    told.config_file.write_text(yaml.safe_dump(told.config | {"instance": "another"}))
+    assert inside("deliveries", "retry").out == "There is nothing to send.\n"
+    assert inside("deliveries", "drop", "--endpoint", "webhook/Hook").out == "0 deliveries dropped.\n"
+    refused = inside("deliveries", "retry", str(delivery["Id"]))
+    assert refused.code == 2
+    assert f"is owed by the instance {told.config['instance']}, which alone sends it" in refused.err
+    assert [each["State"] for each in results(inside, "deliveries", "list")] == ["failed"]
+    assert inside("events", "replay", delivery["EventId"]).code == 0
+    assert [each["State"] for each in results(inside, "deliveries", "list")] == ["delivered", "failed"]
+    assert inside("deliveries", "drop", str(delivery["Id"])).out == "1 delivery dropped.\n"
+
+
 def test_one_delivery_in_full(told: World, inside: Inside) -> None:
     (delivery,) = results(inside, "deliveries", "list")
     shown = inside("deliveries", "show", str(delivery["Id"])).out

@@ -227,7 +227,7 @@ def test_a_replayed_event_is_delivered_again_under_its_id(store: Store) -> None:
     event_id = owe(store, "ops")
     ops = RecordingNotifier(name="ops")
     drain(store, ops)
-    store.outbox.replay(event_id, ["ops"])
+    store.outbox.replay(event_id, ["ops"], "host1")
     assert drain(store, ops) == 0
     assert [message.id for message in ops.sent] == [event_id, event_id]
 

@@ -107,7 +107,7 @@ def test_old_events_go_but_never_what_is_owed(store: Store) -> None:
                 session.flush()
                 assert delivery.id
                 session.add(DeliveryAttempt(delivery_id=delivery.id, seconds=1, delivered=state == "delivered"))
-    again = store.outbox.replay(event_id(store, "0"), ["ops"])  # owed anew, so its event stays
+    again = store.outbox.replay(event_id(store, "0"), ["ops"], "host1")  # owed anew, so its event stays
     assert purge(store, US, KEEP, START) == 3 + 3
     assert sorted(event.job for event in everything(store, Event)) == ["0", "1", "4"]
     left = everything(store, Delivery)

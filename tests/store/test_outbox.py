@@ -206,7 +206,7 @@ def test_replay_owes_the_same_event_again(store: Store) -> None:
     event = owe(store, "webhook/Ops")
     (first,) = claim(store)
     store.outbox.record(*ended(first, DeliveryState.DELIVERED))
-    made = store.outbox.replay(event.id[:8], ["webhook/Ops", "mail/a"])
+    made = store.outbox.replay(event.id[:8], ["webhook/Ops", "mail/a"], "host1")
     again = claim(store)
     assert sorted(delivery.id or 0 for delivery in again) == sorted(made)
     assert {delivery.event.id for delivery in again} == {event.id}
@@ -218,7 +218,7 @@ def test_replay_owes_the_same_event_again(store: Store) -> None:
 def test_only_an_event_that_is_there_can_be_replayed(store: Store, name: str) -> None:
     owe(store, "webhook/Ops")
     with pytest.raises(NotFoundError, match="there is no event"):
-        store.outbox.replay(name, ["webhook/Ops"])
+        store.outbox.replay(name, ["webhook/Ops"], "host1")
     assert len(store.outbox.deliveries()) == 1
 
 
