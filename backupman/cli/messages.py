@@ -162,7 +162,7 @@ _OUTCOME_MARKS = {
     "never": "dropped",
 }
 _OUTCOME_WORDS = {
-    "untried": "not tried, because whatever it is sent changes the state that it shows",
+    "untried": "not tried, because whatever it takes counts as a good or a bad backup",
     "never": "not tried yet",
     "under way": "under way",
 }

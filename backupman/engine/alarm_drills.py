@@ -39,7 +39,7 @@ _MOST = 40
 
 
 class Outcome(StrEnum):
-    """Of a drill at one endpoint; `untried` where nothing can be sent that would leave a state as it is."""
+    """Of a drill at one endpoint; `untried` where all that can be sent counts as a good or a bad backup."""
 
     PROVEN = "proven"
     FAILED = "failed"

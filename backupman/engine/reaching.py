@@ -23,7 +23,7 @@ class EndpointShown(View):
     last_delivered: Time | None = Field(description="When it last took a message, of a drill or in earnest.")
     drill: str = Field(
         description="What came of the last alarm drill: `proven`, `failed`, `under way`, `untried` where it would "
-        "change a state, or `never`."
+        "count as a backup, or `never`."
     )
     drill_at: Time | None = Field(description="When that drill began.")
     said: str | None = Field(description="What was answered, or why it did not arrive.")

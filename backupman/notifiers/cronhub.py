@@ -7,13 +7,13 @@ import httpx
 from pydantic import Field, SecretStr, field_validator
 
 from backupman.notifiers import Message, State
-from backupman.notifiers._pings import PingedNotifier, PingUrl
+from backupman.notifiers._pings import PingedNotifier, PingUrl, filled
 
 _WORDS = ("start", "ping", "finish", "fail")
 
 
 class Cronhub(PingedNotifier):
-    """One monitor."""
+    """One monitor, or with placeholders in its URL one for each job, source or database."""
 
     needs = ("ping_url",)
 
@@ -32,7 +32,7 @@ class Cronhub(PingedNotifier):
             return None
         segments = self.ping_url.get_secret_value().split("/")
         segments[place] = message.state.value
-        return httpx.Request("GET", "/".join(segments))
+        return httpx.Request("GET", filled("/".join(segments), message))
 
     def warnings(self) -> list[str]:
         gone = f"{self.named()}: Cronhub is reported to have been shut down, so nobody may be told: take healthchecks"

@@ -133,3 +133,12 @@ def test_a_drill_that_has_to_be_tried_again_says_why(told: World, inside: Inside
     told.receiver.at.clear()
     assert inside("notify", "drill", "-q").out == "", "silent when all is well"
     assert inside("notify", "drill", "--status").out.count("✓ ") == 3
+
+
+def test_a_drill_says_of_whom_it_can_send_nothing_why(told: World, inside: Inside) -> None:
+    told.config["notifiers"] = {"webhook": {"endpoints": [{"url": told.receiver.url, "format": "simplebackups"}]}}
+    told.start("version").communicate()
+    ended = inside("notify", "drill")
+    assert ended.code == 0
+    assert "webhook/default: not tried, because whatever it takes counts as a good or a bad backup" in ended.out
+    assert told.receiver.requests == []

@@ -40,6 +40,12 @@ def test_only_the_segment_is_replaced() -> None:
     assert sent("backup_failure", url) == f"https://start/ping/restart/fail/{ID}-start"
 
 
+def test_placeholders_stand_for_what_the_event_is_about() -> None:
+    url = "https://cronhub.io/start/{job}-{source}-{database}"
+    assert sent("backup_success", url) == "https://cronhub.io/finish/nightly-mysql-1-shop"
+    assert sent("backup_failure", "https://cronhub.io/ping/{job}/start") == "https://cronhub.io/ping/nightly/fail"
+
+
 def test_a_url_without_a_place_for_the_state_is_refused() -> None:
     with pytest.raises(ValidationError, match="has no /start/ or /ping/ in it") as refused:
         Cronhub.model_validate({"ping_url": f"https://start/{ID}"})
