@@ -68,8 +68,9 @@ def severity(kind: str, payload: dict[str, Any]) -> str | None:
         return "warning" if lost or payload.get("Warning") else None
     if kind == EventKind.PRUNE_REPORT:
         return "warning" if payload.get("Failed") else None
-    if kind == EventKind.RECONCILE_REPORT:  # which is made only when something was not right
-        return "error" if payload.get("Failed") or payload.get("Error") else "warning"
+    if kind == EventKind.RECONCILE_REPORT:  # which is made only when something is not right, or was
+        lasts = payload.get("Failed") or payload.get("Error")
+        return "error" if lasts else "info" if payload.get("Objects") == [] else "warning"
     return _ALARMS.get(kind)
 
 

@@ -132,6 +132,7 @@ def test_the_events_of_a_backup_have_their_documented_names() -> None:
         (EventKind.PRUNE_REPORT, {"Failed": 0}, None),
         (EventKind.PRUNE_REPORT, {"Failed": 1}, "warning"),
         (EventKind.RECONCILE_REPORT, {"Failed": 0, "Error": None}, "warning"),
+        (EventKind.RECONCILE_REPORT, {"Failed": 0, "Error": None, "Objects": []}, "info"),
         (EventKind.RECONCILE_REPORT, {"Failed": 1, "Error": None}, "error"),
         (EventKind.RECONCILE_REPORT, {"Failed": 0, "Error": "unreachable"}, "error"),
         (EventKind.VERIFY_SUCCESS, {}, None),

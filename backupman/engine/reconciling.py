@@ -246,12 +246,19 @@ class Reconciler:
         )
 
     def _report(self, review: Review) -> None:
-        if review.good and not review.mended:
+        if review.good and not review.mended and not self._was_wrong(review.drive):
             return
         kind = EventKind.RECONCILE_REPORT
         report = report_of(review, self._config.instance)
         told = wanting(self._config, None, kind)
         self._store.outbox.announce(kind, JOB, report.instance, report.document(), told)
+
+    def _was_wrong(self, drive: str) -> bool:
+        """Whether the last report about a drive told of something that was left wrong."""
+        recent = self._store.outbox.events(EventKind.RECONCILE_REPORT, limit=20)  # each may list thousands of objects
+        ours = (event.payload for event in recent if event.instance == self._config.instance)
+        last = next((known for known in ours if known["Drive"] == drive), {})
+        return bool(last.get("Failed") or last.get("Error"))
 
     def _elsewhere(self, drive: Drive, files: Sequence[DriveFile]) -> set[str]:
         """Failed copies that another drive of the config has, of jobs that still put their backups onto this one."""

@@ -95,17 +95,6 @@ def test_a_bad_copy_is_told_and_then_copied_anew_from_the_other_drive(
     assert reconciled(inside, code=0)[0]["Objects"] == []
 
 
-def test_what_a_killed_fix_has_left_does_not_stand_in_the_way_of_the_next_one(
-    world: dict[str, Any], inside: Inside, tmp_path: Path
-) -> None:
-    before = files(tmp_path / "Disk")
-    for path in (tmp_path / "Disk").glob("app/backup-*"):
-        path.rename(f"{path}.part")
-    [result] = reconciled(inside, "--drive", "Disk", "--fix", code=0)
-    assert findings(result) == [("missing", True)]
-    assert files(tmp_path / "Disk").keys() == before.keys()
-
-
 def test_what_verify_has_found_is_mended_and_a_bad_copy_is_never_taken_for_good(
     world: dict[str, Any], inside: Inside, tmp_path: Path
 ) -> None:
