@@ -63,10 +63,18 @@ def title(message: Message) -> str:
     severity = str(message.payload.get("Severity") or "notification").capitalize()
     fallback = "Backup of {label} {outcome}" if message.event in _ABOUT_ONE_BACKUP else "{label}: {outcome}"
     names = {"label": label_of(message), "severity": severity, "outcome": outcome(message).lower()}
-    found = _TITLES.get(message.event, fallback)
-    if message.event == EventKind.VERIFY_SUCCESS and message.payload.get("StillBad"):
-        found = "The copies of {label} that were looked at are right, others are still bad"
+    found = _of_copies(message) or _TITLES.get(message.event, fallback)
     return one_line(found.format_map(names), TITLE_LENGTH)
+
+
+def _of_copies(message: Message) -> str | None:
+    """The title where not all is right that was looked at, or not all that is wrong was found to be."""
+    known = message.payload
+    if message.event == EventKind.VERIFY_SUCCESS and known.get("StillBad"):
+        return "The copies of {label} that were looked at are right, others are still bad"
+    if message.event == EventKind.VERIFY_FAILURE and known.get("Unchecked") and not known.get("Bad"):
+        return "Copies of {label} could not be looked at"
+    return None
 
 
 def sentence(message: Message) -> str:

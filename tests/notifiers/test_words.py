@@ -89,3 +89,8 @@ def test_a_title_says_all_copies_are_right_only_where_none_is_known_to_be_bad() 
     assert title(message("verify_success", StillBad=0)) == "The copies of Mysql 1 are right"
     told = title(message("verify_success", StillBad=2))
     assert told == "The copies of Mysql 1 that were looked at are right, others are still bad"
+
+
+def test_a_title_calls_no_copy_bad_that_could_not_be_looked_at() -> None:
+    assert title(message("verify_failure", Bad=0, Unchecked=2)) == "Copies of Mysql 1 could not be looked at"
+    assert title(message("verify_failure", Bad=1, Unchecked=2)) == "A copy of Mysql 1 is not right"
