@@ -165,11 +165,12 @@ class HttpEndpoint(ABC):
         request.headers["User-Agent"] = f"backupman/{__version__}"
         request.headers["Accept-Encoding"] = "identity"
         verify = self.settings.tls_context(self.name) if request.url.scheme == "https" else False
-        deadline = asyncio.get_running_loop().time() + self.settings.timeout.total_seconds()
+        seconds = self.settings.timeout.total_seconds()  # the library's own would end each step after five
+        deadline = asyncio.get_running_loop().time() + seconds
         proxy = self.settings.proxy.get_secret_value() if self.settings.proxy else None
         try:
             async with httpx.AsyncClient(
-                verify=verify, trust_env=False, transport=self.transport, proxy=proxy or None
+                verify=verify, trust_env=False, transport=self.transport, proxy=proxy or None, timeout=seconds
             ) as client:
                 async with asyncio.timeout_at(deadline):
                     response = await client.send(request, stream=True, follow_redirects=False)

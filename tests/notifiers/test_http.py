@@ -85,6 +85,21 @@ def test_an_endless_answer_is_not_read_to_its_end() -> None:
     assert given <= 65
 
 
+def test_no_step_of_an_attempt_has_less_time_than_the_attempt() -> None:
+    asked: list[dict[str, float]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.extensions["timeout"])
+        return httpx.Response(200, content=_nothing())
+
+    deliver(replace(endpoint(timeout="45s"), transport=httpx.MockTransport(answer)))
+    assert asked == [dict.fromkeys(("connect", "read", "write", "pool"), 45.0)]
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    yield b""
+
+
 class TestTls:
     @pytest.fixture
     def authority(self, tmp_path: Path) -> Path:
