@@ -22,6 +22,7 @@ from backupman.store._sessions import Sessions
 from backupman.store.alarms import notifications
 
 _GAP_SETTLES = timedelta(seconds=10)
+_SKEW = timedelta(minutes=10)
 _AHEAD = timedelta(days=1)
 """What waits longer than so much, and was owed or tried later than now, is due: that was by a clock that was ahead."""
 
@@ -225,15 +226,16 @@ class Outbox:
         """Events after a sequence number, the oldest first, so that a reader who goes on from the last misses none.
 
         A server gives numbers out before their transactions end: what stands behind a gap waits until the gap is old.
+        What is later than now by more than clocks differ was written by one that was ahead, and does not wait for that.
         """
         with self._sessions.reading() as session:
             query = select(Event).where(col(Event.seq) > seq).order_by(col(Event.seq)).limit(limit)
             found = session.exec(query).all()
-        settled = now() - _GAP_SETTLES
+        time = now()
         last = seq
         for index, event in enumerate(found):
             assert event.seq is not None  # noqa: S101 - it was read
-            if event.seq != last + 1 and event.time > settled:
+            if event.seq != last + 1 and time - _GAP_SETTLES < event.time < time + _SKEW:
                 return found[:index]
             last = event.seq
         return found

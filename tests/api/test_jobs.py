@@ -74,6 +74,8 @@ def test_an_event_behind_a_gap_waits_for_what_may_still_come_before_it(api: Api,
     assert cursors(6) == [7, 8]
     add(11, old)  # whatever had the numbers before was rolled back
     assert cursors(8) == [11]
+    add(14, timedelta(days=-400))  # by a clock that was ahead
+    assert cursors(11) == [14]
 
 
 @contextmanager
