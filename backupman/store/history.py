@@ -32,6 +32,7 @@ _A: Any = Assignment
 _B: Any = Backup
 _D: Any = Delivery
 _E: Any = Event
+_F: Any = DriveFile
 _I: Any = Incident
 _L: Any = RunLog
 _M: Any = ManifestRecord
@@ -52,7 +53,7 @@ class History:
 
         A finished backup of ours stays, and so does a failed one with a copy on a drive or in the spool, a delivery
         that is owed with its event, what is open or running, and the newest run of a job; of a backup that is still
-        there also what it held, and the newest proof of each copy and level.
+        there also what it held, the newest proof of each copy and level, and what found a copy bad that still is.
         """
         return sum(
             (
@@ -102,11 +103,15 @@ def _older_runs(instance: str, before: datetime) -> ColumnElement[bool]:
 
 
 def _older_proofs(instance: str, before: datetime) -> ColumnElement[bool]:
-    """Without the newest good one of each copy and level, as long as its backup is there."""
+    """Without the newest good one of each copy and level, as long as its backup is there.
+
+    Nor what found a copy bad that still is: how deep that looked says how deep it has to be found right.
+    """
     newer: Any = aliased(Verification)
     same = newer.backup_id == _V.backup_id, newer.drive == _V.drive, newer.level == _V.level
     newest = and_(_V.good, ~exists().where(*same, newer.good, newer.at > _V.at), exists().where(_B.id == _V.backup_id))
-    return and_(_V.instance == instance, _V.at < before, ~newest)
+    bad = exists().where(_F.backup_id == _V.backup_id, _F.label == _V.drive, _F.verify_error == _V.error)
+    return and_(_V.instance == instance, _V.at < before, ~newest, ~bad)
 
 
 def _manifests_of_nothing() -> ColumnElement[bool]:

@@ -199,6 +199,24 @@ def test_old_proofs_go_but_the_newest_of_what_is_still_there(store: Store) -> No
     assert {record.id for record in everything(store, Verification)} == set(kept)
 
 
+def test_what_found_a_copy_bad_stays_as_long_as_that_holds(store: Store) -> None:
+    there = backup_at(store, OLD, Status.FINISHED)
+    [file] = store.backups.get(there).drive_files
+
+    def found(level: str, at: Any, error: str | None = None) -> str | None:
+        known: dict[str, Any] = {"instance": US, "drive": file.label, "good": error is None, "seconds": 1.0}
+        checked = Verification(backup_id=there, level=level, at=at, error=error, **known)
+        store.proofs.verified(checked, file.id)
+        [now_known] = store.backups.get(there).drive_files
+        return now_known.verify_error
+
+    assert found("restore", OLD, "no rows") == "no rows"
+    assert purge(store, US, KEEP, START) == 0
+    assert found("checksum", YOUNG) == "no rows"
+    assert found("restore", YOUNG) is None
+    assert purge(store, US, KEEP, START) == 1
+
+
 def test_old_restores_go_and_manifests_go_with_their_backups(store: Store) -> None:
     there = backup_at(store, OLD, Status.FINISHED)
     for backup_id in (there, "gone"):
