@@ -98,6 +98,12 @@ def test_what_is_unknown_is_left_out() -> None:
         assert not [word for word in ("Size", "Duration", "Host", "Ended", "Drives", "DRIVES", "None") if word in text]
 
 
+def test_a_long_name_does_not_run_into_its_value() -> None:
+    told = report(message("queue_unattended", UnattendedSince="2026-03-02T09:00:00Z")).text
+    assert "\nUnattended since: 2026-03-02 09:00:00 UTC\n" in told
+    assert "\nQueue:        " in told
+
+
 def test_another_kind_of_event_says_what_it_holds() -> None:
     payload = {"Job": "nightly", "DeviceName": "NAS <1>", "Severity": "warning", "Attempts": 3, "Other": {"a": "b"}}
     done = report(replace(message(), event="backup_late", payload=payload))
