@@ -9,7 +9,10 @@ from sqlalchemy import ColumnElement, and_, exists, or_, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
-from backupman.records import Delivery, DeliveryState
+from backupman.records import Delivery, DeliveryAttempt, DeliveryState
+
+_AHEAD = timedelta(days=1)
+"""Longer than any wait."""
 
 
 def of(without: Collection[str], among: Collection[str] | None) -> ColumnElement[bool]:
@@ -33,6 +36,13 @@ def _is_after_another() -> ColumnElement[bool]:
         col(earlier.state) == DeliveryState.OWED,
         col(earlier.id) < col(Delivery.id),
     )
+
+
+def by_a_clock_ahead(time: datetime) -> ColumnElement[bool]:
+    """What waits longer than anything does, and was owed or tried later than now: it is due."""
+    later = time + _AHEAD
+    tried = exists().where(col(DeliveryAttempt.delivery_id) == Delivery.id, col(DeliveryAttempt.at) > time)
+    return and_(col(Delivery.next_attempt_at) > later, or_(col(Delivery.created_at) > later, tried))
 
 
 def take(session: Session, delivery_id: int | None, time: datetime, lease: timedelta) -> bool:

@@ -9,22 +9,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, or_, update
+from sqlalchemy import and_, case, func, or_, update
 from sqlalchemy.orm import lazyload
 from sqlmodel import Session, col, select
 
 from backupman.errors import NotFoundError
 from backupman.events import BackupExtended, EventKind
 from backupman.records import Backup, Delivery, DeliveryAttempt, DeliveryState, Event, now
-from backupman.store._claiming import free, is_head, of, take
+from backupman.store._claiming import by_a_clock_ahead, free, is_head, of, take
 from backupman.store._ids import begins
 from backupman.store._sessions import Sessions
 from backupman.store.alarms import notifications
 
 _GAP_SETTLES = timedelta(seconds=10)
 _SKEW = timedelta(minutes=10)
-_AHEAD = timedelta(days=1)
-"""What waits longer than so much, and was owed or tried later than now, is due: that was by a clock that was ahead."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +95,7 @@ class Outbox:
         """
         time = at or now()
         with self._sessions.writing() as session:
-            tried = exists().where(col(DeliveryAttempt.delivery_id) == Delivery.id, col(DeliveryAttempt.at) > time)
-            ahead = and_(
-                col(Delivery.next_attempt_at) > time + _AHEAD, or_(col(Delivery.created_at) > time + _AHEAD, tried)
-            )
-            is_due = or_(col(Delivery.next_attempt_at) <= time, ahead)
+            is_due = or_(col(Delivery.next_attempt_at) <= time, by_a_clock_ahead(time))
             due = select(Delivery.id).where(is_head(instance), is_due, free(time))
             due = due.where(of(without, among))
             if only is not None:
@@ -159,11 +153,14 @@ class Outbox:
         self, instance: str, without: Collection[str] = (), among: Collection[str] | None = None
     ) -> datetime | None:
         """When the next owed delivery can be claimed: it is due, first in its lane and not under way."""
-        leased = col(Delivery.lease_until) > col(Delivery.next_attempt_at)
-        free_at = case((leased, col(Delivery.lease_until)), else_=col(Delivery.next_attempt_at))
+        time, lease_until, mine = now(), col(Delivery.lease_until), and_(is_head(instance), of(without, among))
+        leased = or_(by_a_clock_ahead(time), lease_until > col(Delivery.next_attempt_at))
         with self._sessions.reading() as session:
-            query = select(func.min(free_at)).where(is_head(instance), of(without, among))
-            due: datetime | None = session.exec(query).one()
+            at_once = select(Delivery.id).where(mine, by_a_clock_ahead(time), free(time)).limit(1)
+            if session.exec(at_once).first():
+                return time
+            free_at = case((leased, lease_until), else_=col(Delivery.next_attempt_at))
+            due: datetime | None = session.exec(select(func.min(free_at)).where(mine)).one()
             return due
 
     def owed(self, instance: str | None = None) -> int:

@@ -162,6 +162,20 @@ def test_what_was_tried_by_a_clock_that_was_ahead_does_not_wait_until_then(store
     assert len(ops.sent) == 1
 
 
+def test_what_was_tried_by_a_clock_that_was_ahead_is_due_for_workers_too(store: Store) -> None:
+    """Whoever hands messages out to workers asks first when something is due."""
+    owe(store, "ops")
+    (delivery,) = store.outbox.claim("host1", 1, timedelta(minutes=1))
+    assert delivery.id is not None
+    then = now() + timedelta(days=400)
+    tried = Attempt(delivery.attempts, DeliveryState.OWED, then, 0.1, next_attempt_at=then + timedelta(hours=1))
+    store.outbox.record(delivery.id, tried)
+    due = store.outbox.next_due("host1")
+    assert due and due <= now()
+    (again,) = store.outbox.claim("host1", 1, timedelta(minutes=1))
+    assert store.outbox.next_due("host1") == again.lease_until
+
+
 def test_what_was_tried_by_a_clock_that_was_ahead_is_not_given_up_for_its_age(store: Store) -> None:
     owe(store, "ops")
     (delivery,) = store.outbox.claim("host1", 1, timedelta(minutes=1))
