@@ -198,6 +198,7 @@ class AlarmDrillReport(View):
     endpoint: str = Field(description="The endpoint that is tried, as records show it.")
     job: str = Field(description="`alarm drill`; for a service with a check for each job or source, one of them.")
     source: str | None = Field(description="Of such a service, the source whose check it is.")
+    database: str | None = Field(default=None, description="And the database, where the config names one.")
     instance: str
     since: Time = Field(description="When the drill began.")
     reason: str = Field(description="All this in a sentence.")

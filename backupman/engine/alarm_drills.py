@@ -216,10 +216,19 @@ def _drill(config: Config, recipient: Recipient, at: datetime) -> AlarmDrillRepo
         endpoint=name,
         job=names["job"] if recipient.block.tells_apart else LANE,
         source=names["source"] if recipient.block.tells_apart else None,
+        database=_database(config, recipient),
         instance=config.instance,
         since=at,
         reason=f"This is a drill: nothing has happened, and nothing is to be done. It proves that {name} is reached.",
     )
+
+
+def _database(config: Config, recipient: Recipient) -> str | None:
+    """The first database of the source whose check is tried, as far as the config names any: each has a check."""
+    source = config.source(recipient.names["source"]) if recipient.block.tells_apart else None
+    if source is None:
+        return None
+    return next(iter((source.named or ()) if source.many else source.list_databases()), None)
 
 
 def _let_go(config: Config, store: Store, names: Sequence[str]) -> None:

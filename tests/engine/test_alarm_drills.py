@@ -234,6 +234,15 @@ def test_no_state_is_changed_and_nobody_is_paged(drilling: Drilling) -> None:
     assert item["method"] == "item.get"
 
 
+def test_of_checks_for_each_database_one_is_tried_that_is_there(drilling: Drilling) -> None:
+    checks = {"ping_url": f"{drilling.receiver.url}/key/{{source}}-{{database}}"}
+    drilling.notifiers = {"healthchecks": checks}
+    drilling.begin()
+    drilling.receiver.at["/key/app-app/log"], drilling.receiver.usual = Answer(), Answer(404)
+    drilling.check(DUE)
+    assert drilling.outcomes() == {"healthchecks": Outcome.PROVEN}
+
+
 def test_in_earnest_an_alert_is_opened_and_resolved(drilling: Drilling) -> None:
     url = drilling.receiver.url
     drilling.notifiers["pagerduty"] = {"integration_key": KEY, "server": url}
