@@ -16,6 +16,7 @@ from backupman.engine.spools import Spools
 from backupman.errors import StoreError
 from backupman.records import Backup, Kind, Status, now
 from backupman.sources import Source
+from backupman.sources._landlock import works as landlock_works
 from backupman.store import Store
 from backupman.store.backups import BackupFilter
 from backupman.text import listed, minute, size
@@ -41,6 +42,7 @@ def examine(loaded: Loaded, timeout: timedelta, clock: Callable[[], datetime] = 
             found += of_workers(config, jobs, store)
             found += of_alarms(config, jobs, store, at)
             found += of_proofs(store, jobs, at)
+            found += _drills(config)
     except StoreError as error:
         found.append(problem("records", "", error.sentence))
     return sorted(found, key=lambda finding: AREAS.index(finding.area))
@@ -82,6 +84,19 @@ def _seen(area: str, label: str, seen: Seen, fine: str) -> Iterator[Finding]:
     yield from (advice(area, label, remark.removeprefix(f"{label}: ")) for remark in seen.remarks)
     if not seen.remarks:
         yield good(area, label, fine)
+
+
+def _drills(config: Config) -> Iterator[Finding]:
+    """Whether the throwaway servers that drills make are kept away from the files of this machine."""
+    made = any(source.restores and source.server and not source.scratch_server for source in config.data_sources)
+    if made and not landlock_works():
+        yield advice(
+            "proofs",
+            "",
+            "a program that a dump starts in a drill's server reads what its account may read, as the kernel offers no "
+            "Landlock here: take Linux 5.19 or newer, with landlock in /sys/kernel/security/lsm, or name a "
+            "scratch_server for databases in which people make functions whom you do not trust that far",
+        )
 
 
 def _disk(config: Config, jobs: Sequence[JobPlan], store: Store) -> Iterator[Finding]:

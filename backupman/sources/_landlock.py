@@ -92,6 +92,12 @@ def kept_to(folder: Path, *programs: Path) -> Iterator[Callable[[], None] | None
         os.close(ruleset)
 
 
+def works() -> bool:
+    """Whether the kernel lets us use it."""
+    with kept_to(Path(os.devnull)) as restrict:
+        return restrict is not None
+
+
 def _installed_with(program: Path) -> Iterator[Path]:
     """What belongs to a program that is not of the system: not all that lies there, which may be data or a home."""
     folder = program.resolve().parent

@@ -5,11 +5,15 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from backupman.records import Status
+from backupman.sources._landlock import kept_to
 from backupman.store import Store
 from tests.cli.conftest import Inside
 from tests.cli.test_doctor import cared_for, config_of, findings, synchronized, write
 from tests.e2e.world import World
+from tests.servers import unavailable
 from tests.servers._process import free_port
 from tests.store.conftest import a_backup
 
@@ -72,6 +76,28 @@ def test_a_database_that_was_mistyped_once_is_no_problem_any_more(cared_for: Wor
         assert inside("run").code == 1
         problems = [each[1] for each in findings(inside, "problem") if each[0] == "proofs"]
         assert problems == ["Shop"], "of the name that the config holds now, and of no other"
+
+
+def test_a_kernel_that_cannot_close_a_drill_off(
+    cared_for: World, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said() -> list[str]:
+        return [sentence for area, about, sentence in findings(inside, "advice") if (area, about) == ("proofs", "")]
+
+    shop = {"provider": "postgres", "label": "Shop", "port": free_port(), "db_name": "shop"}
+    drills = shop | {"label": "Drills", "db_name": "postgres"}
+    cared_for.config["data_sources"].append(shop)
+    write(cared_for)
+    with kept_to(cared_for.folder) as restrict:
+        if restrict is None:
+            unavailable("landlock", "the kernel has no Landlock")
+    assert said() == []
+    monkeypatch.setattr("backupman.sources._landlock._CREATE_RULESET", 4095)  # a call that no kernel knows
+    [sentence] = said()
+    assert "no Landlock" in sentence and "scratch_server" in sentence
+    cared_for.config |= {"data_sources": [shop | {"scratch_server": "Drills"}], "scratch_servers": [drills]}
+    write(cared_for)
+    assert said() == [], "it makes no server of its own"
 
 
 def test_one_look_at_a_server_in_vain_is_no_database_without_a_backup(cared_for: World, inside: Inside) -> None:
