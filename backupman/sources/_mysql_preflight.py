@@ -134,6 +134,13 @@ class Preflight:
         names = [table.name for table in dumped if table.kind == "SYSTEM VERSIONED"]
         if not names or any(option.startswith("--dump-history") for option in self.options):
             return None
+        [[_, at]] = self.session.rows("SHOW SESSION VARIABLES LIKE 'system_versioning_asof'")
+        if at != "DEFAULT":
+            raise self._refusal(
+                f"the server shows the rows of {at} in place of the present ones (system_versioning_asof) in the "
+                f"system-versioned tables {', '.join(names)} of {self.database}: remove that from the server's "
+                "settings and its init_connect, and run SET GLOBAL system_versioning_asof = DEFAULT"
+            )
         return (
             f"the dump of {self.database} holds the present rows only, without the history, of the system-versioned "
             f"tables {', '.join(names)}; add --dump-history to options to have it"

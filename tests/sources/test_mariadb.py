@@ -245,6 +245,24 @@ def test_the_history_of_system_versioned_tables(mariadb: Mariadb, mariadb_databa
     assert b"7001" in data
 
 
+def test_a_server_that_shows_the_rows_of_another_day(mariadb: Mariadb, mariadb_database: str, tmp_path: Path) -> None:
+    source = source_of(MariadbSource, mariadb, db_name=mariadb_database)
+    run_sql(mariadb, "CREATE TABLE versions (a INT) WITH SYSTEM VERSIONING", database=mariadb_database)
+    run_sql(mariadb, "INSERT INTO versions VALUES (7001)", database=mariadb_database)
+    run_sql(mariadb, "SET GLOBAL system_versioning_asof = '2020-01-01 00:00:00'")
+    try:
+        with pytest.raises(DumpError, match=r"rows of 2020-01-01 00:00:00.* of the present") as refused:
+            dumped(source, tmp_path)
+        assert refused.value.permanent
+        with pytest.raises(DumpError, match="system_versioning_asof"):
+            source.examine()
+        with_history = source_of(MariadbSource, mariadb, db_name=mariadb_database, options=["--dump-history"])
+        assert b"7001" in dumped(with_history, tmp_path)[1]
+    finally:
+        run_sql(mariadb, "SET GLOBAL system_versioning_asof = DEFAULT")
+    assert b"7001" in dumped(source, tmp_path)[1]
+
+
 def test_broken_views_are_named(mariadb: Mariadb, mariadb_database: str, tmp_path: Path) -> None:
     run_sql(
         mariadb,
