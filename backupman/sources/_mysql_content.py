@@ -24,6 +24,7 @@ _DEFINERS = (
     "SELECT DISTINCT DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s",
     "SELECT DISTINCT DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s",
 )
+_COMMENT = "SELECT SCHEMA_COMMENT FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
 _QUESTIONS = re.compile(
     r"(?:\s|--\s[^\n]*\n|#[^\n]*\n|/\*(?!M?!).*?\*/|\()*(SELECT|WITH|VALUES|TABLE|SHOW)\b", re.I | re.S
 )
@@ -83,6 +84,8 @@ def facts_of(session: Session, database: str) -> dict[str, str]:
     )
     definers = {name for query in _DEFINERS for name in session.column(query, database)}
     letters = {"character_set": str(found[0][0]), "collation": str(found[0][1])} if found else {}
+    if session.comments_databases and any(comment := session.column(_COMMENT, database)):
+        letters["comment"] = comment[0]
     return letters | {"definers": json.dumps(sorted(definers))}
 
 

@@ -108,9 +108,11 @@ class Restoration:
             for clause, fact in (("CHARACTER SET", "character_set"), ("COLLATE", "collation"))
             if re.fullmatch(r"\w+", facts.get(fact, ""))
         ]
+        comment = [facts["comment"]] if "comment" in facts and session.comments_databases else []
         made.begun = True  # before it is so, for a signal may come between the two
         try:
-            session.rows(" ".join([f"CREATE DATABASE {quoted(name)}", *letters]))
+            words = " ".join([f"CREATE DATABASE {quoted(name)}", *letters])
+            session.rows(f"{words.replace('%', '%%')} COMMENT %s" if comment else words, *comment)
         except pymysql.Error:
             made.begun = False  # it may be somebody else's
             raise

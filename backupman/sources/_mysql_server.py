@@ -57,6 +57,11 @@ class Session:
         """The server's version as numbers, for example (10, 11, 19)."""
         return numbers_of(self.version)
 
+    @property
+    def comments_databases(self) -> bool:
+        """Whether a database of the server has a comment of its own, which stands in no dump."""
+        return self.flavour == "MariaDB" and self.number >= (10, 5)
+
     def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """What a query answers; `%s` stands for a value only if there are values."""
         with self.connection.cursor() as cursor:

@@ -104,6 +104,23 @@ def test_a_table_that_takes_its_numbers_from_a_sequence(mariadb: Mariadb, tmp_pa
         mariadb.drop_database(target)
 
 
+def test_the_comment_of_a_database(mariadb: Mariadb, tmp_path: Path) -> None:
+    database, target = mariadb.create_database(), f"back_%_{uuid4().hex[:8]}"
+    said = '100 % of it\'s \\ the "shop" für alle'
+    commented = "SELECT SCHEMA_COMMENT FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
+    try:
+        with mariadb.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"ALTER DATABASE {database} COMMENT %s", (said,))
+            dump, data = dumped(source_of(MariadbSource, mariadb, db_name=database), tmp_path)
+            source = source_of(MariadbSource, mariadb, db_name=database)
+            source.restore(reader(data), Origin(database, ".sql", dump.facts), Target(target), tmp_path)
+            cursor.execute(commented, (target,))
+            assert cursor.fetchall() == ((said,),)
+    finally:
+        mariadb.drop_database(database)
+        mariadb.drop_database(target)
+
+
 class TestRestoreOfMysql(TestRestore):
     """The same on a server of MySQL's own, where there is one."""
 
