@@ -4,14 +4,14 @@ import io
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, BinaryIO, ClassVar, Literal, Self
+from typing import Annotated, BinaryIO, ClassVar, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
 from backupman.errors import DumpError, SourceError
 from backupman.manifest import Manifest, TableRows
 from backupman.sources import GLOBALS, Dump, Origin, Target
-from backupman.sources._mysql_accounts import accounts_script
+from backupman.sources._mysql_accounts import Completed, accounts_script, left_out, must_show_accounts
 from backupman.sources._mysql_client import (
     ENVIRONMENT,
     Client,
@@ -162,8 +162,10 @@ class MysqlSource(MysqlServer):
             with self.session(database) as session:
                 self._must_answer_in_full(session)
                 client = find_client(self, self.tool_path, session)
-                if database == GLOBALS:
-                    session.rows("SELECT 1 FROM mysql.user LIMIT 1")
+                if database == GLOBALS and session.flavour == "MariaDB":
+                    must_show_accounts(session)
+                elif database == GLOBALS:
+                    accounts_script(session)
                 else:
                     remarks += self._look(session, client, database).warnings()
         return remarks
@@ -186,9 +188,13 @@ class MysqlSource(MysqlServer):
         out = {*self.exclude_tables, *(option.partition(f"={database}.")[2] for option in self.options)}
         return lambda table: table not in out and (not self.tables or table in self.tables)
 
-    def _accounts(self, session: Session, facts: dict[str, str]) -> AbstractContextManager[Dump]:
+    @contextmanager
+    def _accounts(self, session: Session, facts: dict[str, str]) -> Iterator[Dump]:
         client = find_client(self, self.tool_path, session)
-        return self._streamed(session, client, "", system_arguments(self, client), [], facts, None)
+        more = left_out(session).encode()
+        with self._streamed(session, client, "", system_arguments(self, client), [], facts, None) as dump:
+            dump.stream = cast(BinaryIO, Completed(dump.stream, more))
+            yield dump
 
     @contextmanager
     def _script(self, session: Session, facts: dict[str, str]) -> Iterator[Dump]:

@@ -1,6 +1,10 @@
-"""The accounts and grants of a MySQL server as SQL, for not every mysqldump can dump them on their own."""
+"""The accounts and grants of a server as SQL: all of MySQL's, of whose tools not every one dumps them on their own, and
+what MariaDB's tool leaves out.
+"""
 
+import io
 import re
+from typing import BinaryIO
 
 from backupman.sources._mysql_grants import quoted
 from backupman.sources._mysql_server import Session
@@ -36,6 +40,64 @@ def accounts_script(session: Session) -> str:
             roles.setdefault(_account(user, host), []).append(_account(role, role_host))
         lines += [f"SET DEFAULT ROLE {', '.join(names)} TO {account};" for account, names in roles.items()]
     return "\n".join([*lines, "-- Dump completed", ""])
+
+
+_SHOWN = "SELECT CONCAT(QUOTE(User), '@', QUOTE(Host)) FROM mysql.user WHERE is_role = 'N'"
+_LEFT_OUT = """
+WITH RECURSIVE kept AS (
+    SELECT m.* FROM mysql.roles_mapping m JOIN mysql.user USING (User, Host) WHERE is_role = 'N' AND Admin_option = 'Y'
+    UNION SELECT m.* FROM kept k JOIN mysql.roles_mapping m ON m.User = k.Role AND m.Host = '' AND m.Admin_option = 'Y'
+) SELECT User FROM mysql.user WHERE is_role = 'Y' AND User NOT IN (SELECT Role FROM kept) ORDER BY User
+"""
+"""mariadb-dump comes to a role by whom may grant it, and nobody may once the account that made it is dropped."""
+_GRANTED = "SELECT Role FROM mysql.roles_mapping WHERE User = %s AND Host = ''"
+_EVERYBODY = "PUBLIC"
+
+
+def must_show_accounts(session: Session) -> None:
+    """Ask what mariadb-dump asks of each account, whose error ends it."""
+    for account in session.column(_SHOWN):
+        try:
+            session.rows(f"SHOW CREATE USER {account}")
+        except session.connection.Error as error:  # which does not name it
+            number, said = error.args
+            raise session.connection.OperationalError(number, f"{account}: {said}") from error
+
+
+def left_out(session: Session) -> str:
+    """What mariadb-dump leaves out of the accounts: roles that nobody may grant, and what is granted to everybody."""
+    roles = session.column(_LEFT_OUT)
+    made = {name for role in roles for name in (role, *session.column(_GRANTED, role))} - {_EVERYBODY}
+    lines = [f"CREATE ROLE IF NOT EXISTS {quoted(name)};" for name in sorted(made)]
+    for role in roles:
+        lines += [f"{grant};" for grant in session.column(f"SHOW GRANTS FOR {_role(role)}")]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _role(name: str) -> str:
+    return name if name == _EVERYBODY else quoted(name)
+
+
+class Completed(io.RawIOBase):
+    """A dump with `more` behind its first line, which has to stay the first."""
+
+    def __init__(self, dump: BinaryIO, more: bytes) -> None:
+        self._dump = dump
+        self._more = more
+        self._held = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The next bytes, up to `size`."""
+        if self._more and (line := self._dump.readline()):
+            self._held, self._more = line + self._more, b""
+        if not self._held:
+            return self._dump.read(-1 if size is None else size)
+        end = len(self._held) if size is None or size < 0 else size
+        piece, self._held = self._held[:end], self._held[end:]
+        return piece
 
 
 def _account(user: str | bytes, host: str | bytes) -> str:

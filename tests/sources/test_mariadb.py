@@ -183,8 +183,11 @@ def test_an_account_that_the_server_ignores(mariadb: Mariadb, all_accounts: Mari
     try:
         with pytest.raises(DumpError, match=r"^Shop: .*drop that account.*unseen"):
             dumped(all_accounts, tmp_path, GLOBALS)
+        with pytest.raises(DumpError, match=r"^Shop: .*drop that account.*unseen"):
+            source_of(MariadbSource, mariadb, databases=[GLOBALS]).examine()
     finally:
         run_sql(mariadb, "DROP USER unseen@host.example")
+    assert source_of(MariadbSource, mariadb, databases=[GLOBALS]).examine() == []
 
 
 def test_the_accounts_come_back(

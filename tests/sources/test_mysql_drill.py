@@ -70,6 +70,32 @@ def test_a_drill_takes_the_accounts_of_its_own_host(shop: MariadbSource, tmp_pat
         ]
 
 
+def test_roles_that_nobody_may_grant_and_what_everybody_is_granted(
+    mariadb: Mariadb, mariadb_database: str, tmp_path: Path
+) -> None:
+    """mariadb-dump leaves them out, and says nothing."""
+    database, made = mariadb_database, ["auditor", "chief", "reader"]
+    run_sql(mariadb, "CREATE USER IF NOT EXISTS bm_left@`%`", *(f"CREATE ROLE {role}" for role in made))
+    run_sql(mariadb, f"GRANT SELECT ON `{database}`.* TO auditor", f"GRANT UPDATE ON `{database}`.* TO chief")
+    run_sql(mariadb, "GRANT reader TO chief", "GRANT chief TO bm_left@`%`", f"GRANT INSERT ON `{database}`.* TO PUBLIC")
+    for role in ("auditor", "chief"):
+        run_sql(mariadb, f"REVOKE ADMIN OPTION FOR {role} FROM {mariadb.user}@`%`")
+    everybody = [*made, "PUBLIC", "bm_left@`%`"]
+    try:
+        before = {name: sorted(run_sql(mariadb, f"SHOW GRANTS FOR {name}")) for name in everybody}
+        source = source_of(MariadbSource, mariadb, databases=[GLOBALS])
+        dump, data = dumped(source, tmp_path, GLOBALS)
+        assert data.startswith(b"/*M!999999") and data.count(b"\n/*M!999999") == 0
+        with source.scratch(tmp_path, Origin(GLOBALS, ".sql", dump.facts)) as server:
+            server.restore(reader(data), Origin(GLOBALS, ".sql", dump.facts), Target(GLOBALS), tmp_path)
+            assert isinstance(server, MariadbSource)
+            with server.session() as session:
+                assert {name: sorted(session.rows(f"SHOW GRANTS FOR {name}")) for name in everybody} == before
+    finally:
+        run_sql(mariadb, "DROP USER bm_left@`%`", *(f"DROP ROLE {role}" for role in made))
+        run_sql(mariadb, f"REVOKE INSERT ON `{database}`.* FROM PUBLIC")
+
+
 def test_a_drill_keeps_tables_with_a_folder_of_their_own_in_its_own(
     mariadb: Mariadb, mariadb_database: str, shop: MariadbSource, tmp_path: Path
 ) -> None:
