@@ -34,6 +34,10 @@ UNREADABLE = f"""{_RELATIONS} AND c.relkind IN ('r', 'p', 'S')
 """What pg_dump would want to read and may not; an extension's own tables it mostly leaves to the extension."""
 
 
+HIDDEN = f"{_RELATIONS} AND c.relkind = 'r' AND row_security_active(c.oid) ORDER BY 1"
+"""Whose policies would keep rows from the role, so that pg_dump refuses."""
+
+
 def ask(label: str, login: Login, query: str, tool_path: Path | None) -> list[str]:
     """The first column of a query's rows.
 

@@ -19,6 +19,7 @@ from backupman.sources._postgres_manifest import Census, census, dumped_tables
 from backupman.sources._postgres_options import drop_before, leave_out_rows, leave_out_tables, must_be_harmless
 from backupman.sources._postgres_queries import (
     DATABASES,
+    HIDDEN,
     LEFT_OUT_ON_A_STANDBY,
     MAY_READ_PASSWORDS,
     SERVER_VERSION,
@@ -165,9 +166,8 @@ class Postgres(PostgresBack):
             [server] = ask(self.label, login, SERVER_VERSION, self.tool_path)
             if major(client) < major(server):
                 raise DumpError(f"server version: {server}; pg_dump version: {client}")
-            whole = self.db_name and not self.tables and not self.exclude_tables
-            if whole and (unreadable := ask(self.label, login, UNREADABLE, self.tool_path)):
-                raise DumpError(f"permission denied for table {few(unreadable)}")
+            if self.db_name:
+                self._must_read_all(login)
 
     def examine(self) -> list[str]:
         self.check()
@@ -180,10 +180,17 @@ class Postgres(PostgresBack):
                 if self.role_passwords and ask(self.label, login, MAY_READ_PASSWORDS, self.tool_path) == ["f"]:
                     raise DumpError("permission denied for table pg_authid")
                 return []
-            whole = not self.tables and not self.exclude_tables
-            if whole and (unreadable := ask(self.label, login, UNREADABLE, self.tool_path)):
-                raise DumpError(f"permission denied for table {few(unreadable)}")
+            self._must_read_all(login)
             return self._left_out(login)
+
+    def _must_read_all(self, login: Login) -> None:
+        """Raise what pg_dump would say, unless only it knows which tables it takes."""
+        if self.tables or self.exclude_tables or leave_out_tables(self.options):
+            return
+        if unreadable := ask(self.label, login, UNREADABLE, self.tool_path):
+            raise DumpError(f"permission denied for table {few(unreadable)}")
+        if not leave_out_rows(self.options) and (hidden := ask(self.label, login, HIDDEN, self.tool_path)):
+            raise DumpError(f'row-level security policy for table "{few(hidden)}"')
 
     @contextmanager
     def _streamed(self, argv: list[str], login: Login, plain: bool) -> Iterator[Dump]:

@@ -9,6 +9,7 @@ from backupman.errors import DumpError
 from backupman.sources.mariadb import Mariadb as MariadbSource
 from backupman.sources.postgres import Postgres as PostgresSource
 from backupman.sources.sqlite import Sqlite
+from tests.contracts.source import dumped
 from tests.servers.mariadb import Mariadb
 from tests.servers.postgres import Postgres
 from tests.sources._mysql_setup import account, run_sql, source_of
@@ -40,6 +41,36 @@ def test_postgres_names_tables_that_the_role_may_not_read(
     with pytest.raises(DumpError, match=r"^Shop: .*public\.orders"):
         clerk.examine()
     postgres.psql(postgres_database, "GRANT SELECT ON orders TO examined")
+    assert clerk.examine() == []
+
+
+def test_postgres_leaves_to_pg_dump_which_tables_it_takes(
+    clerk: PostgresSource, postgres: Postgres, postgres_database: str
+) -> None:
+    made = "CREATE SCHEMA private; CREATE TABLE private.orders (id int); GRANT SELECT ON orders TO examined"
+    postgres.psql(postgres_database, made)
+    with pytest.raises(DumpError, match=r"private\.orders"):
+        clerk.examine()
+    without = clerk.model_copy(update={"options": ["--exclude-schema=private"]})
+    assert without.examine() == []
+    without.model_copy(update={"db_name": postgres_database, "databases": None}).check()
+
+
+def test_postgres_names_tables_whose_rows_policies_hide(
+    clerk: PostgresSource, postgres: Postgres, postgres_database: str, tmp_path: Path
+) -> None:
+    postgres.psql(
+        postgres_database,
+        "GRANT SELECT ON orders TO examined; ALTER TABLE orders ENABLE ROW LEVEL SECURITY;"
+        "CREATE TABLE parts (id int) PARTITION BY LIST (id); ALTER TABLE parts ENABLE ROW LEVEL SECURITY;"
+        "GRANT SELECT ON parts TO examined",
+    )
+    with pytest.raises(DumpError, match=r"hide rows of public\.orders from examined: ALTER ROLE examined BYPASSRLS"):
+        clerk.examine()
+    with pytest.raises(DumpError, match="BYPASSRLS"):
+        dumped(clerk, tmp_path)
+    assert clerk.model_copy(update={"options": ["--schema-only"]}).examine() == []
+    postgres.psql(postgres_database, "ALTER ROLE examined BYPASSRLS")
     assert clerk.examine() == []
 
 
