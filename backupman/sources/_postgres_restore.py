@@ -45,7 +45,9 @@ def restore(server: Server, dump: BinaryIO, origin: Origin, target: Target, fold
     if not there:
         warnings = server.create(target.database, origin.facts)
         with server.dropped_unless_whole(target.database):
-            return warnings + _fill(server, target.database, dump, origin, target, folder)
+            warnings += _fill(server, target.database, dump, origin, target, folder)
+            # It may take the name of the old one when it has been looked at; some tables alone will not.
+            return warnings + ([] if target.tables else take_over(server, origin.database, target.database))
     # It keeps its owner, its rights and settings, and what the dump does not say of its encoding and locale.
     traits = {**server.traits(target.database), **origin.facts}
     warnings = []

@@ -1,4 +1,4 @@
-"""What belongs to a PostgreSQL database itself and stands in no dump of it: rights, settings, comment."""
+"""What belongs to a PostgreSQL database itself and stands in no dump of it: owner, rights, settings, comment."""
 
 from backupman.errors import SourceError
 from backupman.sources._postgres_server import Server, literal
@@ -20,16 +20,18 @@ SELECT format('ALTER %s %I SET %I TO %s', CASE setrole WHEN 0 THEN 'DATABASE'
     FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase, unnest(setconfig) AS setting,
         split_part(setting, '=', 1) AS name, substr(setting, strpos(setting, '=') + 1) AS value
     WHERE datname = {old} \gexec
+SELECT format('ALTER DATABASE %I OWNER TO %I', {new}, pg_get_userbyid(o.datdba))
+    FROM pg_database o JOIN pg_database n ON n.datdba <> o.datdba WHERE o.datname = {old} AND n.datname = {new} \gexec
 """
 """Those settings are lists of names, quoted as they have to be already (variable_is_guc_list_quote in dumputils.c); but
 SET does not take an empty name as it is stored."""
 
 
 def take_over(server: Server, old: str, new: str) -> list[str]:
-    """Give the database `new` the rights, settings and comment of `old`; the warnings of it."""
+    """Give the database `new` the rights, settings, comment and owner of `old`, if it is there; the warnings of it."""
     try:
         server.psql(_TAKEN_OVER.format(old=literal(old), new=literal(new)))
     except SourceError as error:
-        why = f"{server.label}: what was granted and set on the database {old} itself has to be given again"
+        why = f"{server.label}: the owner, rights and settings of {old} itself have to be given again"
         return [f"{why}: {' '.join(error.sentence.split())}"]
     return []

@@ -197,6 +197,39 @@ def test_a_database_in_use_is_replaced_and_stays_like_it_was(
         postgres.psql("postgres", "DROP ROLE keeper, guest; DROP TABLESPACE bm_large")
 
 
+def test_a_new_database_is_like_the_one_that_was_dumped_and_is_still_there(
+    source: PostgresSource, postgres: Postgres, dump: tuple[bytes, Origin], target: str, tmp_path: Path
+) -> None:
+    """It takes its name when it has been looked at, and whoever could use the old one can use it then."""
+    data, origin = dump
+    shop = origin.database
+    dressed = """SELECT ARRAY(SELECT unnest(datacl)::text ORDER BY 1), datconnlimit, datdba::regrole,
+        shobj_description(d.oid, 'pg_database'), (SELECT array_agg(setconfig) FROM pg_db_role_setting
+            WHERE setdatabase = d.oid) FROM pg_database d WHERE datname = '{}'"""
+    postgres.psql("postgres", "CREATE ROLE keeper; CREATE ROLE restorer LOGIN CREATEDB PASSWORD 'r'")
+    try:
+        postgres.psql(
+            "postgres",
+            f"""ALTER DATABASE {shop} OWNER TO keeper; REVOKE CONNECT ON DATABASE {shop} FROM PUBLIC;
+            ALTER DATABASE {shop} SET search_path = side, public; COMMENT ON DATABASE {shop} IS 'ours'""",
+        )
+        assert source.restore(reader(data), origin, Target(target), tmp_path) == []
+        assert postgres.psql("postgres", dressed.format(target)) == postgres.psql("postgres", dressed.format(shop))
+        postgres.drop_database(target)
+        [warning] = source.restore(reader(data), origin, Target(target, tables=["t"]), tmp_path)
+        assert "no index" in warning and "keeper" not in postgres.psql("postgres", dressed.format(target))
+        postgres.drop_database(target)
+        nobodys = source.model_copy(update={"format": "plain", "options": ["--no-owner"]})
+        _, data = dumped(nobodys, tmp_path)
+        poor = PostgresSource.model_validate(nobodys.revealed() | {"user": "restorer", "password": "r"})
+        [warning] = poor.restore(reader(data), Origin(shop, ".sql"), Target(target), tmp_path)
+        assert warning.startswith(f"Shop: the owner, rights and settings of {shop} itself have to be given again: ")
+        assert "keeper" in warning and source.exists(target)
+    finally:
+        postgres.drop_database(target)
+        postgres.psql("postgres", f"ALTER DATABASE {shop} OWNER TO {postgres.user}; DROP ROLE keeper, restorer")
+
+
 def test_an_account_that_may_not_make_databases(
     source: PostgresSource, postgres: Postgres, dump: tuple[bytes, Origin], target: str, tmp_path: Path
 ) -> None:
