@@ -17,7 +17,7 @@ from backupman.errors import DumpError
 from backupman.manifest import Counting, Manifest, TableRows
 from backupman.sources import ManifestSettings
 from backupman.sources._postgres_client import Login, major
-from backupman.sources._postgres_rows import TABLES
+from backupman.sources._postgres_rows import AS_THEY_ARE, TABLES
 from backupman.sources._postgres_server import Server
 from backupman.sources._process import Tool, environment, output
 
@@ -126,7 +126,7 @@ class Census:
             self.end()
 
     def _ask(self, session: _Session, *, shares: bool) -> None:
-        if known := session.say(_BEGIN + _TRANSACTION + _KNOWN):
+        if known := session.say(AS_THEY_ARE + _BEGIN + _TRANSACTION + _KNOWN):
             self._knows(json.loads(known[-1]))
         if self._rows == "none":
             return

@@ -15,10 +15,15 @@ TABLES = r"""SELECT c.oid, c.oid::regclass::text AS name, c.relkind AS kind,
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 1259 AND d.objid = c.oid AND d.deptype = 'e')"""
 """The tables that a dump holds the rows of, or would if nothing were left out; an extension makes its own anew."""
 
+AS_THEY_ARE = """SELECT pg_catalog.set_config('client_encoding', CASE pg_catalog.current_setting('server_encoding')
+    WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false) AS letters \\gset
+"""
+"""A name in a database without an encoding need not be UTF-8, which the server would demand when it is named to it."""
+
 _NULL = "backupman: null"
 _ZEROS = ("--field-separator-zero", "--record-separator-zero")
 
-_COUNT = rf"""BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+_COUNT = rf"""{AS_THEY_ARE}BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET LOCAL search_path = '';
 SET LOCAL quote_all_identifiers = off;
 SET LOCAL row_security = off;

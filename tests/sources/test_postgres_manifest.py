@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from backupman.manifest import Manifest, TableRows
-from backupman.sources import GLOBALS, Dump
+from backupman.sources import GLOBALS, Dump, Origin, Target
 from backupman.sources.postgres import Postgres as PostgresSource
 from tests.contracts._children import children, kill_child
+from tests.contracts.restore import reader
 from tests.contracts.source import dumped, read
 from tests.servers.postgres import Postgres
 from tests.sources.test_postgres import source_of
@@ -85,6 +86,22 @@ def test_names_are_written_alike_whatever_the_server_quotes(
     assert rows(dump) == {"public.t": 1000, 'public."Odd; one"': 0, "side.u": 2}
     assert dump.manifest is not None
     assert source.count_rows(postgres_database) == dump.manifest.tables
+
+
+def test_names_in_a_database_without_an_encoding(postgres: Postgres, tmp_path: Path) -> None:
+    postgres.psql("postgres", "CREATE DATABASE old_names TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    source = source_of(postgres, db_name="old_names")
+    try:
+        made = "SET client_encoding = SQL_ASCII; CREATE TABLE \"m\xfcller\" AS SELECT '\xfc'::text AS name"
+        postgres.psql("old_names", made.encode("latin-1"))
+        dump, data = dumped(source, tmp_path)
+        assert (dump.warnings, rows(dump)) == ([], {'public."m\ufffdller"': 1})
+        source.restore(reader(data), Origin("old_names", ".sql", dump.facts), Target("brought_back"), tmp_path)
+        assert dump.manifest is not None
+        assert source.count_rows("brought_back") == dump.manifest.tables
+    finally:
+        postgres.drop_database("old_names")
+        postgres.drop_database("brought_back")
 
 
 def test_counting_less(make: Make, tmp_path: Path) -> None:
