@@ -51,7 +51,7 @@ _MEANINGS = {
     1142: _FORBIDDEN,
     1143: _FORBIDDEN,
     1227: _FORBIDDEN,
-    1370: _FORBIDDEN,
+    1370: Meaning("a view calls a routine that the account {user} may not run: GRANT EXECUTE ON it to the account"),
     1049: Meaning("there is no database {database}: correct db_name or databases"),
     1133: Meaning(
         "the server ignores an account whose host is a name, for it runs with skip_name_resolve, and its tool stops "
@@ -101,6 +101,10 @@ _ELSEWHERE = (
     "that has it in scratch_server; "
 )
 _ADVICE = {
+    1: "the server cannot make a file: where the table has a folder of its own (DATA DIRECTORY), the files of the one "
+    "that was dumped may lie there: restore into another server, or by hand without that; ",
+    4025: "a row breaks a rule of its table (CHECK) that was not there, or not looked at, when it was written: mend it "
+    "where it was dumped, or restore by hand after SET check_constraint_checks = 0; ",
     1044: "the account may not make databases: restore with an administrator's account; ",
     1142: "the account may not do all of it: restore with an administrator's account; ",
     1370: "the account may not do all of it: restore with an administrator's account; ",

@@ -1,5 +1,6 @@
 """What an account may not read fails the dump, and the sentence holds the GRANT that mends it."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,17 @@ def test_without_any_privilege_there_is_no_database(mariadb: Mariadb, everything
     with account(mariadb, everything) as login:
         source = source_of(MariadbSource, mariadb, db_name=everything, **login)
         assert "or the account may not see it" in refusal(source, tmp_path)
+
+
+def test_a_view_that_calls_a_function(mariadb: Mariadb, mariadb_database: str, tmp_path: Path) -> None:
+    called = "CREATE FUNCTION one() RETURNS INT RETURN 1", "CREATE VIEW v AS SELECT one() AS a"
+    run_sql(mariadb, *called, database=mariadb_database)
+    with account(mariadb, mariadb_database, *ENOUGH) as login:
+        run_sql(mariadb, PROC.format(**login))
+        source = source_of(MariadbSource, mariadb, db_name=mariadb_database, **login)
+        assert re.search(r"a view calls a routine .* GRANT EXECUTE .*`?one`?", refusal(source, tmp_path))
+        run_sql(mariadb, f"GRANT EXECUTE ON FUNCTION {mariadb_database}.one TO {login['user']}@'%'")
+        assert dumped(source, tmp_path)[0].warnings == [f"Shop: there is no table in the dump of {mariadb_database}"]
 
 
 def test_privileges_by_a_role(mariadb: Mariadb, everything: str, tmp_path: Path) -> None:

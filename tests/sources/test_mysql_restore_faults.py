@@ -130,6 +130,29 @@ def test_a_view_of_another_database_says_what_to_restore_first(
     assert "if that is in another database, restore that one first, and for a drill name a server that has it" in said
 
 
+def test_a_table_whose_folder_holds_the_files_of_the_one_that_was_dumped(
+    mariadb: Mariadb, mariadb_database: str, target: str, folder: Path
+) -> None:
+    elsewhere = mariadb.socket_path.parent / "shared"
+    elsewhere.mkdir()
+    shutil.chown(elsewhere, mariadb.socket_path.owner())
+    table = f"CREATE TABLE placed (a INT) ENGINE = Aria DATA DIRECTORY = '{elsewhere}'"
+    run_sql(mariadb, table, database=mariadb_database)
+    shop = source_of(MariadbSource, mariadb, db_name=mariadb_database)
+    with pytest.raises(RestoreError, match=r"\(DATA DIRECTORY\).*into another server.*placed"):
+        shop.restore(reader(dumped(shop, folder)[1]), Origin(mariadb_database, ".sql"), Target(target), folder)
+
+
+def test_a_row_that_breaks_a_rule_of_its_table(
+    mariadb: Mariadb, mariadb_database: str, target: str, folder: Path
+) -> None:
+    unlooked = ("SET check_constraint_checks = 0", "INSERT INTO t VALUES (-1)")
+    run_sql(mariadb, "CREATE TABLE t (a INT CHECK (a > 0))", *unlooked, database=mariadb_database)
+    shop = source_of(MariadbSource, mariadb, db_name=mariadb_database)
+    with pytest.raises(RestoreError, match=r"breaks a rule of its table \(CHECK\).*check_constraint_checks"):
+        shop.restore(reader(dumped(shop, folder)[1]), Origin(mariadb_database, ".sql"), Target(target), folder)
+
+
 def test_what_a_script_selects_is_in_nobodys_way(source: MariadbSource, target: str, folder: Path) -> None:
     assert restore(source, b"SELECT REPEAT('x', 1000000);\n" * 8, target, folder) == []
 
