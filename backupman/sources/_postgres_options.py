@@ -92,6 +92,11 @@ def leave_out_rows(options: list[str]) -> bool:
     return any(_may_be(option, _FEWER_ROWS, "s") for option in options)
 
 
+def leave_out_definitions(options: list[str]) -> bool:
+    """Whether the dump holds the rows of tables, and nothing that makes these."""
+    return any(_may_be(option, ("data-only",), "a") for option in options)
+
+
 def drop_before(options: list[str]) -> bool:
     """Whether the dump drops each thing before it makes it."""
     return any(_may_be(option, ("clean",), "c") for option in options)

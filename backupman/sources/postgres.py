@@ -16,7 +16,13 @@ from backupman.sources._postgres_back import PostgresBack
 from backupman.sources._postgres_client import Login, major, version_of
 from backupman.sources._postgres_directory import TAR_END, Packed
 from backupman.sources._postgres_manifest import Census, census, dumped_tables
-from backupman.sources._postgres_options import drop_before, leave_out_rows, leave_out_tables, must_be_harmless
+from backupman.sources._postgres_options import (
+    drop_before,
+    leave_out_definitions,
+    leave_out_rows,
+    leave_out_tables,
+    must_be_harmless,
+)
 from backupman.sources._postgres_queries import (
     DATABASES,
     HIDDEN,
@@ -131,7 +137,7 @@ class Postgres(PostgresBack):
             chosen = self._chosen_argv(login, census.snapshot)
             argv = [*chosen, *self._format_argv(folder / "dump")]
             facts = self._tool_facts(argv) | census.facts
-            warnings = self._left_out(login)
+            warnings = [*self._left_out(login), *self._rows_alone(database)]
             self._narrow(census, chosen, login, folder)
             census.count()
             packed = self.format == "directory"
@@ -181,7 +187,7 @@ class Postgres(PostgresBack):
                     raise DumpError("permission denied for table pg_authid")
                 return []
             self._must_read_all(login)
-            return self._left_out(login)
+            return self._left_out(login) + self._rows_alone(database)
 
     def _must_read_all(self, login: Login) -> None:
         """Raise what pg_dump would say, unless only it knows which tables it takes."""
@@ -223,7 +229,11 @@ class Postgres(PostgresBack):
         return census(self._server(), login, self.manifest, shares=shares, all_rows=not leave_out_rows(self.options))
 
     def _narrow(self, census: Census, argv: list[str], login: Login, folder: Path) -> None:
-        """Have only those tables in the manifest that are in the dump."""
+        """Have only those tables in the manifest that are in the dump and come back with it."""
+        if leave_out_definitions(self.options):
+            census.only(set())
+            census.listed = False
+            return
         if census.lists and (self.tables or self.exclude_tables or leave_out_tables(self.options)):
             try:
                 census.only(dumped_tables(self.label, argv, login, self._program("pg_restore"), folder))
@@ -261,6 +271,12 @@ class Postgres(PostgresBack):
         tables = ask(self.label, login, LEFT_OUT_ON_A_STANDBY, self.tool_path)
         said = f"{self.label}: the server is a standby, so the rows of unlogged tables are left out: {few(tables)}"
         return [said] if tables else []
+
+    def _rows_alone(self, database: str) -> list[str]:
+        said = (
+            f"the dump of {database} holds rows and no tables (--data-only), so that neither a restore nor a drill can"
+        )
+        return [f"{self.label}: {said} make a database of it"] if leave_out_definitions(self.options) else []
 
     def _warnings(self, tool: Tool) -> list[str]:
         said = (line.partition(": warning: ")[2] for line in tool.stderr().splitlines())

@@ -88,6 +88,14 @@ def test_names_are_written_alike_whatever_the_server_quotes(
     assert source.count_rows(postgres_database) == dump.manifest.tables
 
 
+@pytest.mark.parametrize("option", ["--data-only", "--data", "-Oa"])
+def test_a_dump_of_rows_alone_makes_no_database(make: Make, tmp_path: Path, option: str) -> None:
+    source = make(options=[option])
+    [warning] = dumped(source, tmp_path)[0].warnings
+    assert "holds rows and no tables (--data-only)" in warning
+    assert source.examine() == [warning]
+
+
 def test_names_in_a_database_without_an_encoding(postgres: Postgres, tmp_path: Path) -> None:
     postgres.psql("postgres", "CREATE DATABASE old_names TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
     source = source_of(postgres, db_name="old_names")
