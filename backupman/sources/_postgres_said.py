@@ -42,6 +42,11 @@ _ADVICE = (
         "a function names something without its schema, and dumps are restored with an empty search_path: name the "
         "schema in it, or ALTER FUNCTION … SET search_path, and back up again",
     ),
+    (
+        r"materialized view .* has not been populated",
+        "a materialized view reads another one by a function, which no dump knows of, and is filled first: try "
+        "--jobs 1, or have it read the other one itself, and back up again",
+    ),
     (r"unrecognized configuration parameter", "the dump was made by a pg_dump that is newer than the server"),
     (r"unsupported version", "it was made by a newer pg_dump: install a newer postgresql-client"),
     (r"No space left on device", "the server's disk is full: make room there"),

@@ -176,6 +176,21 @@ def test_the_first_error_comes_with_its_statement(refused: Callable[[bytes], str
     assert "made by a pg_dump that is newer than the server" in said
 
 
+def test_what_is_filled_before_what_it_reads_is_named(
+    source: PostgresSource, postgres: Postgres, target: str, tmp_path: Path
+) -> None:
+    name = postgres.create_database()
+    with postgres.connect(name) as connection:
+        connection.execute("CREATE MATERIALIZED VIEW z AS SELECT 1 AS x")
+        many = "CREATE FUNCTION many() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM public.z'"
+        connection.execute(f"{many}; CREATE MATERIALIZED VIEW a AS SELECT many()")
+    made = source.model_copy(update={"format": "plain"})
+    _, data = dumped(made, tmp_path, name)
+    postgres.drop_database(name)
+    with pytest.raises(RestoreError, match=r"reads another one by a function, .*: try --jobs 1, or have it read"):
+        made.restore(reader(data), Origin(name, ".sql"), Target(target), tmp_path)
+
+
 @pytest.mark.parametrize(("form", "suffix"), [("plain", ".sql"), ("custom", ".dump")])
 def test_what_leans_on_the_search_path_is_named(
     source: PostgresSource, postgres: Postgres, target: str, tmp_path: Path, form: str, suffix: str
