@@ -97,6 +97,11 @@ def leave_out_definitions(options: list[str]) -> bool:
     return any(_may_be(option, ("data-only",), "a") for option in options)
 
 
+def leave_out_objects(options: list[str]) -> bool:
+    """Whether the options leave large objects out of the dump."""
+    return any(_may_be(option, ("no-blobs", "no-large-objects"), "B") for option in options)
+
+
 def drop_before(options: list[str]) -> bool:
     """Whether the dump drops each thing before it makes it."""
     return any(_may_be(option, ("clean",), "c") for option in options)

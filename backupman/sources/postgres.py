@@ -19,11 +19,13 @@ from backupman.sources._postgres_manifest import Census, census, dumped_tables
 from backupman.sources._postgres_options import (
     drop_before,
     leave_out_definitions,
+    leave_out_objects,
     leave_out_rows,
     leave_out_tables,
     must_be_harmless,
 )
 from backupman.sources._postgres_queries import (
+    CLOSED_OBJECTS,
     DATABASES,
     HIDDEN,
     LEFT_OUT_ON_A_STANDBY,
@@ -195,8 +197,13 @@ class Postgres(PostgresBack):
             return
         if unreadable := ask(self.label, login, UNREADABLE, self.tool_path):
             raise DumpError(f"permission denied for table {few(unreadable)}")
-        if not leave_out_rows(self.options) and (hidden := ask(self.label, login, HIDDEN, self.tool_path)):
+        if leave_out_rows(self.options):
+            return
+        if hidden := ask(self.label, login, HIDDEN, self.tool_path):
             raise DumpError(f'row-level security policy for table "{few(hidden)}"')
+        if not leave_out_objects(self.options):
+            for closed in ask(self.label, login, CLOSED_OBJECTS, self.tool_path):
+                raise DumpError(f"permission denied for large object {closed}")
 
     @contextmanager
     def _streamed(self, argv: list[str], login: Login, plain: bool) -> Iterator[Dump]:

@@ -74,6 +74,27 @@ def test_postgres_names_tables_whose_rows_policies_hide(
     assert clerk.examine() == []
 
 
+def test_postgres_names_a_large_object_that_the_role_may_not_read(
+    clerk: PostgresSource, postgres: Postgres, postgres_database: str, tmp_path: Path
+) -> None:
+    postgres.psql(postgres_database, "GRANT SELECT ON orders TO examined; SELECT lo_from_bytea(4711, 'x')")
+    for refused in (clerk.examine, lambda: dumped(clerk, tmp_path)):
+        with pytest.raises(DumpError, match="may not read the large object 4711"):
+            refused()
+    assert clerk.model_copy(update={"options": ["--no-blobs"]}).examine() == []
+    for granted in ("PUBLIC", "examined"):
+        postgres.psql(postgres_database, f"GRANT SELECT ON LARGE OBJECT 4711 TO {granted}")
+        assert clerk.examine() == []
+        postgres.psql(postgres_database, f"REVOKE SELECT ON LARGE OBJECT 4711 FROM {granted}")
+    assert source_of_all(postgres, postgres_database).examine() == []
+
+
+def source_of_all(postgres: Postgres, database: str) -> PostgresSource:
+    """A source of the superuser."""
+    login = {"user": postgres.user, "password": postgres.password, "host": postgres.host, "port": postgres.port}
+    return PostgresSource.model_validate({"provider": "postgres", "label": "Shop", "db_name": database, **login})
+
+
 def test_postgres_names_roles_whose_passwords_may_not_be_read(clerk: PostgresSource) -> None:
     everywhere = clerk.model_copy(update={"databases": ["_globals"]})
     with pytest.raises(DumpError, match="role_passwords"):
