@@ -22,6 +22,7 @@ from backupman.engine.steps import Steps
 from backupman.engine.verifying import Verifier
 from backupman.logs import hide_secrets
 from backupman.notifiers import Endpoint
+from backupman.records import Backup
 from backupman.store import Store
 
 
@@ -133,6 +134,10 @@ class App:
     def plan(self, label: str) -> JobPlan | None:
         """The job of that label."""
         return next((plan for plan in self.plans if plan.label == label), None)
+
+    def backup(self, name: str) -> Backup:
+        """The backup of that id, its beginning, or the `latest` of the config's sources. Raises NotFoundError."""
+        return self.store.backups.get(name, self.config.source_labels)
 
     def release(self) -> None:
         """Begin nothing more."""

@@ -97,7 +97,7 @@ def start_backup(daemon: Served, caller: Operator, body: Annotated[Any, Depends(
 def show_backup(daemon: Served, _: Reader, backup_id: BackupId) -> BackupShown:
     """One backup, by its id, a unique beginning of it, or `latest`; `Live` while it is under way here."""
     store = daemon.app.store
-    backup = store.backups.get(backup_id)
+    backup = daemon.app.backup(backup_id)
     live = daemon.live.of(backup)
     shown = {"live": LiveShown(**live) if live else None, "manifest": store.proofs.shown(backup)}
     return BackupShown.of(backup).model_copy(update=shown)
@@ -106,7 +106,7 @@ def show_backup(daemon: Served, _: Reader, backup_id: BackupId) -> BackupShown:
 @router.get("/{backup_id}/log", responses=KEYED | refusals(404))
 def show_log(daemon: Served, _: Reader, backup_id: BackupId) -> LogShown:
     """The lines that were logged about a backup, the oldest first, as far as `monitoring_verbosity` keeps them."""
-    backup = daemon.app.store.backups.get(backup_id)
+    backup = daemon.app.backup(backup_id)
     return LogShown(id=backup.id, lines=daemon.app.store.run_logs.of(backup.id))
 
 
@@ -117,7 +117,7 @@ def retry_backup(daemon: Served, _: Operator, backup_id: BackupId) -> Started:
     So with a finished one of which a copy has failed that was not required, as long as its dump is spooled.
     """
     app = daemon.app
-    backup = app.store.backups.get(backup_id)
+    backup = app.backup(backup_id)
     if backup.kind != Kind.OWN or backup.instance != app.config.instance:
         made = backup.device if backup.kind != Kind.OWN else backup.instance
         raise BusyError(f"{backup.label}: the backup was made on {made}, and only there it can be made again")
@@ -130,7 +130,7 @@ def retry_backup(daemon: Served, _: Operator, backup_id: BackupId) -> Started:
 @router.post("/{backup_id}/cancel", responses=KEYED | refusals(404, 409))
 def cancel_backup(daemon: Served, caller: Operator, backup_id: BackupId) -> Cancelled:
     """End a backup that is under way; its record becomes failed."""
-    backup = daemon.app.store.backups.get(backup_id)
+    backup = daemon.app.backup(backup_id)
     # What has ended may be worked on a moment longer, with its hooks for example.
     if backup.status != Status.PENDING or not daemon.cancel(backup.id, f"{backup.label}: cancelled by {caller.name}"):
         raise BusyError(f"{backup.label}: the backup is not under way here")

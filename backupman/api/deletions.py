@@ -48,7 +48,7 @@ def delete_backup(
     """Remove every copy of a backup, then its record; 409 if it is pinned, under way, or the last good one."""
     asked = parsed(DeleteRequest, {} if body is None else body)
     app = daemon.app
-    backup = app.store.backups.get(backup_id)
+    backup = app.backup(backup_id)
     if asked.confirm not in (backup.id, backup.id[:8]):
         raise HTTPException(422, f"Confirm: write {backup.id[:8]}, which is how the id of the backup begins")
     try:

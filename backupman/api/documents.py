@@ -11,7 +11,10 @@ from backupman.engine.restoring import RestoreShown
 from backupman.events import BackupExtended, EventKind, Time, View
 from backupman.manifest import ManifestShown
 
-BackupId = Annotated[str, Path(description="The id of a backup, a unique beginning of it, or `latest`.")]
+BackupId = Annotated[
+    str,
+    Path(description="The id of a backup, a unique beginning of it, or `latest`: the newest of the config's sources."),
+]
 FileId = Annotated[str, Path(description="The id of a drive file, or a backup's as elsewhere.")]
 
 

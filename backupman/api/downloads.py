@@ -172,7 +172,7 @@ def _candidates(daemon: Daemon, name: str) -> list[_Candidate]:
     """
     store, config = daemon.app.store, daemon.app.config
     file = store.backups.drive_file(name)
-    backup = None if file else store.backups.get(name)
+    backup = None if file else daemon.app.backup(name)
     files = [file] if file else backup.drive_files if backup else []
     finished = sorted((file for file in files if file.status == Status.FINISHED), key=_is_bad)
     found = [_Candidate(file, drive) for file in finished if (drive := config.drive(file.label))]

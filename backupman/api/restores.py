@@ -37,7 +37,7 @@ def start_restore(
     if asked.to_database and "/" in asked.to_database:  # it would be the path of any file
         raise HTTPException(422, "ToDatabase: a name has no slash")
     must_be_known("drive", [asked.drive], [drive.label for drive in app.config.drives])
-    backup = app.store.backups.get(backup_id)
+    backup = app.backup(backup_id)
     at = here(datetime.now(UTC))
     try:
         destination = into_source(

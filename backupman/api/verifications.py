@@ -67,7 +67,7 @@ class VerifyStarted(View):
 def list_verifications(daemon: Served, _: Reader, backup_id: BackupId) -> VerificationPage:
     """What came of verifying a backup's copies, the newest first."""
     store = daemon.app.store
-    found = store.proofs.verifications(store.backups.get(backup_id).id)
+    found = store.proofs.verifications(daemon.app.backup(backup_id).id)
     return VerificationPage(results=[VerificationShown.about(each) for each in found])
 
 
@@ -83,7 +83,7 @@ def start_verification(
     """Verify a backup's copies, one after the other; 409 when that waits for its turn already."""
     asked = parsed(VerifyRequest, {} if body is None else body)
     app = daemon.app
-    backup = app.store.backups.get(backup_id)
+    backup = app.backup(backup_id)
     must_be_known("drive", asked.drives, [drive.label for drive in app.config.drives])
     if backup.kind != Kind.OWN or backup.instance != app.config.instance:
         raise BusyError(f"{backup.label}: the backup was made elsewhere, and only there its copies can be read")

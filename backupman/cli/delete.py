@@ -37,7 +37,7 @@ def delete(
     from backupman.cli.run import operator
 
     with call.app() as app:
-        backup = app.store.backups.get(name)
+        backup = app.backup(name)
         app.deleter.check(backup, force=force)  # before anybody is asked anything
         _confirm(backup, yes=yes)
         found = app.deleter.delete(backup, operator() or "somebody", force=force)

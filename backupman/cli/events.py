@@ -45,8 +45,8 @@ def list_events(
     if kind:
         known("kind of event", kind, list(EventKind))
     count = limited(limit, as_json=as_json)
-    with call.records() as (_, store):
-        backup_id = store.backups.get(backup).id if backup else None
+    with call.records() as (config, store):
+        backup_id = store.backups.get(backup, config.source_labels).id if backup else None
         events = store.outbox.events(kind=kind, backup_id=backup_id, limit=count)
     if as_json:
         print_json(documents(EventDocument, events))

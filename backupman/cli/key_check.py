@@ -49,7 +49,7 @@ def check(
     identities = [key for file in identity for key in identities_in(file)]
     done = []
     with call.records() as (config, store):
-        backups = [store.backups.get(name)] if name else store.verifiable.newest_encrypted()
+        backups = [store.backups.get(name, config.source_labels)] if name else store.verifiable.newest_encrypted()
         for opened in KeyCheck(config, store).check(backups, identities, whole=whole):
             done.append(opened)
             if not as_json:

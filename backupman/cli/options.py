@@ -44,7 +44,9 @@ Sources = Annotated[
 BackupName = Annotated[
     str,
     typer.Argument(
-        metavar="ID", help="The id of a backup, its beginning, or `latest`.", autocompletion=completing.backups
+        metavar="ID",
+        help="The id of a backup, its beginning, or `latest`: the newest of the config's sources.",
+        autocompletion=completing.backups,
     ),
 ]
 

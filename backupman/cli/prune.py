@@ -84,8 +84,8 @@ def pin(
     from backupman.retention import FOR_EVER
 
     end = _until(until, datetime.now(UTC)) if until else FOR_EVER
-    with call.records() as (_, store):
-        backup = store.copies.pin(store.backups.get(name).id, end)
+    with call.records() as (config, store):
+        backup = store.copies.pin(store.backups.get(name, config.source_labels).id, end)
     if not call.quiet:
         how_long = f"until {local(end)}" if until else f"until you say {call.again('unpin', backup.id[:8])}"
         console().print(f"Backup {backup.id[:8]} of {backup.label} is kept {how_long}.", soft_wrap=True)
@@ -100,8 +100,8 @@ def unpin(call: Call, name: BackupName) -> None:
     """
     from backupman.cli.output import console
 
-    with call.records() as (_, store):
-        backup = store.copies.pin(store.backups.get(name).id, None)
+    with call.records() as (config, store):
+        backup = store.copies.pin(store.backups.get(name, config.source_labels).id, None)
     if not call.quiet:
         console().print(f"Backup {backup.id[:8]} of {backup.label} is kept as long as the retention says.")
 

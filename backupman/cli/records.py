@@ -108,8 +108,8 @@ def show(
     from backupman.cli.output import print_json, printable
     from backupman.events import BackupExtended
 
-    with call.records() as (_, store):
-        backup = store.backups.get(name)
+    with call.records() as (config, store):
+        backup = store.backups.get(name, config.source_labels)
         lines = store.run_logs.of(backup.id) if log else []
         manifest = None if log else store.proofs.shown(backup)
         restores = [] if as_json or log else store.restores.list(backup.id)

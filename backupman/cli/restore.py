@@ -29,13 +29,17 @@ def restore(
         str,
         typer.Argument(
             metavar="ID",
-            help="The id of a backup, its beginning, or `latest`: the newest on a drive.",
+            help="The id of a backup, its beginning, or `latest`: the newest of the config's sources.",
             autocompletion=completing.backups,
         ),
     ],
     source: Annotated[
         str | None,
-        typer.Option(metavar="LABEL", help="With `latest`: only of this source.", autocompletion=completing.sources),
+        typer.Option(
+            metavar="LABEL",
+            help="With `latest`: of this source, which may have left the config.",
+            autocompletion=completing.sources,
+        ),
     ] = None,
     database: Annotated[
         str | None,
@@ -164,7 +168,7 @@ def _write(
     with call.records() as (config, store):
         if from_drive is not None:
             known("drive", from_drive, [drive.label for drive in config.drives])
-        backup = newest(store, source, database) if name == LATEST else store.backups.get(name)
+        backup = newest(config, store, source, database) if name == LATEST else store.backups.get(name)
     file = None if output == "-" else Path(output)
     shown = Shown(call, backup)
     try:

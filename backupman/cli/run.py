@@ -131,7 +131,7 @@ def _chosen(app: "App", jobs: Sequence[str], sources: Sequence[str]) -> "list[Jo
 
 
 def _failed(app: "App", name: str) -> "Backup":
-    backup = app.store.backups.get(name)
+    backup = app.backup(name)
     if backup.status == "finished" and not backup.retryable:
         ended = f"backup {backup.id[:8]} of {backup.label} has finished"
         if lacking := [file.label for file in backup.drive_files if file.status == "failed"]:

@@ -96,7 +96,7 @@ def _chosen(app: "App", name: str | None, sample: int | None) -> "Iterable[Backu
     from random import SystemRandom
 
     if name:
-        return [app.store.backups.get(name)]
+        return [app.backup(name)]
     if sample is None:
         return app.store.verifiable.all(app.config.instance)
     return app.store.verifiable.sample(app.config.instance, sample, SystemRandom())

@@ -187,6 +187,11 @@ class Config(HostConfig):
     )
     _written: Written | None = PrivateAttr(default=None)
 
+    @property
+    def source_labels(self) -> list[str]:
+        """The labels of its sources."""
+        return [source.label for source in self.data_sources]
+
     def source(self, label: str) -> Source | None:
         """The source of that label."""
         return next((source for source in self.data_sources if source.label == label), None)

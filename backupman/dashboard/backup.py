@@ -48,7 +48,7 @@ class Span:
 def backup_page(daemon: Served, visit: Reader, request: Request, backup_id: BackupId) -> Response:
     """One backup, by its id, a unique beginning of it, or `latest`."""
     store = daemon.app.store
-    backup = store.backups.get(backup_id)
+    backup = daemon.app.backup(backup_id)
     return render(
         request,
         "backup",

@@ -78,20 +78,20 @@ def pin(daemon: Served, _visit: Administrator, request: Request, backup_id: Back
     days = fields.get("days", "")
     until = now() + timedelta(days=int(days)) if days and days in PINS else FOR_EVER
     store = daemon.app.store
-    return _to(request, f"/backups/{store.copies.pin(store.backups.get(backup_id).id, until).id}", "pinned")
+    return _to(request, f"/backups/{store.copies.pin(daemon.app.backup(backup_id).id, until).id}", "pinned")
 
 
 @router.post("/backups/{backup_id}/unpin")
 def unpin(daemon: Served, _visit: Administrator, request: Request, backup_id: BackupId, _: Form) -> Response:
     """Let the retention decide again."""
     store = daemon.app.store
-    return _to(request, f"/backups/{store.copies.pin(store.backups.get(backup_id).id, None).id}", "unpinned")
+    return _to(request, f"/backups/{store.copies.pin(daemon.app.backup(backup_id).id, None).id}", "unpinned")
 
 
 @router.post("/backups/{backup_id}/delete")
 def delete(daemon: Served, visit: Administrator, request: Request, backup_id: BackupId, fields: Form) -> Response:
     """Delete a backup whose id's first letters were typed; the last good one only the API and the command line do."""
-    backup = daemon.app.store.backups.get(backup_id)
+    backup = daemon.app.backup(backup_id)
     if fields.get("confirm", "").strip() != backup.id[:8]:
         raise HTTPException(422, f"nothing was deleted: type {backup.id[:8]} if this backup is meant")
     found = delete_backup(daemon, visit.somebody, backup.id, {"Confirm": backup.id})

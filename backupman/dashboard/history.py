@@ -88,7 +88,7 @@ def _since(days: str) -> datetime | None:
 
 def _by_id(daemon: Daemon, words: str) -> str | None:
     try:
-        return daemon.app.store.backups.get(words).id
+        return daemon.app.backup(words).id
     except NotFoundError:
         return None
 

@@ -4,8 +4,9 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from backupman.config import Config
@@ -27,23 +28,37 @@ _ENDING = re.compile(r"/backup-\d{14}-[0-9a-f]{8}(?P<ending>\.[^/]*)?$")
 _LOOKED_AT = 1000
 
 
-def newest(store: Store, source: str | None, database: str | None) -> Backup:
-    """The newest backup with a copy, of all or of a source and database; roles and accounts have to be named.
+def newest(config: Config, store: Store, source: str | None, database: str | None) -> Backup:
+    """The newest backup with a copy, of the config's sources, or of one that may have left it, and of a database.
+
+    Roles and accounts have to be named.
 
     Raises:
         NotFoundError: there is none.
     """
-    wanted = BackupFilter(source=source, database=database)
-    for backup in store.backups.list(wanted, limit=_LOOKED_AT):
-        if backup.database == GLOBALS and database != GLOBALS:
-            continue
-        if any(file.status == Status.FINISHED for file in backup.drive_files):
-            return backup
+    sources, wanted = [source] if source else config.source_labels, BackupFilter(source=source, database=database)
+    if found := _newest_kept(store, wanted, sources):
+        return found
+    if not source:  # the newest of all may be of others alone, whose configs share the records
+        each = (_newest_kept(store, replace(wanted, source=label), sources) for label in sources)
+        if kept := [backup for backup in each if backup]:
+            return max(kept, key=lambda backup: backup.created_at)
     whose = f" of {'/'.join(filter(None, (source, database)))}" if source or database else ""
+    if not whose and store.backups.list(limit=1):
+        whose = " of a source of this config"
     raise NotFoundError(
         f"no backup{whose} with a copy is on record here: see `backupman list`, and `backupman reconcile` for what the "
         "drives hold"
     )
+
+
+def _newest_kept(store: Store, wanted: BackupFilter, sources: Collection[str]) -> Backup | None:
+    for backup in store.backups.list(wanted, limit=_LOOKED_AT):
+        if backup.source not in sources or (backup.database == GLOBALS and wanted.database != GLOBALS):
+            continue
+        if any(file.status == Status.FINISHED for file in backup.drive_files):
+            return backup
+    return None
 
 
 def origin_of(backup: Backup) -> Origin:

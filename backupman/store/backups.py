@@ -97,25 +97,35 @@ class Backups:
             owe(session, backup, announce(backup))
         return backup
 
-    def get(self, name: str) -> Backup:
-        """The backup of that id, of that unique beginning of an id, or the `latest` of our own.
+    def get(self, name: str, sources: Collection[str] | None = None) -> Backup:
+        """The backup of that id, of that unique beginning of an id, or the `latest` of our own, of these sources.
 
         Raises:
             NotFoundError: there is none, or the beginning fits several.
         """
         with self._sessions.reading() as session:
             if name == LATEST:
-                query = select(Backup).where(Backup.kind == Kind.OWN).order_by(*_NEWEST_FIRST).limit(1)
-                if newest := session.exec(query).first():
-                    return newest
+                newest = _newest(session)
+                if newest is None or sources is None or newest.source in sources:
+                    found = newest
+                else:  # one by one, as each has an index that leads there
+                    of = [each for source in sources if (each := _newest(session, source))]
+                    found = max(of, key=lambda each: (each.created_at, each.id), default=None)
+                if found:
+                    return found
+                if newest:
+                    raise NotFoundError(
+                        "there is no backup of a source of this config on record; `backupman list` shows those of "
+                        "others, and each is found by its id"
+                    )
                 raise NotFoundError(
                     "there is no backup on record; make one with `backupman run`, or see by `backupman reconcile` "
                     "what drives have already"
                 )
-            found = session.exec(select(Backup).where(begins(col(Backup.id), name)).limit(2)).all()
-            if len(found) == 1 and name:
-                return found[0]
-            if found:
+            fitting = session.exec(select(Backup).where(begins(col(Backup.id), name)).limit(2)).all()
+            if len(fitting) == 1 and name:
+                return fitting[0]
+            if fitting:
                 raise NotFoundError(f"several backups begin with {name!r}; write more of the id")
             raise NotFoundError(f"there is no backup {name!r}{_near(session, name) or '; see `backupman list`'}")
 
@@ -179,6 +189,12 @@ class Backups:
         with self._sessions.reading() as session:
             query = select(Backup).where(Backup.instance == instance, _SPOOLED, col(Backup.dump_path).is_not(None))
             return session.exec(query).all()
+
+
+def _newest(session: Session, source: str | None = None) -> Backup | None:
+    """The newest of our own, of all sources or of one."""
+    query = select(Backup).where(Backup.kind == Kind.OWN).order_by(*_NEWEST_FIRST).limit(1)
+    return session.exec(query if source is None else query.where(Backup.source == source)).first()
 
 
 def _near(session: Session, name: str) -> str:

@@ -104,8 +104,11 @@ def test_a_page_is_not_disturbed_by_what_comes_and_goes_meanwhile(api: Api, list
     assert labels(listed, limit=2, cursor=first["Cursor"]) == ["b", "a"]
 
 
-def test_one_backup_is_shown_by_its_id_a_beginning_of_it_or_as_the_latest(listed: httpx.Client) -> None:
+def test_one_backup_is_shown_by_its_id_a_beginning_of_it_or_as_the_latest(api: Api, listed: httpx.Client) -> None:
+    store = api.daemon.app.store
+    store.backups.begin(a_backup(source="App", label="App", created_at=START + timedelta(minutes=4)), [])
     known = listed.get("/api/backups").json()["Results"][0]
+    store.backups.begin(a_backup(label="of another config", created_at=START + timedelta(minutes=5)), [])
     for name in (known["Id"], known["Id"][:8], "latest"):
         shown = listed.get(f"/api/backups/{name}").json()
         assert (shown.pop("Live"), shown.pop("Manifest")) == (None, None)

@@ -74,7 +74,10 @@ def test_no_command_is_cut_off_in_the_help(inside: Inside, monkeypatch: pytest.M
         ("list -n many", "--limit: should be a whole number; see"),
         ("list --label", "--label needs a value; see"),
         ("run --source My App", "nobody knows what 'App' is for: a value with spaces stands in quotes; see"),
-        ("show", "ID is missing: The id of a backup, its beginning, or `latest`; see `backupman show --help`"),
+        (
+            "show",
+            "ID is missing: The id of a backup, its beginning, or `latest`: the newest of the config's sources; see",
+        ),
         ("key new", "--kind is missing: webhook: signs what is sent; api: opens the HTTP API; see"),
         ("run --source Ap", "there is no source 'Ap'; did you mean 'App'?"),
         ("run --source APP", "there is no source 'APP'; did you mean 'App'?"),

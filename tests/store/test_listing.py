@@ -38,6 +38,18 @@ def test_what_names_no_backup_is_refused(store: Store, name: str) -> None:
         store.backups.get(name)
 
 
+def test_the_latest_may_be_asked_of_some_sources_alone(store: Store) -> None:
+    made = {}
+    for number, source in enumerate(("shop", "wiki", "shop", "blog")):
+        begun = a_backup(source=source, created_at=START + timedelta(minutes=number))
+        made[source] = store.backups.begin(begun, []).id
+    for sources, found in {("shop", "wiki"): "shop", ("wiki",): "wiki", ("wiki", "blog", "none"): "blog"}.items():
+        assert store.backups.get("latest", sources).id == made[found]
+    assert store.backups.get(made["blog"], ["shop"]).id == made["blog"]
+    with pytest.raises(NotFoundError, match="no backup of a source of this config on record; `backupman list` shows"):
+        store.backups.get("latest", ["none"])
+
+
 def test_the_latest_of_none_says_how_to_make_one(store: Store) -> None:
     with pytest.raises(NotFoundError, match="no backup on record; make one with `backupman run`, or see"):
         store.backups.get("latest")
