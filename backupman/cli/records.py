@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backupman.records import Backup
+    from backupman.store import Store
 
 
 def list_backups(
@@ -48,7 +49,7 @@ def list_backups(
     after = moment("--since", since, datetime.now(UTC)) if since else None
     count = limited(limit, as_json=as_json)
     with call.records() as (config, store):
-        of_source = label is not None and config.source(label) is not None
+        of_source = label is not None and (config.source(label) is not None or _was_a_source(store, label))
         source, label = (label, None) if of_source else (None, label)
         wanted = BackupFilter(status=status, since=after, source=source, label=label)
         backups = store.backups.list(wanted, limit=count + 1)
@@ -66,6 +67,13 @@ def list_backups(
     out.print(_table(backups[:count]))
     if len(backups) > count:
         out.print(f"\nThe newest {count}; more with --limit.")
+
+
+def _was_a_source(store: "Store", label: str) -> bool:
+    """Whether backups are of a source of that label, which has left the config; their own labels name databases too."""
+    from backupman.store.backups import BackupFilter
+
+    return bool(store.backups.list(BackupFilter(source=label), limit=1))
 
 
 def _table(backups: "Sequence[Backup]") -> object:

@@ -131,6 +131,15 @@ def test_the_label_of_a_source_finds_all_its_databases(some: list[Backup], tmp_p
     assert len(json.loads(inside("list", "--json", "--label", "App/two").out)["Results"]) == 1
 
 
+def test_so_does_that_of_a_source_which_has_left_the_config(some: list[Backup], tmp_path: Path, inside: Inside) -> None:
+    store = Store.open(f"sqlite:///{tmp_path}/state/backupman.db")
+    for name in ("one", "two"):
+        store.backups.begin(record(source="Gone", label=f"Gone/{name}", database=name), [])
+    store.close()
+    assert len(json.loads(inside("list", "--json", "--label", "Gone").out)["Results"]) == 2
+    assert len(json.loads(inside("list", "--json", "--label", "Gone/two").out)["Results"]) == 1
+
+
 def test_there_is_more_and_there_is_nothing(some: list[Backup], inside: Inside, tmp_path: Path) -> None:
     assert "more with --limit" in inside("list", "-n", "1").out
     assert "more with --limit" not in inside("list", "-n", "3").out
