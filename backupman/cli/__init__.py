@@ -3,10 +3,8 @@
 import errno
 import logging
 import os
-import select
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import typer
 from backupman.cli import mistakes
 from backupman.cli.call import Call, with_common_options
 from backupman.cli.commands import Commands
+from backupman.cli.unread import errors_may_be_lost
 from backupman.errors import BackupmanError, ExitCode
 from backupman.text import printable
 
@@ -185,6 +184,11 @@ def main() -> int:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - until the end
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that knows no ✓ shows a ?
+    with errors_may_be_lost():
+        return _ended()
+
+
+def _ended() -> int:
     try:
         return program(sys.argv[1:])(prog_name="backupman", standalone_mode=False) or ExitCode.OK
     except mistakes.WrongCall as error:
@@ -205,8 +209,6 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001 - the last door: a fault of ours is told in a sentence too
         _say_unexpected(error)
         return ExitCode.FAILED
-    finally:
-        _let_go_of_lost_errors()
 
 
 def _say_unexpected(error: Exception) -> None:
@@ -214,16 +216,6 @@ def _say_unexpected(error: Exception) -> None:
         _say(f"what there is to be said cannot be written where it is to go: {error.strerror}")
     else:
         _say(f"unexpected {type(error).__name__}: {error}. This is a fault of backupman: please report it", trace=True)
-
-
-def _let_go_of_lost_errors() -> None:
-    """Where nobody reads standard error any more, let what is still said there change no exit code."""
-    with suppress(OSError, ValueError):
-        reader = select.poll()
-        reader.register(sys.stderr.fileno(), 0)
-        if reader.poll(0):  # asked for nothing, it tells of nothing but a pipe that is broken
-            with Path(os.devnull).open("w") as nowhere:
-                os.dup2(nowhere.fileno(), sys.stderr.fileno())
 
 
 def _say(sentence: str, *, trace: bool = False) -> None:
