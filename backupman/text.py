@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import lru_cache
@@ -113,6 +114,21 @@ def here(time: datetime) -> datetime:
         return time.astimezone()
     except ValueError:
         return time.astimezone(UTC)
+
+
+def written(text: str) -> datetime:
+    """An ISO 8601 time or date, in UTC; without a zone it is one by the clock that `here` shows.
+
+    Raises:
+        ValueError: it is neither.
+        OverflowError: it is one in a year that the calendar does not have by UTC.
+    """
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        with suppress(ValueError):
+            return time.astimezone(UTC)
+        return time.replace(tzinfo=UTC)
+    return time.astimezone(UTC)
 
 
 def listed(words: list[str]) -> str:

@@ -1,7 +1,7 @@
 """Options that several commands share, and the values that people write for them."""
 
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -9,6 +9,7 @@ import typer
 from backupman.cli import completing
 from backupman.errors import ConfigError
 from backupman.logs import Format, Level
+from backupman.text import written
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
 Limit = Annotated[
@@ -71,7 +72,7 @@ def duration(option: str, text: str) -> timedelta:
 def moment(option: str, text: str, now: datetime) -> datetime:
     """A time: `2d` is two days ago, a date or ISO 8601 time without a zone is local. Raises ConfigError."""
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
+        return written(text)
     except (ValueError, OverflowError):  # also what is a time only in the year 10000, by UTC
         pass
     try:

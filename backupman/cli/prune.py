@@ -10,6 +10,7 @@ from backupman.cli.call import Call
 from backupman.cli.delivering import deliver
 from backupman.cli.options import BackupName, Jobs, Json, Sources, duration, known
 from backupman.errors import BackupmanError, BusyError, ConfigError, ExitCode
+from backupman.text import written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +134,7 @@ def _one(app: "App", plan: "JobPlan", source: "Source", errors: list[BackupmanEr
 def _until(text: str, now: datetime) -> datetime:
     """A time ahead: `90d` from now, a date or an ISO 8601 time. Raises ConfigError."""
     try:
-        time = datetime.fromisoformat(text).astimezone(UTC)
+        time = written(text)
     except (ValueError, OverflowError):
         try:
             time = now + duration("--until", text)

@@ -13,6 +13,7 @@ import pytest
 from backupman.cli import details
 from backupman.cli.call import Call
 from backupman.cli.options import duration, moment, tags
+from backupman.cli.prune import _until
 from backupman.errors import ConfigError
 from backupman.events import EventKind
 from backupman.records import Backup, Delivery, DeliveryAttempt, DriveFile, Event, Status
@@ -249,6 +250,19 @@ def test_a_date_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
     time.tzset()
     try:
         assert moment("--since", "2026-03-01", NOW) == datetime(2026, 3, 1, 5, tzinfo=UTC)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("zone", ["UTC+25", "garbage"])
+def test_a_date_is_one_by_utc_where_the_zone_is_none(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert moment("--since", "2026-03-01", NOW) == datetime(2026, 3, 1, tzinfo=UTC)
+        assert moment("--since", "2026-03-01T04:00+01:00", NOW) == datetime(2026, 3, 1, 3, tzinfo=UTC)
+        assert _until("2026-03-20", NOW) == datetime(2026, 3, 20, tzinfo=UTC)
     finally:
         monkeypatch.undo()
         time.tzset()
