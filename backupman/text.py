@@ -131,6 +131,11 @@ def written(text: str) -> datetime:
     return time.astimezone(UTC)
 
 
+def space(count: int) -> str:
+    """Bytes of a disk in whole MiB, in which two that are near stay apart; fewer as `size` has them."""
+    return f"{count // 2**20} MiB" if count >= 2**20 else size(count)
+
+
 def listed(words: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backupman.text import first_line, without
+from backupman.text import first_line, space, without
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,11 @@ def test_secrets_are_taken_out_and_words_stay_whole(secrets: list[str], text: st
 )
 def test_of_an_error_in_many_lines_the_first_one_is_told(text: str, line: str) -> None:
     assert first_line(text) == line
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(0, "0 bytes"), (900, "900 bytes"), (512 * 2**10, "512 KiB"), (2**20, "1 MiB"), (5000 * 2**20 + 1, "5000 MiB")],
+)
+def test_little_room_is_not_none(count: int, shown: str) -> None:
+    assert space(count) == shown

@@ -19,6 +19,7 @@ from backupman.drives._mounts import disk_of
 from backupman.errors import DriveError, ObjectNotFound
 from backupman.naming import is_folder
 from backupman.registry import Size
+from backupman.text import space
 from backupman.writing import write_all
 
 _CHUNK = 2**18
@@ -175,8 +176,8 @@ class Local(Drive):
         wanted = min(total // 20, 2**30) if self.min_free is None else self.min_free
         if free < wanted:
             raise DriveError(
-                f"{self.label}: only {free // 2**20} MiB are free on the disk of {self._root}, and min_free wants "
-                f"{wanted // 2**20} MiB: make room, or let the retention remove more"
+                f"{self.label}: only {space(free)} are free on the disk of {self._root}, and min_free wants "
+                f"{space(wanted)}: make room, or let the retention remove more"
             )
 
     def _tidy(self, folder: Path) -> None:

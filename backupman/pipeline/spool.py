@@ -17,6 +17,7 @@ from threading import Condition
 
 from backupman.errors import BackupmanError, NoRoom, PipelineError
 from backupman.pipeline._sink import CHUNK
+from backupman.text import space
 from backupman.writing import Flusher, write_all
 
 _LOOK_EVERY = 32 * 2**20
@@ -29,8 +30,8 @@ def check_room(folder: Path, keep_free: int, what: str = "the spool", setting: s
     free = shutil.disk_usage(folder).free
     if free < keep_free:
         raise NoRoom(
-            f"only {free // 2**20} MiB are free for {what} in {folder}, and spool.min_free wants "
-            f"{keep_free // 2**20} MiB to stay free: make room, or set {setting} to a larger disk"
+            f"only {space(free)} are free for {what} in {folder}, and spool.min_free wants "
+            f"{space(keep_free)} to stay free: make room, or set {setting} to a larger disk"
         )
 
 
