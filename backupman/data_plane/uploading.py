@@ -185,11 +185,19 @@ def upload_kept(task: UploadTask, tell: Tell, opened: Callable[[str, str], None]
                 raise PipelineError(f"the spooled dump {task.spool} is damaged: make a new backup", permanent=True)
         tell(Phase(phase="uploading"))
         drives = [drive_of(drive, task.retry) for drive in task.drives]
+        unseen: dict[str, str] = {}
         open_still = [
             drive
             for drive, about in zip(drives, task.drives, strict=True)
-            if not _there_already(drive, about, task, spool, tell)
+            if not _there_already(drive, about, task, spool, tell, unseen)
         ]
+
+        def tell_what_matters(message: BaseModel) -> None:
+            # What the look met with is nobody's concern where the upload can do it, as with a folder that it makes.
+            if isinstance(message, Retrying | UploadFailed) and (error := unseen.pop(message.label, None)):
+                tell(Retrying(label=message.label, error=error))
+            tell(message)
+
         sent: dict[str, int] = {}
         throttle = Throttle()
 
@@ -208,7 +216,7 @@ def upload_kept(task: UploadTask, tell: Tell, opened: Callable[[str, str], None]
             spool,
             task.object_name,
             task.retry,
-            tell,
+            tell_what_matters,
             opened,
             progress,
             sessions,
@@ -249,8 +257,13 @@ def abort(task: AbortTask) -> None:
         raise DriveError("; ".join(errors))
 
 
-def _there_already(drive: Drive, about: DriveTask, task: UploadTask, spool: Spool, tell: Tell) -> bool:
-    """Whether the exact object of this backup is there, whole; an unequal leftover of our own is removed."""
+def _there_already(
+    drive: Drive, about: DriveTask, task: UploadTask, spool: Spool, tell: Tell, unseen: dict[str, str]
+) -> bool:
+    """Whether the exact object of this backup is there, whole; an unequal leftover of our own is removed.
+
+    Where it cannot be seen, `unseen` gets the reason.
+    """
     try:
         if not (about.leftover_session and drive.capabilities.resumes):
             drive.abort(task.object_name, about.leftover_session)
@@ -265,7 +278,7 @@ def _there_already(drive: Drive, about: DriveTask, task: UploadTask, spool: Spoo
             return True
         drive.delete(ref)
     except BackupmanError as error:  # the upload itself will show whether the drive can be used
-        tell(Retrying(label=drive.label, error=error.sentence))
+        unseen[drive.label] = error.sentence
     return False
 
 
