@@ -1,6 +1,7 @@
 """`init`: writes a first config from flags, and asks for what is missing when somebody sits there to answer."""
 
 import os
+import re
 import sys
 import tempfile
 from contextlib import suppress
@@ -62,6 +63,7 @@ _WEBHOOK = (
     _Question("url", "--webhook", "Webhook to send reports to (empty for none)", ""),
     _Question("token", "--webhook-token-env", "Its token (not shown; empty for none)", "", secret=True),
 )
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SourceKind = Literal["sqlite", "postgres", "mysql", "mariadb"]
 _DriveKind = Literal["local", "s3"]
 
@@ -114,15 +116,25 @@ def init(
                      --drive local --folder /srv/backups -c config.yml
     """
     path = call.config or Path(os.environ.get(CONFIG_VARIABLE) or CONFIG_PLACES[0])
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path} cannot be written: make the folder {path.parent} first, or name another file by -c")
     if path.exists() and not force:
         raise ConfigError(f"{path} is there already; name another with -c, or overwrite it with --force")
+    variables = {
+        "--password-env": password_env,
+        "--access-key-env": access_key_env,
+        "--secret-key-env": secret_key_env,
+        "--webhook-token-env": webhook_token_env,
+    }
     given = {
         "--label": label, "--db-path": db_path, "--host": host, "--port": None if port is None else str(port),
-        "--user": user, "--password-env": _reference(password_env, password_file), "--db-name": db_name,
-        "--folder": folder, "--bucket": bucket, "--region": region, "--endpoint": endpoint,
-        "--access-key-env": _reference(access_key_env), "--secret-key-env": _reference(secret_key_env),
-        "--webhook": webhook, "--webhook-token-env": _reference(webhook_token_env),
-    }  # fmt: skip
+        "--user": user, "--db-name": db_name, "--folder": folder, "--bucket": bucket, "--region": region,
+        "--endpoint": endpoint, "--webhook": webhook,
+    } | {flag: _reference(flag, variable) for flag, variable in variables.items()}  # fmt: skip
+    if password_file:
+        if password_env:
+            raise ConfigError("--password-env and --password-file: name one of them")
+        given["--password-env"] = f"${{file:{Path(password_file).absolute()}}}"
     text = _text(given, source, drive, keep_days)
     _write(path, text, force=force)
     typer.echo(f"Wrote {path}, readable by you alone.\n")
@@ -191,12 +203,17 @@ def _ask(question: _Question, choices: list[str] | None = None) -> str:
         typer.echo(f"One of {', '.join(choices)}, please.", err=True)
 
 
-def _reference(variable: str | None, file: str | None = None) -> str | None:
-    """How a config refers to a secret that stands elsewhere."""
-    if variable and file:
-        raise ConfigError("--password-env and --password-file: name one of them")
-    if file:
-        return f"${{file:{Path(file).absolute()}}}"
+def _reference(flag: str, variable: str | None) -> str | None:
+    """How a config refers to a variable that holds a secret.
+
+    Raises:
+        ConfigError: no variable has such a name, which is not repeated: it may be the secret itself.
+    """
+    if variable and not _VARIABLE.fullmatch(variable):
+        raise ConfigError(
+            f"{flag}: that is no name of an environment variable, which has letters, digits and _ alone: name the "
+            "variable that holds the secret, not the secret"
+        )
     return f"${{{variable}}}" if variable else None
 
 

@@ -103,7 +103,12 @@ def test_one_database_an_s3_drive_and_a_webhook(
         (["--source", "sqlite", "--db-path", "x", "--drive", "local"], "--folder"),
         (["--source", "postgres", *SERVER, "--password-file", "x"], "name one"),
         (["--source", "postgres", *SERVER, "--drive", "local", "--folder", "x"], "DB_PASSWORD is not set"),
-        ([*SQLITE, "-c", "no/such/folder/config.yml"], "cannot be written"),
+        ([*SQLITE, "-c", "no/such/folder/config.yml"], "cannot be written: make the folder no/such/folder first"),
+        (
+            ["--source", "postgres", "--password-env", "my-pw"],
+            "--password-env: that is no name of an environment",
+        ),
+        (["--drive", "s3", "--secret-key-env", "se cret"], "--secret-key-env: that is no name"),
         ([*SQLITE, "--webhook", "ftp://x"], "http://"),
     ],
     ids=str,
