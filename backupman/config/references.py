@@ -93,7 +93,17 @@ def warnings(config: Config) -> list[str]:
     providers = [*config.data_sources, *config.drives, *config.all_notifiers()]
     own = [warning for provider in providers for warning in provider.warnings()]
     queues = _idle_queues(config) if config.executor == "embedded" else _scattered(config)
-    return [*own, *_one_place(config), *_hidden_failures(config), *_unheard(config), *queues]
+    return [*own, *_called_all(config), *_one_place(config), *_hidden_failures(config), *_unheard(config), *queues]
+
+
+def _called_all(config: Config) -> Iterator[str]:
+    """Sources of which one database is dumped that hardly has such a name."""
+    for source in config.data_sources:
+        if source.server and source.named == ["all"]:
+            yield (
+                f"{source.label}: only a database with the name all is dumped: for every database of the server write "
+                "`databases: all`, without db_name"
+            )
 
 
 def _one_place(config: Config) -> Iterator[str]:

@@ -85,6 +85,29 @@ def test_warnings_are_no_mistakes(config: dict[str, Any], tmp_path: Path, inside
     assert inside("config", "check", "-q").out == ""
 
 
+@pytest.mark.parametrize("provider", ["postgres", "mariadb"])
+@pytest.mark.parametrize(
+    ("which", "warned"),
+    [
+        ({"db_name": "all"}, True),
+        ({"databases": ["all"]}, True),
+        ({"databases": "all"}, False),
+        ({"db_name": "a"}, False),
+    ],
+    ids=str,
+)
+def test_a_database_with_the_name_all_is_hardly_meant(
+    provider: str, which: dict[str, Any], warned: bool, config: dict[str, Any], tmp_path: Path, inside: Inside
+) -> None:
+    config["data_sources"] = [{"provider": provider, "label": "Main", "user": "backup", **which}]
+    (tmp_path / "config.yml").write_text(yaml.safe_dump(config))
+    ended = inside("config", "check")
+    said = (
+        "! Main: only a database with the name all is dumped: for every database of the server write `databases: all`"
+    )
+    assert (ended.code, said in ended.err) == (0, warned)
+
+
 def test_checking_opens_nothing_and_makes_nothing(config: dict[str, Any], tmp_path: Path, inside: Inside) -> None:
     inside("config", "check")
     inside("config", "show")
