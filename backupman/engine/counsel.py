@@ -14,7 +14,9 @@ from backupman.engine.reaching import reached
 from backupman.engine.workers import WorkerState, fleet, has_fleet, state_of
 from backupman.errors import PipelineError
 from backupman.events import EventKind
+from backupman.sources import Source
 from backupman.store import Store
+from backupman.store.backups import BackupFilter
 from backupman.store.statistics import Past, Series, Shown
 from backupman.text import few, listed, minute
 
@@ -27,6 +29,7 @@ _TOLD: dict[str, str] = {
 
 _LAST = 30
 """Of so many of its last backups a copy that is not right is told."""
+_LOOKED_AT = 1000
 _OLD = timedelta(days=30)
 """A proof that is older does not say much of the backups of today."""
 
@@ -194,7 +197,7 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
     series = sorted(store.statistics.own_series(sources))
     newest = {copy.series for copy in store.statistics.newest(series)}
     # A name that was mistyped once, and that nothing was ever made of, is nobody's concern any more.
-    series = [each for each in series if each in newest or sources[each.source].means(each.database)]
+    series = [each for each in series if each in newest or _is_meant(store, sources[each.source], each.database)]
     recent = store.statistics.recent(series, _LAST)
     verified, proved = (_newest_shown(store, series, drives, how) for how in ("verified", "proved"))
     for label in sorted(sources.keys() - {each.source for each in series}):
@@ -229,6 +232,18 @@ def of_proofs(store: Store, jobs: Sequence[JobPlan], at: datetime) -> Iterator[F
                 name,
                 "no key was ever shown to open it: run `backupman key check --identity FILE` where the key is",
             )
+
+
+def _is_meant(store: Store, source: Source, database: str) -> bool:
+    """Whether the next backup would be of it too: where the server is asked what it has, as far as the last run found.
+
+    A retry is of what had failed alone; all databases of a run are on record before one of them ends.
+    """
+    if source.named is not None or not database:
+        return source.means(database)
+    [last] = store.backups.list(BackupFilter(source=source.label, database=database), limit=1)
+    runs = store.backups.list(BackupFilter(source=source.label, since=last.finished_at), limit=_LOOKED_AT)
+    return not last.finished_at or not any(each.database and each.trigger != "retry" for each in runs)
 
 
 def _bad_copies(series: Series, recent: Sequence[Past]) -> str | None:

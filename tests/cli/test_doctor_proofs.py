@@ -100,16 +100,29 @@ def test_a_kernel_that_cannot_close_a_drill_off(
     assert said() == [], "it makes no server of its own"
 
 
-def test_one_look_at_a_server_in_vain_is_no_database_without_a_backup(cared_for: World, inside: Inside) -> None:
+def blog(world: World) -> None:
+    """Let all databases of a server be backed up that is not there."""
     server = {"provider": "mysql", "label": "Blog", "host": "127.0.0.1", "port": free_port(), "databases": "all"}
-    cared_for.config["data_sources"] = [server | {"user": "backup", "password": "x", "tls": False}]
-    write(cared_for)
+    world.config["data_sources"] = [server | {"user": "backup", "password": "x", "tls": False}]
+    write(world)
+
+
+def record(world: World, hours: int, database: str, status: Status, trigger: str = "schedule") -> None:
+    """A backup of it that began so many hours ago, and ended half an hour later."""
+    began = datetime.now(UTC) - timedelta(hours=hours)
+    about = {"label": "Blog", "source": "Blog", "database": database, "instance": config_of(world).instance}
+    backup = a_backup(status=status, created_at=began, finished_at=began + timedelta(minutes=30), trigger=trigger)
+    for name, value in about.items():
+        setattr(backup, name, value)
+    with closing(Store.open(config_of(world).database.address(world.folder / "state"))) as store:
+        store.backups.begin(backup, [])
+
+
+def test_one_look_at_a_server_in_vain_is_no_database_without_a_backup(cared_for: World, inside: Inside) -> None:
+    blog(cared_for)
 
     def ended(hours: int, database: str, status: Status) -> None:
-        about = {"label": "Blog", "source": "Blog", "database": database, "instance": config_of(cared_for).instance}
-        backup = a_backup(status=status, created_at=datetime.now(UTC) - timedelta(hours=hours), **about)
-        with closing(Store.open(config_of(cared_for).database.address(cared_for.folder / "state"))) as store:
-            store.backups.begin(backup, [])
+        record(cared_for, hours, database, status)
 
     def said() -> dict[str, str]:
         return dict(each[1:] for each in findings(inside, "problem") if each[0] == "proofs")
@@ -122,3 +135,23 @@ def test_one_look_at_a_server_in_vain_is_no_database_without_a_backup(cared_for:
     assert said() == {"Blog": "its last run has failed before its databases were known: see `backupman list`"}
     ended(6, "orders", Status.FINISHED)
     assert said() == {}
+
+
+def test_a_database_that_only_failed_and_is_not_there_any_more_is_no_problem(cared_for: World, inside: Inside) -> None:
+    blog(cared_for)
+
+    def said() -> dict[str, str]:
+        return dict(each[1:] for each in findings(inside, "problem") if each[0] == "proofs")
+
+    broken = {"Blog/broken": "it has no good backup: see `backupman list`"}
+    record(cared_for, 9, "broken", Status.FAILED)
+    record(cared_for, 9, "orders", Status.FINISHED)
+    assert said() == broken, "both are of one run"
+    record(cared_for, 8, "orders", Status.FINISHED, trigger="retry")
+    assert said() == broken, "a retry looks for no others"
+    record(cared_for, 7, "", Status.FAILED)
+    assert "Blog/broken" in said(), "a run that failed before its databases were known has seen none"
+    record(cared_for, 6, "orders", Status.FINISHED)
+    assert said() == {}
+    record(cared_for, 5, "broken", Status.FAILED)
+    assert said() == broken, "it is there again"
