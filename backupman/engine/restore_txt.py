@@ -87,6 +87,12 @@ _POSTGRES_TAIL = """
    that own the tables must be there: make them with createuser, or add --no-owner
    to pg_restore.
 """
+_POSTGRES_RESTRICT = """
+   psql says "invalid command \\restrict" where it is older than the pg_dump that
+   wrote this. Use a newer psql, or leave two lines out, and restore DUMP.sql:
+
+    grep -vE '^\\\\(un)?restrict ' DUMP > DUMP.sql
+"""
 _POSTGRES_GLOBALS = """
    The files below _globals are the roles. On a new server restore them first; an
    error about a role that exists already is fine:
@@ -115,5 +121,7 @@ def _how(source: Source, suffix: str) -> str:
     if source.provider in ("mysql", "mariadb"):
         return _MYSQL + (_MYSQL_GLOBALS if source.many else "")
     if source.provider == "postgres" and suffix in _POSTGRES:
-        return _POSTGRES[suffix] + _POSTGRES_TAIL + (_POSTGRES_GLOBALS if source.many else "")
+        by_psql = suffix == ".sql" or source.many
+        roles = _POSTGRES_GLOBALS if source.many else ""
+        return _POSTGRES[suffix] + _POSTGRES_TAIL + roles + (_POSTGRES_RESTRICT if by_psql else "")
     return _OTHER
