@@ -233,6 +233,8 @@ def _reason(error: yaml.YAMLError, text: str) -> tuple[int, str]:
     assert isinstance(error, yaml.MarkedYAMLError)  # noqa: S101 - the reader's and these are all that compose() raises
     said = ", ".join(part for part in (error.context, error.problem) if part)
     line = error.problem_mark.line + 1 if error.problem_mark else 1
+    if r"found character '\t'" in said:
+        return line, "a tab stands where only spaces may: indent by spaces, as many as the lines around it have"
     return line, re.sub(
         r"(alias|anchor|handle) '.*?'", r"\1", said
     ) + "; a value that begins with a special character needs quotes"
