@@ -69,13 +69,16 @@ class Database(Settings):
     @classmethod
     def _known_url(cls, value: SecretStr) -> SecretStr:
         try:
-            known = make_url(value.get_secret_value()).get_backend_name() in _DRIVERS
+            url = make_url(value.get_secret_value())
+            known = url.get_backend_name() in _DRIVERS
         except (ArgumentError, ValueError):  # not chained: it quotes the URL
             known = False
         if not known:
             raise ValueError(
                 "should be sqlite:///file, postgresql://user:password@host/name or mysql://… alike"
             ) from None
+        if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+            raise ValueError("names no file, so that each command would forget its records: write sqlite:////srv/file")
         return value
 
     @model_validator(mode="after")

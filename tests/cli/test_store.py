@@ -83,6 +83,9 @@ def test_nor_is_one_on_another_host(
     ("url", "said"),
     [
         ("oracle://db/x", "--to: should be sqlite:///file, postgresql://user:password@host/name or mysql://"),
+        ("sqlite:///", "--to: names no file, so that each command would forget its records: write sqlite:////srv/file"),
+        ("sqlite://", "--to: names no file"),
+        ("sqlite:///:memory:", "--to: names no file"),
         ("postgresql://me:${NO_SUCH_NAME}@db/x", "--to: the environment variable NO_SUCH_NAME is not set"),
         ("postgresql://me:S3cret@127.0.0.1:1/x", "the store postgresql+psycopg://me:***@127.0.0.1:1/x cannot be used"),
     ],
