@@ -98,7 +98,10 @@ def preview(
     kind = _kind(event)
     assert kind is not None  # noqa: S101 - it was given
     failed = False
-    for number, each in enumerate(_chosen(call.load().config, notifier)):
+    chosen = _chosen(call.load().config, notifier)
+    if not chosen:
+        typer.echo("Nobody is told.", err=True)
+    for number, each in enumerate(chosen):
         try:
             text = each.endpoint.preview(sample(kind, each.names))
         except NotifyError as error:

@@ -1,6 +1,7 @@
 """`notify`: a marked sample reaches everybody by the real way, and a preview sends nothing."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -83,6 +84,11 @@ def test_a_preview_of_every_event(told: World, inside: Inside, kind: str) -> Non
     for secret in ("t0ken", "integration-key", "addffa72"):
         assert secret not in ended.out
     assert told.receiver.requests == []
+
+
+def test_where_nobody_is_told_a_preview_says_so(config: dict[str, Any], inside: Inside) -> None:
+    ended = inside("notify", "preview", "backup_report")
+    assert (ended.code, ended.out, ended.err) == (0, "", "Nobody is told.\n")
 
 
 def test_names_that_are_not_there_are_refused(told: World, inside: Inside) -> None:
