@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from pydantic import SecretStr, ValidationError
 
 from backupman.config import Config
+from backupman.config._mistakes import mistakes
 from backupman.errors import ConfigError, NotFoundError
 from backupman.records import Backup
 from backupman.registry import nearest, provider_class
@@ -123,12 +124,13 @@ def _settings(parts: SplitResult, port: int | None, database: str, ask: Ask) -> 
 
 def _source(provider: str, settings: dict[str, Any]) -> Source:
     cls = provider_class("sources", Source, provider)  # type: ignore[type-abstract]
+    settings = {"provider": provider} | settings
     try:
-        return cls.model_validate({"provider": provider} | settings)
+        return cls.model_validate(settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "it"
-        raise ConfigError(f"--url: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        place, sentence = next(mistakes(cls, settings, error))
+        where = ".".join(map(str, place)) or "it"
+        raise ConfigError(f"--url: {where}: {sentence}") from None
 
 
 def _destination(source: Source, backup: Backup, at: datetime, name: str | None, *, clean: bool) -> Destination:

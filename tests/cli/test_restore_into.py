@@ -191,7 +191,11 @@ def test_what_cannot_be_is_said_before_anything_is_begun(
         (*app, "--from-drive", "Othr"): ("there is no drive 'Othr'", 2),
         (*app, "--url", "postgresql://u:secret@h/x"): ("a dump of sqlite cannot go into h, which is postgres", 2),
         (*app, "--url", "postgresql://u:secret@h:port/x"): ("this is no URL", 2),
-        (*app, "--url", "postgresql://u:secret@h/x?tls_mod=allow"): ("--url: tls_mod", 2),
+        (*app, "--url", "postgresql://u:secret@h/x?tls_mod=allow"): ("--url: tls_mod: unknown key; did you mean", 2),
+        (*app, "--url", "postgresql://u:secret@h/x?tls_mode=alow"): (
+            "--url: tls_mode: should be 'disable', 'allow'",
+            2,
+        ),
         (*app, "--url", "postgresql://u:secret@h/x", "--to-database", "y"): ("--url names a database already", 2),
         (*app, "--url", "ftp://u:secret@h/x"): ("it begins with postgresql://", 2),
         (*app, "--url", "sqlite:///"): ("needs the whole path of a file", 2),
