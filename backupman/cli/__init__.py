@@ -177,6 +177,10 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 """What is wrong with a standard output; of files of ours it is told with their names."""
 
 
+_NOT_OURS = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP})
+"""What is wrong with a path that somebody has named, or with the rights there."""
+
+
 def main() -> int:
     """Run the command line; what the process answers to its shell."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -214,6 +218,8 @@ def _ended() -> int:
 def _say_unexpected(error: Exception) -> None:
     if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
         _say(f"what there is to be said cannot be written where it is to go: {error.strerror}")
+    elif isinstance(error, OSError) and error.errno in _NOT_OURS and error.filename is not None:
+        _say(f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}; see its name, and who may enter there")
     else:
         _say(f"unexpected {type(error).__name__}: {error}. This is a fault of backupman: please report it", trace=True)
 

@@ -53,7 +53,7 @@ class Call:
         if named := os.environ.get(CONFIG_VARIABLE):
             return Path(named)
         for place in CONFIG_PLACES:
-            if place.exists():
+            if _is_or_may_be_there(place):
                 return place
         looked = " nor ".join(str(place) for place in CONFIG_PLACES)
         raise ConfigError(f"there is no config: neither {looked} is there; write one with `backupman init`, or use -c")
@@ -123,6 +123,14 @@ class Call:
     @property
     def _named(self) -> list[str]:
         return ["-c", str(self.config)] if self.config else []
+
+
+def _is_or_may_be_there(file: Path) -> bool:
+    """Also where its folder may not be entered, as others may not enter the service's: reading it says so."""
+    try:
+        return file.exists()
+    except OSError:
+        return True
 
 
 def with_common_options(command: Callable[..., None]) -> Callable[..., None]:

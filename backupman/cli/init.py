@@ -116,9 +116,9 @@ def init(
                      --drive local --folder /srv/backups -c config.yml
     """
     path = call.config or Path(os.environ.get(CONFIG_VARIABLE) or CONFIG_PLACES[0])
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # noqa: PTH112 - Path.is_dir raises where a folder may not be entered
         raise ConfigError(f"{path} cannot be written: make the folder {path.parent} first, or name another file by -c")
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise ConfigError(f"{path} is there already; name another with -c, or overwrite it with --force")
     variables = {
         "--password-env": password_env,

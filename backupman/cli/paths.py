@@ -33,13 +33,22 @@ def paths(call: Call) -> None:
     for line in drop_in(folders):
         typer.echo(line)
     for folder, written in folders.items():
-        if written and not folder.exists():
-            warning = f"{folder} is not there, and without it the service does not start: make the folder first"
+        if written and (missing := _missing(folder)):
+            warning = f"{folder} {missing}"
         elif _inside(folder, _TEMPORARY):
             warning = f"{folder} is another folder in the service: PrivateTmp=yes gives it a /tmp of its own"
         else:
             continue
         print_marked("warning", warning, console(stderr=True))
+
+
+def _missing(folder: Path) -> str | None:
+    """Why the service could not start for want of a folder; None where it is there."""
+    try:
+        there = folder.exists()
+    except OSError as error:
+        return f"cannot be looked at ({error.strerror}): call this as root"
+    return None if there else "is not there, and without it the service does not start: make the folder first"
 
 
 def drop_in(folders: Mapping[Path, bool], state: Path = STATE) -> list[str]:

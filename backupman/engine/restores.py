@@ -144,7 +144,7 @@ def _output(backup: Backup, output: Path | None) -> Iterator[int]:
             os.close(copy)
         return
     output = output.absolute()
-    if output.exists() or output.is_symlink():
+    if os.path.lexists(output):  # not Path.exists, which raises where a folder may not be entered: making it says so
         raise ConfigError(f"{output} is there already, and nothing is overwritten: name another file, or move it away")
     part = output.with_name(output.name + PART)
     made: tuple[Path, ...] = ()

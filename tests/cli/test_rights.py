@@ -1,0 +1,89 @@
+"""What the account may not look at is told in a sentence, and as no fault of backupman's."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.conftest import Inside
+from tests.e2e.world import Ended
+
+NOBODY = 65534
+WITHOUT = "-dac_override,-dac_read_search"
+ORDINARY = ["setpriv", f"--bounding-set={WITHOUT}", f"--inh-caps={WITHOUT}"] if os.geteuid() == 0 else []
+"""Root without the right to pass over all others."""
+
+
+@pytest.fixture
+def dark(tmp_path: Path, config: dict[str, Any]) -> Path:
+    """A folder that may not be entered."""
+    config["spool"] = {"min_free": "1MiB"}
+    write(tmp_path, config)
+    folder = tmp_path / "dark"
+    folder.mkdir(mode=0o700 if ORDINARY else 0)
+    if ORDINARY:
+        os.chown(folder, NOBODY, NOBODY)
+    return folder
+
+
+def write(folder: Path, config: dict[str, Any], name: str = "config.yml") -> None:
+    (folder / name).write_text(yaml.safe_dump(config))
+
+
+def run(folder: Path, *words: str) -> Ended:
+    """A command of an ordinary account."""
+    argv = [*ORDINARY, sys.executable, "-m", "backupman", *words]
+    done = subprocess.run(argv, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert "fault of backupman" not in done.stderr
+    assert "Traceback" not in done.stderr
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def test_a_config_in_a_folder_of_others(dark: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.yml").rename(tmp_path / "kept.yml")
+    code = f"""
+import pathlib, sys
+from backupman.cli import call, main
+call.CONFIG_PLACES = (pathlib.Path("config.yml"), pathlib.Path({str(dark)!r}, "config.yml"))
+sys.argv = ["backupman", "list"]
+sys.exit(main())
+"""
+    argv = [*ORDINARY, sys.executable, "-c", code]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    said = f"Error: {dark}/config.yml: the config cannot be read: Permission denied\n"
+    assert (done.returncode, done.stderr) == (2, said)
+
+
+def test_where_a_file_would_go(dark: Path, tmp_path: Path) -> None:
+    words = ("--source", "sqlite", "--db-path", "app.db", "--drive", "local", "--folder", "drive")
+    ended = run(tmp_path, "init", "-c", f"{dark}/new.yml", *words)
+    assert (ended.code, ended.err) == (2, f"Error: {dark}/new.yml cannot be written: Permission denied\n")
+    ended = run(tmp_path, "install-service", "--root", f"{dark}/root", "--yes")
+    assert (ended.code, "cannot be used: Permission denied" in ended.err) == (1, True)
+
+
+def test_a_dump_that_cannot_be_written_there(dark: Path, tmp_path: Path, inside: Inside) -> None:
+    with closing(sqlite3.connect(tmp_path / "app.db")) as database, database:
+        database.execute("create table t (a)")
+        database.execute("insert into t values (1)")
+    assert inside("run", "-q").code == 0
+    ended = run(tmp_path, "restore", "latest", "--output", f"{dark}/back")
+    assert (ended.code, ended.err) == (1, f"Error: App: {dark}/back.part cannot be made: Permission denied\n")
+    long = "x" * 300
+    ended = run(tmp_path, "restore", "latest", "--output", long)
+    assert (ended.code, "File name too long" in ended.err) == (1, True)
+
+
+def test_the_paths_of_a_service_are_all_told(dark: Path, tmp_path: Path, config: dict[str, Any]) -> None:
+    config["spool"]["folder"] = str(dark / "spool")
+    write(tmp_path, config)
+    ended = run(tmp_path, "config", "paths")
+    assert ended.code == 0
+    assert f"ReadWritePaths={dark}/spool\n" in ended.out
+    assert f"! {dark}/spool cannot be looked at (Permission denied): call this as root" in ended.err
