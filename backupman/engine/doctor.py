@@ -1,6 +1,7 @@
 """The doctor: would the next backups be made and kept, could they be restored, and would somebody be told if not?"""
 
 import ctypes
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -107,7 +108,8 @@ def _disk(config: Config, jobs: Sequence[JobPlan], store: Store) -> Iterator[Fin
         spool = spools.path(source, "doctor")
         needs.setdefault(spool, []).extend(_largest(store, config.instance, source.label))
     for spool, dumps in needs.items():
-        folder = next(folder for folder in spool.parents if folder.exists())
+        # not Path.exists, which raises where a folder may not be entered: whoever writes there says it
+        folder = next(folder for folder in spool.parents if os.path.exists(folder))  # noqa: PTH110
         kept = spools.keep_free(spool)
         free = shutil.disk_usage(folder).free - kept
         at_once = sorted(dumps, reverse=True)[: config.max_parallel]
@@ -121,7 +123,14 @@ def _disk(config: Config, jobs: Sequence[JobPlan], store: Store) -> Iterator[Fin
                 f"ionice does nothing there, as the I/O scheduler of {disk} is {scheduler}: choose another one by "
                 f"`echo bfq > /sys/block/{disk}/queue/scheduler`, or set a bandwidth for the source",
             )
-        if free <= 0:
+        if not os.access(folder, os.W_OK | os.X_OK):
+            yield problem(
+                "disk",
+                about,
+                f"no dump can be made: the account may not write in {folder}: give it the right to (chown or chmod), "
+                "or set spool.folder, or the source's tmp_folder, to another",
+            )
+        elif free <= 0:
             yield problem(
                 "disk",
                 about,

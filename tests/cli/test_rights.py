@@ -80,6 +80,21 @@ def test_a_dump_that_cannot_be_written_there(dark: Path, tmp_path: Path, inside:
     assert (ended.code, "File name too long" in ended.err) == (1, True)
 
 
+@pytest.mark.parametrize("where", ["spool", "source"])
+def test_the_doctor_tells_of_a_spool_that_cannot_be_written(
+    dark: Path, tmp_path: Path, config: dict[str, Any], where: str
+) -> None:
+    folder = str(dark / "spool")
+    if where == "spool":
+        config["spool"]["folder"] = folder
+    else:
+        config["data_sources"][0]["tmp_folder"] = folder
+    write(tmp_path, config)
+    ended = run(tmp_path, "doctor", "-q")
+    assert ended.code == 1
+    assert f"{folder}: no dump can be made: the account may not write in {dark}: give it the right to" in ended.err
+
+
 def test_the_paths_of_a_service_are_all_told(dark: Path, tmp_path: Path, config: dict[str, Any]) -> None:
     config["spool"]["folder"] = str(dark / "spool")
     write(tmp_path, config)
