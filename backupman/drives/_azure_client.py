@@ -1,6 +1,7 @@
 """The SDK's client as a drive's settings want it: the way in, trust, and none of its own retries."""
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -25,8 +26,8 @@ def connect(drive: "AzureBlob", door: Door) -> "ContainerClient":
             f"{drive.label}: Azure needs packages that are not installed: pip install 'backupman[azure]'",
             permanent=True,
         ) from error
-    if drive.ca_file and not drive.ca_file.is_file():
-        raise DriveError(f"{drive.label}: there is no ca_file {drive.ca_file}", permanent=True)
+    if drive.ca_file and not (os.access(drive.ca_file, os.R_OK) and drive.ca_file.is_file()):
+        raise DriveError(f"{drive.label}: there is no ca_file {drive.ca_file} that may be read", permanent=True)
     logging.getLogger("azure").setLevel(logging.ERROR)  # below, it logs whole requests; what fails, it raises
     if not drive.verify_tls:  # `config check` has said so, once is enough
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)

@@ -1,6 +1,7 @@
 """The SDK's client as a drive's settings want it: addresses, credentials, trust, and none of its own retries."""
 
 import logging
+import os
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import SecretStr
@@ -27,8 +28,8 @@ def connect(drive: "S3", door: Door) -> "S3Client":
         raise DriveError(
             f"{drive.label}: S3 needs a package that is not installed: pip install 'backupman[s3]'", permanent=True
         ) from error
-    if drive.ca_file and not drive.ca_file.is_file():
-        raise DriveError(f"{drive.label}: there is no ca_file {drive.ca_file}", permanent=True)
+    if drive.ca_file and not (os.access(drive.ca_file, os.R_OK) and drive.ca_file.is_file()):
+        raise DriveError(f"{drive.label}: there is no ca_file {drive.ca_file} that may be read", permanent=True)
     # At DEBUG the SDK logs whole requests, with session tokens in them.
     logging.getLogger("botocore").setLevel(logging.INFO)
     if not drive.verify_tls:  # `config check` has said so, once is enough

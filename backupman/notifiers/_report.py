@@ -3,6 +3,7 @@
 What a template may use is listed in docs/notifiers/mail.md.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,8 +61,8 @@ def render(message: Message, folder: Path | None, label: str, log: str = "") -> 
     Raises:
         NotifyError: a template of the user's is broken; the sentence names its file and line.
     """
-    if folder and not folder.is_dir():
-        raise NotifyError(f"{label}: templates: there is no folder {folder}", permanent=True)
+    if folder and not (os.access(folder, os.R_OK | os.X_OK) and folder.is_dir()):
+        raise NotifyError(f"{label}: templates: there is no folder {folder} that may be read", permanent=True)
     context = context_of(message) | {"log": log}
     subject = one_line(_rendered(message.event, "subject", folder, context, label), TITLE_LENGTH)
     context["subject"] = subject

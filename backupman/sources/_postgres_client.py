@@ -1,5 +1,6 @@
 """Finds the programs of PostgreSQL, and lets them in: where to connect, and the password out of sight."""
 
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,7 @@ def find_program(label: str, name: str, tool_path: Path | None) -> Path:
     """
     if tool_path is None:
         return find_tool(label, (name,), _newest_folder(label), PACKAGE)
-    if tool_path.is_file() and name != "pg_dump":
+    if os.access(tool_path, os.F_OK) and tool_path.is_file() and name != "pg_dump":
         tool_path = tool_path.parent
     return find_tool(label, (name,), tool_path, PACKAGE)
 

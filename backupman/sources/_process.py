@@ -34,7 +34,7 @@ def find_tool(label: str, names: Sequence[str], tool_path: Path | None, package:
     Raises:
         DumpError: none is there; the sentence says which package brings it.
     """
-    if tool_path is not None and tool_path.is_file():
+    if tool_path is not None and os.access(tool_path, os.F_OK) and tool_path.is_file():
         return tool_path
     for name in names:
         if found := shutil.which(name, path=str(tool_path) if tool_path else None):

@@ -61,9 +61,11 @@ class Command(Source):
 
     def check(self) -> None:
         program = self.argv[0]
-        if self.cwd is not None and not self.cwd.is_dir():
+        if self.cwd is not None and not (os.access(self.cwd, os.X_OK) and self.cwd.is_dir()):
             raise DumpError(
-                f"{self.label}: the folder {self.cwd} is not there: make it, or correct cwd", permanent=True
+                f"{self.label}: the folder {self.cwd} is not there, or the account may not enter it: make it, "
+                "or correct cwd",
+                permanent=True,
             )
         place = os.path.join(self.cwd or "", program) if "/" in program else program  # noqa: PTH118 - keeps the ./
         if shutil.which(place, path=self._environment().get("PATH")) is None:

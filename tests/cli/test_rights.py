@@ -102,3 +102,28 @@ def test_the_paths_of_a_service_are_all_told(dark: Path, tmp_path: Path, config:
     assert ended.code == 0
     assert f"ReadWritePaths={dark}/spool\n" in ended.out
     assert f"! {dark}/spool cannot be looked at (Permission denied): call this as root" in ended.err
+
+
+SOURCES: list[tuple[dict[str, Any], str]] = [
+    ({"provider": "command", "argv": ["true"], "cwd": "."}, "is not there, or the account may not enter it: make it"),
+    ({"provider": "postgres", "db_name": "x", "user": "me", "tool_path": "."}, "is not in "),
+]
+
+
+@pytest.mark.parametrize(("source", "said"), SOURCES, ids=["cwd", "tool_path"])
+def test_what_a_source_names_there(
+    dark: Path, tmp_path: Path, config: dict[str, Any], source: dict[str, Any], said: str
+) -> None:
+    inside_of_it = {name: str(dark / "x") if value == "." else value for name, value in source.items()}
+    config["data_sources"] = [inside_of_it | {"label": "App"}]
+    write(tmp_path, config)
+    ended = run(tmp_path, "run", "-q")
+    assert (ended.code, said in ended.err, "unexpected" in ended.err) == (1, True, False), ended.err
+
+
+def test_templates_of_mails_there(dark: Path, tmp_path: Path, config: dict[str, Any]) -> None:
+    mail = {"smtp_host": "127.0.0.1", "smtp_port": 1, "destinations": [{"name": "a", "email": "a@example.com"}]}
+    config["notifiers"] = {"mail": mail | {"templates": str(dark / "x")}}
+    write(tmp_path, config)
+    ended = run(tmp_path, "notify", "test")
+    assert (ended.code, f"templates: there is no folder {dark}/x that may be read" in ended.out) == (1, True), ended.out
