@@ -72,8 +72,12 @@ class GoRecords:
         self._zoned: set[str] = set()
         with self._translated():
             self._engine = _read_only(url)
-            with self._engine.connect() as connection:
-                self._find_tables(connection)
+            try:
+                with self._engine.connect() as connection:
+                    self._find_tables(connection)
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Let go of the connection."""
