@@ -108,7 +108,6 @@ class Uploads:
 
     def _upload(self, drive: Drive) -> None:
         started, attempts = time.monotonic(), 0
-
         pace = pace_of(drive.bandwidth, self._paces.get(drive.label), self._spool.pause)
 
         def attempt() -> Stored:
@@ -149,11 +148,10 @@ class Uploads:
     def _stored_before(self, drive: Drive) -> Stored | None:
         """The object, where it stands there whole: of an earlier try of ours, of which only the answer got lost."""
         with suppress(BackupmanError):
-            ref = drive.find(self._name) if self._spool.committed else None
-            stat = drive.stat(ref) if ref else None
-            sha256 = self._spool.sha256
-            if ref and stat and (stat.size, stat.checksums.get("sha256", sha256)) == (self._spool.size, sha256):
-                return Stored(ref, stat.size, stat.checksums)
+            if self._spool.committed and (ref := drive.find(self._name)):
+                stat, sha256 = drive.stat(ref), self._spool.sha256
+                if (stat.size, stat.checksums.get("sha256", sha256)) == (self._spool.size, sha256):
+                    return Stored(ref, stat.size, stat.checksums)
         return None
 
     def _retrying(self, drive: Drive, error: BackupmanError) -> None:
@@ -267,8 +265,7 @@ def _there_already(
     try:
         if not (about.leftover_session and drive.capabilities.resumes):
             drive.abort(task.object_name, about.leftover_session)
-        ref = drive.find(task.object_name)
-        if ref is None:
+        if (ref := drive.find(task.object_name)) is None:
             return False
         stat = drive.stat(ref)
         if stat.size == spool.size and stat.checksums.get("sha256", task.sha256) == task.sha256:
