@@ -65,7 +65,7 @@ def _restore(task: VerifyTask, server: Source, database: str, folder: Path) -> l
     place.mkdir(mode=0o700)
     with opened(task.held, task) as dump:
         stream = cast(BinaryIO, dump)
-        warnings = server.restore(stream, task.origin, Target(database), place)
+        warnings = server.restore(stream, task.origin, Target(database, drill=True), place)
         try:
             while stream.read(CHUNK):  # only the end of the stream says that it was good
                 pass

@@ -90,6 +90,8 @@ class Target:
     """Only these; empty: all."""
     jobs: int | None = None
     """How many tables at once, where the format allows it; None: as many as the source's settings say."""
+    drill: bool = False
+    """Whether it is removed once it was looked at: nothing of the database that was dumped goes over to it."""
 
 
 class ManifestSettings(Settings):
@@ -118,9 +120,7 @@ class Source(Provider, ABC):
     bandwidth: Size | None = Field(
         default=None, ge=2**16, description="Bytes of dump a second that are taken from the database."
     )
-    queue: Queue | None = Field(
-        default=None, description="Which workers make its backups, instead of the job's `queue`."
-    )
+    queue: Queue | None = Field(default=None, description="Which workers back it up, instead of the job's `queue`.")
     manifest: ManifestSettings = Field(
         default=ManifestSettings(), description="What is noted of a dump's content: the rows of each table."
     )

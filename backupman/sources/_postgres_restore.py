@@ -46,8 +46,9 @@ def restore(server: Server, dump: BinaryIO, origin: Origin, target: Target, fold
         warnings = server.create(target.database, origin.facts)
         with server.dropped_unless_whole(target.database):
             warnings += _fill(server, target.database, dump, origin, target, folder)
-            # It may take the name of the old one when it has been looked at; some tables alone will not.
-            return warnings + ([] if target.tables else take_over(server, origin.database, target.database))
+            if not (target.tables or target.drill):  # it may take the old one's name when it has been looked at
+                warnings += take_over(server, origin.database, target.database)
+            return warnings
     # It keeps its owner, its rights and settings, and what the dump does not say of its encoding and locale.
     traits = {**server.traits(target.database), **origin.facts}
     warnings = []

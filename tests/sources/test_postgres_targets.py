@@ -219,6 +219,9 @@ def test_a_new_database_is_like_the_one_that_was_dumped_and_is_still_there(
         [warning] = source.restore(reader(data), origin, Target(target, tables=["t"]), tmp_path)
         assert "no index" in warning and "keeper" not in postgres.psql("postgres", dressed.format(target))
         postgres.drop_database(target)
+        assert source.restore(reader(data), origin, Target(target, drill=True), tmp_path) == []
+        assert "keeper" not in postgres.psql("postgres", dressed.format(target)), "a drill asks as whoever restores"
+        postgres.drop_database(target)
         nobodys = source.model_copy(update={"format": "plain", "options": ["--no-owner"]})
         _, data = dumped(nobodys, tmp_path)
         poor = PostgresSource.model_validate(nobodys.revealed() | {"user": "restorer", "password": "r"})
