@@ -85,13 +85,21 @@ def _totals(call: Call, result: "Result", out: Console) -> None:
 
 def _messages(call: Call, app: "App", result: "Result", err: Console) -> None:
     """Who was not told, why, and what to do."""
+    from backupman.app import endpoints
+
     ours = {backup.id for backup in result.backups}
     owed = app.store.outbox.deliveries(DeliveryState.OWED, limit=1000, instance=app.config.instance)
     lost = [each for each in app.store.outbox.deliveries(DeliveryState.FAILED) if each.event.backup_id in ours]
-    again = call.again("deliveries", "retry")
+    known, again = endpoints(app.config), call.again("deliveries", "retry")
     for endpoint, deliveries in _by_endpoint(owed).items():
         print_marked("warning", f"{endpoint} is still owed {_what(endpoint, deliveries)}", err)
-        err.print(f"  The next run sends again; at once: {again}", soft_wrap=True)
+        if endpoint in known:
+            err.print(f"  The next run sends again; at once: {again}", soft_wrap=True)
+        else:
+            drop = call.again("deliveries", "drop", "--endpoint", endpoint)
+            err.print(
+                f"  It is not in this config: the one that has it sends again; if none has: {drop}", soft_wrap=True
+            )
     for endpoint, deliveries in _by_endpoint(lost).items():
         print_marked("failed", f"{endpoint} did not take {_what(endpoint, deliveries)}", err)
         err.print(f"  When that is mended: {again}", soft_wrap=True)

@@ -22,6 +22,7 @@ from backupman.store._sessions import Sessions
 from backupman.store.alarms import notifications
 
 _GAP_SETTLES = timedelta(seconds=10)
+_LOOKED_AT = 1000
 _SKEW = timedelta(minutes=10)
 
 
@@ -168,6 +169,14 @@ class Outbox:
         with self._sessions.reading() as session:
             query = select(func.count()).where(Delivery.state == DeliveryState.OWED)
             return session.exec(query if instance is None else query.where(Delivery.instance == instance)).one()
+
+    def owed_by_others(self, instance: str, endpoints: Collection[str], sources: Collection[str]) -> set[str]:
+        """The endpoints that are owed something of other sources than these, and that are none of these `endpoints`."""
+        owed = select(Delivery).where(Delivery.state == DeliveryState.OWED, Delivery.instance == instance)
+        with self._sessions.reading() as session:
+            found = session.exec(owed.where(col(Delivery.endpoint).not_in(endpoints)).limit(_LOOKED_AT)).all()
+            about = [(each.endpoint, each.event.payload.get("Source") or None) for each in found]
+            return {endpoint for endpoint, source in about if source is not None and source not in sources}
 
     def deliveries(
         self,

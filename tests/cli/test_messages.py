@@ -96,6 +96,23 @@ def test_an_endpoint_that_left_the_config_is_dropped_with_the_reason(told: World
     assert "not in the config" in delivery["Error"]
 
 
+def test_what_another_config_owes_is_left_to_it(told: World, inside: Inside) -> None:
+    """Configs of one account share records and instance by default, as two lines of cron may."""
+    told.receiver.answer(503, headers={"Retry-After": "3600"})
+    assert inside("deliveries", "retry").code == 1
+    [app] = told.config["data_sources"]
+    told.config_file.write_text(yaml.safe_dump(told.config | {"data_sources": [app | {"label": "B"}], "notifiers": {}}))
+    assert inside("deliveries", "retry").code == 1, "it is due now, and still owed"
+    ended = inside("run", "-q")
+    assert ended.code == 0
+    drop = "backupman deliveries drop --endpoint webhook/Hook"
+    assert "! webhook/Hook is still owed 1 message: " in ended.err
+    assert f"  It is not in this config: the one that has it sends again; if none has: {drop}\n" in ended.err
+    told.config_file.write_text(yaml.safe_dump(told.config))
+    assert inside("deliveries", "retry").code == 0
+    assert [each["State"] for each in results(inside, "deliveries", "list")] == ["delivered"]
+
+
 def test_what_another_installation_owes_is_left_to_it_and_its_events_can_be_told(told: World, inside: Inside) -> None:
     (delivery,) = results(inside, "deliveries", "list")
     told.config_file.write_text(yaml.safe_dump(told.config | {"instance": "another"}))
