@@ -22,6 +22,8 @@ from backupman.sources._postgres_server import Server
 from backupman.sources._postgres_traits import take_over
 
 PLAIN = ".sql"
+_LONGEST_NAME = 63
+"""Bytes; https://www.postgresql.org/docs/current/sql-syntax-lexical.html."""
 
 
 def restore(server: Server, dump: BinaryIO, origin: Origin, target: Target, folder: Path) -> list[str]:
@@ -79,7 +81,11 @@ def _fill(server: Server, database: str, dump: BinaryIO, origin: Origin, target:
 
 
 def _must_fit(server: Server, origin: Origin, target: Target) -> None:
-    """Refuse what the server or its client is too old for, and the format too simple."""
+    """Refuse what the server or its client is too old for, the format too simple, and a name too long."""
+    if len(target.database.encode()) > _LONGEST_NAME:
+        raise _refused(
+            server, f"PostgreSQL keeps {_LONGEST_NAME} bytes of a name, and {target.database} is longer: shorten it"
+        )
     of, here = major(origin.facts.get("server_version", "")), server.major()
     if of > here:
         raise _refused(server, f"the dump is of PostgreSQL {of}, and the server is {here}: restore into {of} or newer")

@@ -246,6 +246,15 @@ def test_an_account_that_may_not_make_databases(
         postgres.psql("postgres", "DROP ROLE small")
 
 
+def test_a_name_of_which_the_server_would_keep_a_part(
+    source: PostgresSource, postgres: Postgres, tmp_path: Path
+) -> None:
+    longer = "é" * 32
+    with pytest.raises(RestoreError, match=f"keeps 63 bytes of a name, and {longer} is longer: shorten it"):
+        source.restore(reader(b""), Origin("shop", ".sql"), Target(longer), tmp_path)
+    assert "é" not in postgres.psql("postgres", "SELECT datname FROM pg_database")
+
+
 def test_a_login_that_fails_is_said_in_the_usual_words(source: PostgresSource, tmp_path: Path) -> None:
     wrong = PostgresSource.model_validate(source.revealed() | {"password": "wr0ng"})
     for ask in (
