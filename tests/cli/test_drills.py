@@ -28,10 +28,10 @@ def write(world: World) -> None:
     world.config_file.write_text(json.dumps(world.config))
 
 
-def verified(world: World, inside: Inside, *words: str) -> tuple[int, list[dict[str, Any]]]:
+def verified(world: World, inside: Inside, *words: str, which: str = "latest") -> tuple[int, list[dict[str, Any]]]:
     """The exit code and the results of a `verify` in this process."""
     write(world)
-    ended = inside("verify", "latest", "--json", "-c", str(world.config_file), *words)
+    ended = inside("verify", which, "--json", "-c", str(world.config_file), *words)
     return ended.code, json.loads(ended.out)["Results"] if ended.out else []
 
 
@@ -102,7 +102,7 @@ def test_what_is_encrypted_is_never_good_without_its_key(made: World, inside: In
 def test_a_source_that_left_the_config_cannot_be_drilled(made: World, inside: Inside) -> None:
     made.config["data_sources"][0]["label"] = "Another"
     for level in ("structure", "restore"):
-        code, (result,) = verified(made, inside, "--level", level)
+        code, (result,) = verified(made, inside, "--level", level, which="--all")
         assert (code, "is not in the config any more" in result["Error"]) == (1, True)
 
 

@@ -128,6 +128,11 @@ def test_retention_covers_them_as_its_rule_says_and_only_then(
     assert len(backups(inside)) == 4
     write(tmp_path, go | {"retention": {"enabled": True, "by": "age", "value": 30}})
     assert inside("prune", "-q", "-c", "go.yml").code == 0
+    assert len(backups(inside)) == 4, "they were young before the backups paused"
+    with closing(sqlite3.connect(tmp_path / "go.db")) as database, database:
+        older = "update backupman_backups set created_at = datetime(created_at, '-30 days') || '.000000'"
+        database.execute(f"{older} where trigger = 'manual'")
+    assert inside("prune", "-q", "-c", "go.yml").code == 0
     assert [backup["Trigger"] for backup in backups(inside)] == ["manual"]
     assert list((tmp_path / "tmp/drive").glob("2025*")) == []
 
