@@ -8,6 +8,7 @@ at that uses the fixture `started_children`; daemons of end-to-end tests start t
 import gc
 import importlib
 import json
+import math
 import os
 import selectors
 import signal
@@ -15,6 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -24,6 +26,8 @@ from typing import IO, Any, NoReturn
 import backupman.children
 
 _LARGEST = 2**20
+_SLICE = 0.05
+"""Seconds for which one thread that waits may keep another from looking."""
 _ROOT = Path(__file__).parents[1]
 _IMPORTED = (
     "backupman.data_plane.child",
@@ -82,6 +86,7 @@ class Forked:
         self.stdout = os.fdopen(reading, encoding="utf-8")
         self.pid = int(self._line.recv(_LARGEST))
         self.returncode: int | None = None
+        self._looking = threading.Lock()
 
     def poll(self) -> int | None:
         """The exit code, or None while it runs."""
@@ -92,14 +97,23 @@ class Forked:
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code. Raises subprocess.TimeoutExpired."""
-        if self.returncode is None:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._line, selectors.EVENT_READ)
-                if not selector.select(timeout):
-                    raise subprocess.TimeoutExpired("child", timeout or 0)
-            self.returncode = int(self._line.recv(_LARGEST))
-            self._line.close()
-        return self.returncode
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while (code := self._ended(min(_SLICE, end - time.monotonic()))) is None:
+            if time.monotonic() >= end:
+                raise subprocess.TimeoutExpired("child", timeout or 0)
+        return code
+
+    def _ended(self, within: float) -> int | None:
+        """The exit code, which one thread takes from the line, as with a Popen."""
+        with self._looking:
+            if self.returncode is None:
+                with selectors.DefaultSelector() as selector:
+                    selector.register(self._line, selectors.EVENT_READ)
+                    if not selector.select(max(within, 0)):
+                        return None
+                self.returncode = int(self._line.recv(_LARGEST))
+                self._line.close()
+            return self.returncode
 
     def terminate(self) -> None:
         """Ask it to end."""
