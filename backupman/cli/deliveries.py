@@ -176,11 +176,7 @@ def _not_arrived(store: "Store", config: "Config", endpoint: str | None) -> "Seq
 
 
 def send(call: Call, app: "App", ids: Sequence[int], time: timedelta, *, as_json: bool = False) -> None:
-    """Make the deliveries due, send for that long, and end the command with what came of them.
-
-    Raises:
-        NotFoundError: there is no delivery of one of the ids.
-    """
+    """Make the deliveries of these ids due, send for that long, and end the command with what came of them."""
     from backupman.cli.messages import DeliveryDocument, delivery_table, documents
     from backupman.cli.output import console, print_json
     from backupman.notifiers import is_nothing
@@ -192,7 +188,6 @@ def send(call: Call, app: "App", ids: Sequence[int], time: timedelta, *, as_json
         elif not call.quiet:
             out.print("There is nothing to send.")
         raise typer.Exit(ExitCode.OK)
-    _there(app.store, ids)
     app.store.outbox.owe_again(ids)
     with interruptible():
         app.dispatcher.drain(time)
