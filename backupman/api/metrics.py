@@ -110,7 +110,7 @@ class _Collector:
     def collect(self) -> Iterator[Metric]:
         """Every metric family."""
         config, store = self._app.config, self._app.store
-        sources = [source.label for source in config.data_sources]
+        sources = config.source_labels
         self._ended.catch_up(store, config)
         own = sorted(series for series in self._ended.own if series.source in sources)
         info = _gauge("info", "The running version.", "version", "instance")

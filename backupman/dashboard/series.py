@@ -25,7 +25,7 @@ class KnownSeries:
     def own(self) -> set[Series]:
         """Every database of the config's sources."""
         app = self._daemon.app
-        return app.store.statistics.own_series([source.label for source in app.config.data_sources])
+        return app.store.statistics.own_series(app.config.source_labels)
 
     def ingested(self) -> set[Series]:
         """Every job of other machines."""

@@ -84,7 +84,7 @@ class Group:
 def rows(daemon: Daemon, known: KnownSeries) -> list[Row]:
     """Every series: those of the config's sources in its order, then those that others told of."""
     app = daemon.app
-    statistics, sources = app.store.statistics, [source.label for source in app.config.data_sources]
+    statistics, sources = app.store.statistics, app.config.source_labels
     own = sorted(known.own(), key=lambda each: (sources.index(each.source), each.database))
     begun = {series.source for series in own}
     own += [Series(label, "") for label in sources if label not in begun]
