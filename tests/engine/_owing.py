@@ -5,8 +5,9 @@ from datetime import timedelta
 from backupman.config.model import Deliveries
 from backupman.engine.dispatcher import Dispatcher
 from backupman.events import EventKind
-from backupman.records import Backup, Delivery
+from backupman.records import Backup, Delivery, DeliveryState, now
 from backupman.store import Announcement, Store
+from backupman.store.outbox import Attempt
 from backupman.testing import RecordingNotifier
 
 SOON = timedelta(milliseconds=10)
@@ -26,6 +27,15 @@ def owe(store: Store, *endpoints: str, job: str = "nightly", instance: str = "ho
     )
     store.backups.begin(backup, [Announcement(EventKind.BACKUP_START, endpoints)])
     return store.outbox.events(backup_id=backup.id)[0].id
+
+
+def try_in_vain(store: Store, ahead: timedelta) -> None:
+    """An attempt at what is owed, by a clock that is so far ahead, after which the next one is due in an hour."""
+    (delivery,) = store.outbox.claim("host1", 1, timedelta(minutes=1))
+    assert delivery.id is not None
+    then = now() + ahead
+    tried = Attempt(delivery.attempts, DeliveryState.OWED, then, 0.1, next_attempt_at=then + timedelta(hours=1))
+    store.outbox.record(delivery.id, tried)
 
 
 def dispatcher(store: Store, *notifiers: RecordingNotifier, settings: Deliveries = QUICK) -> Dispatcher:

@@ -13,12 +13,11 @@ from sqlmodel import select
 
 from backupman.config.model import Deliveries
 from backupman.errors import NotifyError
-from backupman.records import Delivery, DeliveryState, now
+from backupman.records import Delivery, now
 from backupman.store import Store
-from backupman.store.outbox import Attempt
 from backupman.testing import RecordingNotifier
 from tests.e2e.world import wait_for
-from tests.engine._owing import drain, only, owe
+from tests.engine._owing import drain, only, owe, try_in_vain
 
 
 def test_what_is_owed_is_delivered_with_its_event(store: Store) -> None:
@@ -152,11 +151,7 @@ def test_what_was_owed_by_a_clock_that_was_ahead_does_not_wait_until_then(store:
 
 def test_what_was_tried_by_a_clock_that_was_ahead_does_not_wait_until_then(store: Store) -> None:
     owe(store, "ops")
-    (delivery,) = store.outbox.claim("host1", 1, timedelta(minutes=1))
-    assert delivery.id is not None
-    then = now() + timedelta(days=400)
-    tried = Attempt(delivery.attempts, DeliveryState.OWED, then, 0.1, next_attempt_at=then + timedelta(hours=1))
-    store.outbox.record(delivery.id, tried)
+    try_in_vain(store, ahead=timedelta(days=400))
     ops = RecordingNotifier(name="ops")
     assert drain(store, ops) == 0
     assert len(ops.sent) == 1
@@ -165,11 +160,7 @@ def test_what_was_tried_by_a_clock_that_was_ahead_does_not_wait_until_then(store
 def test_what_was_tried_by_a_clock_that_was_ahead_is_due_for_workers_too(store: Store) -> None:
     """Whoever hands messages out to workers asks first when something is due."""
     owe(store, "ops")
-    (delivery,) = store.outbox.claim("host1", 1, timedelta(minutes=1))
-    assert delivery.id is not None
-    then = now() + timedelta(days=400)
-    tried = Attempt(delivery.attempts, DeliveryState.OWED, then, 0.1, next_attempt_at=then + timedelta(hours=1))
-    store.outbox.record(delivery.id, tried)
+    try_in_vain(store, ahead=timedelta(days=400))
     due = store.outbox.next_due("host1")
     assert due and due <= now()
     (again,) = store.outbox.claim("host1", 1, timedelta(minutes=1))
@@ -178,11 +169,7 @@ def test_what_was_tried_by_a_clock_that_was_ahead_is_due_for_workers_too(store: 
 
 def test_what_was_tried_by_a_clock_that_was_ahead_is_not_given_up_for_its_age(store: Store) -> None:
     owe(store, "ops")
-    (delivery,) = store.outbox.claim("host1", 1, timedelta(minutes=1))
-    assert delivery.id is not None
-    then = now() + timedelta(days=400)
-    tried = Attempt(delivery.attempts, DeliveryState.OWED, then, 0.1, next_attempt_at=then + timedelta(hours=1))
-    store.outbox.record(delivery.id, tried)
+    try_in_vain(store, ahead=timedelta(days=400))
     ops = RecordingNotifier(name="ops")
     ops.answers.append(NotifyError("ops: 503"))
     assert drain(store, ops, settings=Deliveries(first_wait=timedelta(hours=1))) == 1

@@ -1,5 +1,6 @@
 """A private MariaDB server, started from the installed binaries on a free port and a socket of its own."""
 
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -45,6 +46,13 @@ class Mariadb:
         ]
         argv += [f"--host={self.host}", f"--port={self.port}", f"--user={self.user}", dbname]
         return run(argv, {**ENVIRONMENT, "MYSQL_PWD": self.password}, as_input(script))
+
+    def folder(self, name: str) -> Path:
+        """A new folder of the server's account, which goes with the server."""
+        made = self.socket_path.parent / name
+        made.mkdir()
+        shutil.chown(made, self.socket_path.owner())
+        return made
 
     def create_database(self, name: str = "") -> str:
         """Make an empty database, under a fresh name unless one is given, and give its name."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,9 +98,7 @@ def test_roles_that_nobody_may_grant_and_what_everybody_is_granted(
 def test_a_drill_keeps_tables_with_a_folder_of_their_own_in_its_own(
     mariadb: Mariadb, mariadb_database: str, shop: MariadbSource, tmp_path: Path
 ) -> None:
-    elsewhere = mariadb.socket_path.parent / "elsewhere"
-    elsewhere.mkdir()
-    shutil.chown(elsewhere, mariadb.socket_path.owner())
+    elsewhere = mariadb.folder("elsewhere")
     placed = f"DATA DIRECTORY = '{elsewhere}'"
     engines = [f"CREATE TABLE {engine} (a INT) ENGINE = {engine} {placed}" for engine in ("innodb", "aria", "myisam")]
     parts = f"CREATE TABLE parts (a INT) PARTITION BY HASH (a) (PARTITION one {placed})"

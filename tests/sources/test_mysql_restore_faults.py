@@ -133,9 +133,7 @@ def test_a_view_of_another_database_says_what_to_restore_first(
 def test_a_table_whose_folder_holds_the_files_of_the_one_that_was_dumped(
     mariadb: Mariadb, mariadb_database: str, target: str, folder: Path
 ) -> None:
-    elsewhere = mariadb.socket_path.parent / "shared"
-    elsewhere.mkdir()
-    shutil.chown(elsewhere, mariadb.socket_path.owner())
+    elsewhere = mariadb.folder("shared")
     table = f"CREATE TABLE placed (a INT) ENGINE = Aria DATA DIRECTORY = '{elsewhere}'"
     run_sql(mariadb, table, database=mariadb_database)
     shop = source_of(MariadbSource, mariadb, db_name=mariadb_database)
