@@ -105,6 +105,10 @@ class _RecordingEndpoint:
     def only_now(self) -> bool:
         return self.notifier.shows_a_state
 
+    @property
+    def resolves(self) -> bool:
+        return self.notifier.shows_a_state
+
     async def send(self, message: Message) -> str:
         self.notifier.sent.append(message)
         answer: str | Exception | float = self.notifier.answers.popleft() if self.notifier.answers else "200 OK"

@@ -13,11 +13,12 @@ from backupman.config.model import Deliveries
 from backupman.engine import loops
 from backupman.engine.breaker import Breaker
 from backupman.engine.readiness import Waits
+from backupman.engine.too_late import too_late
 from backupman.errors import BackupmanError, NotifyError, StoreError
 from backupman.events import EventKind
 from backupman.logs import about
 from backupman.notifiers import Endpoint, Message, is_nothing
-from backupman.records import Delivery, DeliveryState, Event, now
+from backupman.records import Delivery, DeliveryState, now
 from backupman.retry import backoff
 from backupman.store import Store
 from backupman.store.outbox import Attempt
@@ -38,8 +39,6 @@ _BESIDE_SEND = 30.0
 meanwhile would else be sent once more."""
 _POLL = 0.5
 _IDLE_POLL = 1.0
-_NOW = timedelta(days=1)
-"""How old an event may be that is told to an endpoint which takes it for what is now."""
 _START_WAIT = timedelta(minutes=1)
 """How long such an endpoint's start waits for another attempt at most: it has to make room for the end."""
 
@@ -221,7 +220,7 @@ class Dispatcher:
             gone = NotifyError(f"the endpoint {name!r} is not in the config any more", permanent=True)
             return DeliveryState.DROPPED, None, gone
         event = delivery.event
-        if endpoint.only_now and (why := await self._too_late(event)):
+        if why := await asyncio.to_thread(too_late, self._store, endpoint, event, now()):
             return DeliveryState.DROPPED, None, NotifyError(f"{name}: {why}", permanent=True)
         lines = await asyncio.to_thread(self._store.run_logs.of, event.backup_id) if event.backup_id else []
         message = Message(id=event.id, event=event.kind, time=event.time, payload=event.payload, log=lines)
@@ -241,13 +240,6 @@ class Dispatcher:
         endpoint = self._endpoints.get(delivery.endpoint)
         makes_room = endpoint and endpoint.only_now and delivery.event.kind == EventKind.BACKUP_START
         return min(_START_WAIT, self._settings.max_wait) if makes_room else self._settings.max_wait
-
-    async def _too_late(self, event: Event) -> str | None:
-        if event.kind == EventKind.BACKUP_START and await asyncio.to_thread(self._store.outbox.has_ended, event):
-            return "its backup has ended already, so that the start would be taken for another one"
-        if now() - event.time > _NOW and event.kind != EventKind.ALARM_DRILL:  # which changes no state
-            return "it is older than a day, and would be taken for what is now"
-        return None
 
     def _judge(
         self,

@@ -116,6 +116,10 @@ class Endpoint(Protocol):
     def only_now(self) -> bool:
         """Whether what comes late would be taken for what is now: see `Notifier.only_now`."""
 
+    @property
+    def resolves(self) -> bool:
+        """Whether a success ends there what an earlier failure has begun: see `Notifier.resolves`."""
+
     async def send(self, message: Message) -> str:
         """Make one attempt; the start of what the other side answered, or `nothing_of` the event.
 
@@ -168,6 +172,11 @@ class Notifier(Selection, Provider, ABC):
     """Whether the other side shows a state and takes the time of arrival for that of the event.
 
     To such an endpoint a start whose backup has ended, and anything older than a day, is dropped and not sent late.
+    """
+    resolves: ClassVar[bool] = False
+    """Whether a success ends there what an earlier failure has begun.
+
+    To such an endpoint the success of a backup is dropped of which a newer one has failed.
     """
     shows_state: ClassVar[bool] = False
     """Whether the other side shows a state, and not what is said: an alarm drill must not change it."""

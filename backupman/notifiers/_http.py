@@ -120,6 +120,11 @@ class HttpEndpoint(ABC):
         return self.provider.only_now
 
     @property
+    def resolves(self) -> bool:
+        """Whether a success ends there what an earlier failure has begun."""
+        return self.provider.resolves
+
+    @property
     def retried(self) -> frozenset[int]:
         """Statuses under 500 after which another attempt can help."""
         return _TEMPORARY

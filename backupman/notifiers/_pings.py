@@ -31,7 +31,7 @@ class PingedNotifier(HttpNotifier):
     """A check that shows one state, the newest that it was told."""
 
     default_events = events_of(State.START, State.FINISH, State.FAIL)
-    only_now = shows_state = True
+    only_now = resolves = shows_state = True
 
     @property
     def apart(self) -> frozenset[str]:

@@ -89,7 +89,7 @@ class AppriseService:
     name: str
     provider: Apprise
     service: Service = field(repr=False)
-    only_now = False
+    only_now = resolves = False
 
     @property
     def events(self) -> Sequence[str]:

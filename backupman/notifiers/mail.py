@@ -145,6 +145,11 @@ class MailEndpoint:
         """Mails carry the time of their event."""
         return self.mail.only_now
 
+    @property
+    def resolves(self) -> bool:
+        """Mails end nothing."""
+        return self.mail.resolves
+
     async def send(self, message: Message) -> str:
         """Make one attempt; the server's answer.
 

@@ -47,6 +47,7 @@ class PagerDuty(HttpNotifier):
     """One integration of a service."""
 
     needs = ("integration_key",)
+    resolves = True
     default_events = (*events_of(State.FAIL, State.FINISH), EventKind.BACKUP_RECOVERED, EventKind.VERIFY_SUCCESS)
     tried_by = (EventKind.BACKUP_FAILURE, EventKind.BACKUP_SUCCESS)
 

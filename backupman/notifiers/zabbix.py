@@ -39,7 +39,7 @@ class Zabbix(PerState[Value], HttpNotifier):
 
     needs = ("server",)
     default_events = events_of(State.FAIL)
-    shows_state = True
+    resolves = shows_state = True
 
     server: Address = Field(default=SecretStr(""), description="The API: `https://…/api_jsonrpc.php`.")
     username: str | None = Field(default=None, description="With `password`.")

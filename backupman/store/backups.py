@@ -20,6 +20,7 @@ from backupman.text import did_you_mean
 _LOOKED_AT, _SHOWN, _TELLING = 1000, 8, 4
 # As SQLAlchemy sees them: SQLModel types them as the records' own values.
 _NEWEST_FIRST = col(Backup.created_at).desc(), col(Backup.id).desc()
+_OF_THE_SAME = ("instance", "job", "source", "kind", "device", "sender")
 _SPOOLED = col(Backup.spool_path).is_not(None)  # as the index says it, so that it is used
 
 
@@ -168,6 +169,20 @@ class Backups:
         known = since is not None or len(found) == len(set(ids))
         through = (backup.status == Status.FINISHED or backup.id in cancelled for backup in wanted)
         return bool(wanted) and known and all(through)
+
+    def failed_since(self, backup_id: str, until: datetime) -> bool:
+        """Whether the newest settled one of the same database, of those begun until then, is newer and has failed.
+
+        One that failed before the databases of its source were known, was to be of all of them.
+        """
+        with self._sessions.reading() as session:
+            if (backup := session.get(Backup, backup_id)) is None:
+                return False
+            same = (getattr(Backup, name) == getattr(backup, name) for name in _OF_THE_SAME)
+            newer = select(Backup).where(*same, col(Backup.database).in_([backup.database, ""]))
+            newer = newer.where(Backup.status != Status.PENDING, Backup.created_at > backup.created_at)
+            newest = session.exec(newer.where(Backup.created_at <= until).order_by(*_NEWEST_FIRST).limit(1)).first()
+            return newest is not None and newest.status == Status.FAILED
 
     def untidied(self, instance: str) -> Sequence[Backup]:
         """An instance's settled backups whose spool may still be there although nothing needs it."""

@@ -1,9 +1,12 @@
-"""What an endpoint that shows a state is not told any more: a start behind its end, and what is older than a day."""
+"""What an endpoint that shows a state is not told any more: a start behind its end, a success that a newer failure has
+overtaken, and what is older than a day.
+"""
 
 import shutil
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +24,7 @@ from tests.e2e.world import wait_for
 from tests.engine._owing import QUICK
 
 
-def begin(store: Store, *endpoints: str) -> Backup:
+def begin(store: Store, *endpoints: str, **fields: Any) -> Backup:
     backup = Backup(
         label="shop",
         job="nightly",
@@ -31,20 +34,21 @@ def begin(store: Store, *endpoints: str) -> Backup:
         instance="host1",
         object_name="shop/x",
     )
+    backup.sqlmodel_update(fields)
     store.backups.begin(backup, [Announcement(EventKind.BACKUP_START, endpoints)])
     return backup
 
 
-def end(store: Store, backup: Backup, *endpoints: str) -> None:
+def end(store: Store, backup: Backup, *endpoints: str, told: EventKind = EventKind.BACKUP_SUCCESS) -> None:
     with store._sessions.writing() as session:
-        owe(session, session.get_one(Backup, backup.id), [Announcement(EventKind.BACKUP_SUCCESS, endpoints)])
+        owe(session, session.get_one(Backup, backup.id), [Announcement(told, endpoints)])
 
 
-def drain(store: Store, notifier: RecordingNotifier, settings: Deliveries = QUICK) -> list[str]:
+def drain(store: Store, *notifiers: RecordingNotifier, settings: Deliveries = QUICK) -> list[str]:
     """What was sent."""
-    (endpoint,) = notifier.endpoints()
-    Dispatcher(settings, {endpoint.name: endpoint}, store, "host1").drain(timedelta(seconds=30))
-    return [message.event for message in notifier.sent]
+    endpoints = {endpoint.name: endpoint for notifier in notifiers for endpoint in notifier.endpoints()}
+    Dispatcher(settings, endpoints, store, "host1").drain(timedelta(seconds=30))
+    return [message.event for notifier in notifiers for message in notifier.sent]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +72,7 @@ def test_a_start_that_cannot_be_sent_makes_room_for_its_end_soon(
     notifier.answers.append(NotifyError("ops: 503"))
     begin(store, "ops")
     slow = Deliveries(first_wait=timedelta(hours=1), max_wait=timedelta(hours=1))
-    assert drain(store, notifier, slow) == ["backup_start"]
+    assert drain(store, notifier, settings=slow) == ["backup_start"]
     (start,) = store.outbox.deliveries(state="owed")
     assert longest / 2 < start.next_attempt_at - now() <= longest * 1.5
 
@@ -78,6 +82,51 @@ def test_another_backups_end_drops_no_start(store: Store) -> None:
     end(store, begin(store), "ops")
     begin(store, "ops")
     assert drain(store, notifier) == ["backup_success", "backup_start"]
+
+
+SENT: list[str] = ["backup_success"]
+DROPPED: list[str] = []
+FAILED, FINISHED = {"status": "failed"}, {"status": "finished"}
+
+
+@pytest.mark.parametrize(
+    ("newer", "told"),
+    [
+        ([], SENT),
+        ([FAILED], DROPPED),
+        ([FAILED, FINISHED], SENT),
+        ([FINISHED, FAILED], DROPPED),
+        ([FAILED, {"status": "pending"}], DROPPED),
+        ([FAILED | {"database": ""}], DROPPED),
+        ([FAILED | {"database": "wiki"}], SENT),
+        ([FAILED | {"source": "wiki"}], SENT),
+        ([FAILED | {"job": "hourly"}], SENT),
+        ([FAILED | {"instance": "host2"}], SENT),
+        ([FAILED | {"kind": "ingested", "device": "nas"}], SENT),
+        ([FAILED | {"created_at": now() + timedelta(days=300)}], SENT),
+    ],
+)
+def test_a_success_ends_no_alarm_of_a_newer_failure(store: Store, newer: list[dict[str, Any]], told: list[str]) -> None:
+    notifier, everything = RecordingNotifier(name="ops", shows_a_state=True), RecordingNotifier(name="log")
+    late = begin(store, created_at=now() - timedelta(days=1), **FINISHED)
+    for fields in newer:
+        begin(store, **fields)
+    end(store, late, "ops", "log")
+    assert drain(store, notifier, everything) == [*told, *SENT], "the other one shows no state"
+
+
+def test_a_failure_is_told_however_late(store: Store) -> None:
+    notifier = RecordingNotifier(name="ops", shows_a_state=True)
+    late = begin(store, created_at=now() - timedelta(days=1), **FAILED)
+    begin(store, **FAILED)
+    end(store, late, "ops", told=EventKind.BACKUP_REPORT)
+    assert drain(store, notifier) == ["backup_report"]
+
+
+@pytest.mark.parametrize("provider", registry.names("notifiers"))
+def test_whoever_shows_a_state_is_asked_whether_it_is_the_newest(provider: str) -> None:
+    found = registry.provider_class("notifiers", Notifier, provider)  # type: ignore[type-abstract]  # looked up by name
+    assert found.resolves == (found.shows_state or provider == "pagerduty")
 
 
 @pytest.mark.parametrize(("hours", "sent"), [(23, ["backup_success"]), (25, [])])
