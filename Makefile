@@ -5,8 +5,9 @@
 BIN := .venv/bin
 # More arguments for pytest, as in: make test ARGS="tests/drives -k s3"
 ARGS ?=
-# Half of the tests wait for other processes: so many at once keep the cores busy.
-WORKERS ?= $(shell echo $$(( $$(nproc) * 2 )))
+# Most tests wait for other processes: three at once for each core keep it busy. Each brings servers, up to 1 GB of memory.
+GIGABYTES := $(shell awk '/^MemAvailable/ { print int($$2 / 1048576) }' /proc/meminfo)
+WORKERS ?= $(shell echo $$(( $$(nproc) * ($(GIGABYTES) > $$(nproc) * 4 ? 3 : 2) )))
 
 help:
 	@echo 'make setup   make .venv with everything pinned in requirements.lock (needs Python 3.11 or newer)'
