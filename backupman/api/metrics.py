@@ -116,7 +116,7 @@ class _Collector:
         info = _gauge("info", "The running version.", "version", "instance")
         info.add_metric([__version__, config.instance], 1)
         yield info
-        drives = [drive.label for drive in config.drives]
+        drives = config.drive_labels
         copies = [copy for on, series in self._promised(own).items() for copy in store.statistics.newest_on(series, on)]
         yield from _newest("newest_finished", "newest finished backup on a drive", (*_OF, "drive"), copies)
         verified = store.statistics.newest_on(own, drives, "verified")
@@ -139,7 +139,7 @@ class _Collector:
             for source in plan.sources:
                 its = drives.setdefault(source.label, [])
                 its += [drive.label for drive in plan.drives if drive.label not in its]
-        every, found = [drive.label for drive in self._app.config.drives], dict[tuple[str, ...], list[Series]]()
+        every, found = self._app.config.drive_labels, dict[tuple[str, ...], list[Series]]()
         for series in own:
             found.setdefault(tuple(drives.get(series.source, every)), []).append(series)
         return found

@@ -36,7 +36,7 @@ def start_restore(
     app = daemon.app
     if asked.to_database and "/" in asked.to_database:  # it would be the path of any file
         raise HTTPException(422, "ToDatabase: a name has no slash")
-    must_be_known("drive", [asked.drive], [drive.label for drive in app.config.drives])
+    must_be_known("drive", [asked.drive], app.config.drive_labels)
     backup = app.backup(backup_id)
     at = here(datetime.now(UTC))
     try:

@@ -84,7 +84,7 @@ def start_verification(
     asked = parsed(VerifyRequest, {} if body is None else body)
     app = daemon.app
     backup = app.backup(backup_id)
-    must_be_known("drive", asked.drives, [drive.label for drive in app.config.drives])
+    must_be_known("drive", asked.drives, app.config.drive_labels)
     if backup.kind != Kind.OWN or backup.instance != app.config.instance:
         raise BusyError(f"{backup.label}: the backup was made elsewhere, and only there its copies can be read")
     if not any(file.status == Status.FINISHED for file in backup.drive_files):

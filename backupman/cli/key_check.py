@@ -45,11 +45,13 @@ def check(
     """
     from backupman.engine.key_check import KeyCheck
     from backupman.pipeline.encryption import identities_in
+    from backupman.store.verifiable import Named
 
     identities = [key for file in identity for key in identities_in(file)]
     done = []
     with call.records() as (config, store):
-        backups = [store.backups.get(name, config.source_labels)] if name else store.verifiable.newest_encrypted()
+        named = Named(config.source_labels, config.drive_labels)
+        backups = [store.backups.get(name, config.source_labels)] if name else store.verifiable.newest_encrypted(named)
         for opened in KeyCheck(config, store).check(backups, identities, whole=whole):
             done.append(opened)
             if not as_json:

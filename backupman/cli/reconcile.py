@@ -48,7 +48,7 @@ def reconcile(
       backupman reconcile --fix --adopt old-host      old-host is no more
     """
     with call.app() as app:
-        drives = [each.label for each in app.config.drives]
+        drives = app.config.drive_labels
         for label in drive or []:
             known("drive", label, drives)
         chosen = [each for each in app.config.drives if not drive or each.label in drive]

@@ -167,7 +167,7 @@ def _write(
 
     with call.records() as (config, store):
         if from_drive is not None:
-            known("drive", from_drive, [drive.label for drive in config.drives])
+            known("drive", from_drive, config.drive_labels)
         backup = newest(config, store, source, database) if name == LATEST else store.backups.get(name)
     file = None if output == "-" else Path(output)
     shown = Shown(call, backup)

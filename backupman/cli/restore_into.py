@@ -53,7 +53,7 @@ def restore_into(call: Call, name: str, source: str | None, database: str | None
 
     with call.app() as app:
         if wanted.from_drive is not None:
-            known("drive", wanted.from_drive, [drive.label for drive in app.config.drives])
+            known("drive", wanted.from_drive, app.config.drive_labels)
         backup = newest(app.config, app.store, source, database) if name == LATEST else app.backup(name)
         destination = _destination(app, backup, wanted)
         order = RestoreOrder(

@@ -70,7 +70,7 @@ def verify(
     done, bad, unchecked, results = 0, 0, 0, []
     with call.app() as app:
         for label in drive or []:
-            known("drive", label, [each.label for each in app.config.drives])
+            known("drive", label, app.config.drive_labels)
         try:
             with interruptible():
                 for checked in app.verifier.verify(_chosen(app, name, sample), drive, level, identities):
@@ -95,11 +95,14 @@ def verify(
 def _chosen(app: "App", name: str | None, sample: int | None) -> "Iterable[Backup]":
     from random import SystemRandom
 
+    from backupman.store.verifiable import Named
+
     if name:
         return [app.backup(name)]
+    named = Named(app.config.source_labels, app.config.drive_labels)
     if sample is None:
-        return app.store.verifiable.all(app.config.instance)
-    return app.store.verifiable.sample(app.config.instance, sample, SystemRandom())
+        return app.store.verifiable.all(app.config.instance, named)
+    return app.store.verifiable.sample(app.config.instance, named, sample, SystemRandom())
 
 
 def _print(checked: "Checked") -> None:

@@ -192,6 +192,11 @@ class Config(HostConfig):
         """The labels of its sources."""
         return [source.label for source in self.data_sources]
 
+    @property
+    def drive_labels(self) -> list[str]:
+        """The labels of its drives, in their order."""
+        return [drive.label for drive in self.drives]
+
     def source(self, label: str) -> Source | None:
         """The source of that label."""
         return next((source for source in self.data_sources if source.label == label), None)

@@ -47,7 +47,7 @@ def adopt(config: Config, store: Store, drive: Drive, found: Found) -> Backup:
     )
     file = DriveFile(
         backup_id=sidecar.id,
-        position=[each.label for each in config.drives].index(drive.label),
+        position=config.drive_labels.index(drive.label),
         provider=drive.provider,
         label=drive.label,
         required=drive.required,

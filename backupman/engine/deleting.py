@@ -123,7 +123,7 @@ class Deleter:
 
         Copies on a drive that has left the config help nobody.
         """
-        has_another = partial(self._store.copies.has_another, backup, [drive.label for drive in self._config.drives])
+        has_another = partial(self._store.copies.has_another, backup, self._config.drive_labels)
         copies = [file for file in backup.drive_files if file.status == Status.FINISHED]
         of = f"of {backup.database!r} of {backup.source}"
         if copies and not has_another():

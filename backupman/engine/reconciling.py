@@ -262,7 +262,7 @@ class Reconciler:
 
     def _elsewhere(self, drive: Drive, files: Sequence[DriveFile]) -> set[str]:
         """Failed copies that another drive of the config has, of jobs that still put their backups onto this one."""
-        labels = [each.label for each in self._config.drives]
+        labels = self._config.drive_labels
         found = self._store.catalogue.elsewhere(self._config.instance, drive.label, labels)
         jobs = {plan.label for plan in self._plans.values() if drive in plan.drives}
         return {file.id for file in files if file.id in found and file.backup.job in jobs}

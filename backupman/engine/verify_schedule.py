@@ -16,6 +16,7 @@ from backupman.errors import BusyError
 from backupman.levels import Level
 from backupman.records import Backup, Run, RunState
 from backupman.store import Store
+from backupman.store.verifiable import Named
 from backupman.text import minute
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,8 @@ class VerifySchedule:
 
     def _due_work(self, plan: JobPlan, verifier: Verifier, run: int) -> Work:
         def chosen() -> Iterator[Backup]:
-            return self._store.verifiable.sample(self._instance, plan.verify.sample, SystemRandom(), plan.label)
+            named = Named([source.label for source in plan.sources], drives)
+            return self._store.verifiable.sample(self._instance, named, plan.verify.sample, SystemRandom(), plan.label)
 
         drives = [drive.label for drive in plan.drives]
         return Work(run_name(plan.label), plan.verify.level, chosen, verifier, drives, run)

@@ -187,7 +187,7 @@ class Verifier:
         if not (failed or whole):
             return
         kind = EventKind.VERIFY_FAILURE if failed else EventKind.VERIFY_SUCCESS
-        drives = [drive.label for drive in self._config.drives]
+        drives = self._config.drive_labels
         bad = self._store.copies.bad(report.instance, report.job, report.source, drives)
         report = report.beside(bad - report.bad)
         plan = self._plans.get(report.job)

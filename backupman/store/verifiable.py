@@ -1,16 +1,34 @@
 """The backups of an instance that have finished copies, chosen for being verified: all of them, or a sample."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from sqlalchemy import ColumnElement, exists
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, func, or_, select
 
 from backupman.records import Backup, DriveFile, Kind, Status
 from backupman.store._sessions import Sessions
 
 _PAGE = 100
+
+_Conditions = Sequence[ColumnElement[bool] | bool]
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a config names, by labels: copies of its sources or on its drives concern it, and not those of others."""
+
+    sources: Collection[str]
+    drives: Collection[str]
+
+    @property
+    def with_copy(self) -> ColumnElement[bool]:
+        """Whether a backup has such a copy, finished."""
+        ours = or_(col(Backup.source).in_(self.sources), col(DriveFile.label).in_(self.drives))
+        finished = col(DriveFile.status) == Status.FINISHED
+        return exists().where(col(DriveFile.backup_id) == col(Backup.id), finished, ours)
 
 
 class Verifiable:
@@ -19,22 +37,26 @@ class Verifiable:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    def all(self, instance: str, job: str | None = None) -> Iterator[Backup]:
+    def all(self, instance: str, named: Named, job: str | None = None) -> Iterator[Backup]:
         """Every one, in pages, of a job or of all."""
+        mine = _mine(instance, named)
         with self._sessions.reading() as session:
             groups = list(self._groups(session, job))
         for of_job, source in groups:
             last = ""
-            while page := self._page(instance, of_job, source, last):
+            while page := self._page(mine, of_job, source, last):
                 yield from page
                 last = page[-1].id
 
-    def sample(self, instance: str, count: int, chance: Random, job: str | None = None) -> Iterator[Backup]:
+    def sample(
+        self, instance: str, named: Named, count: int, chance: Random, job: str | None = None
+    ) -> Iterator[Backup]:
         """The newest of each database, and others by chance, up to `count` in all; each newest in any case."""
-        groups = self._newest(instance, job)
+        mine = _mine(instance, named)
+        groups = self._newest(mine, job)
         newest = {found for ids in groups.values() for found in ids}
         if (more := count - len(newest)) > 0:
-            others = [found for found in self._ids(instance, job) if found[0] not in newest]
+            others = [found for found in self._ids(mine, job) if found[0] not in newest]
             for found, *group in chance.sample(others, min(len(others), more)):
                 groups.setdefault((group[0], group[1]), []).append(found)
         for _, chosen in sorted(groups.items()):
@@ -42,10 +64,9 @@ class Verifiable:
             for start in range(0, len(ids), _PAGE):
                 yield from self._by_ids(ids[start : start + _PAGE])
 
-    def newest_encrypted(self) -> Sequence[Backup]:
+    def newest_encrypted(self, named: Named) -> Sequence[Backup]:
         """The newest of each database that is encrypted, whichever instance has made it."""
-        copy, encrypted = _WITH_COPY, col(Backup.object_name).endswith(".age")
-        mine = Backup.kind == Kind.OWN, copy, encrypted
+        mine = Backup.kind == Kind.OWN, named.with_copy, col(Backup.object_name).endswith(".age")
         databases = Backup.source, Backup.database
         with self._sessions.reading() as session:
             newest = select(*databases, func.max(Backup.created_at)).where(*mine).group_by(*databases)
@@ -62,24 +83,25 @@ class Verifiable:
             for source in _each(session, Backup.source, Backup.job == of_job):
                 yield of_job, source
 
-    def _page(self, instance: str, job: str, source: str, after: str) -> Sequence[Backup]:
+    def _page(self, mine: _Conditions, job: str, source: str, after: str) -> Sequence[Backup]:
         with self._sessions.reading() as session:
-            query = select(Backup).where(*_with_copies(instance, job), Backup.source == source, col(Backup.id) > after)
+            query = select(Backup).where(*mine, Backup.job == job, Backup.source == source, col(Backup.id) > after)
             return session.exec(query.order_by(col(Backup.id)).limit(_PAGE)).all()
 
-    def _ids(self, instance: str, job: str | None) -> Sequence[tuple[str, str, str]]:
+    def _ids(self, mine: _Conditions, job: str | None) -> Sequence[tuple[str, str, str]]:
         """Of all of them the id, the job and the source."""
+        query = select(Backup.id, Backup.job, Backup.source).where(*mine)
         with self._sessions.reading() as session:
-            return session.exec(select(Backup.id, Backup.job, Backup.source).where(*_with_copies(instance, job))).all()
+            return session.exec(query if job is None else query.where(Backup.job == job)).all()
 
-    def _newest(self, instance: str, job: str | None) -> dict[tuple[str, str], list[str]]:
+    def _newest(self, mine: _Conditions, job: str | None) -> dict[tuple[str, str], list[str]]:
         """The ids of the newest of each database, by job and source."""
         found: dict[tuple[str, str], list[str]] = {}
         with self._sessions.reading() as session:
             for of_job, source in self._groups(session, job):
-                mine = *_with_copies(instance, of_job), Backup.source == source
+                of_source = select(Backup.id).where(*mine, Backup.job == of_job, Backup.source == source)
                 for database in _each(session, Backup.database, Backup.source == source):
-                    query = select(Backup.id).where(*mine, Backup.database == database)
+                    query = of_source.where(Backup.database == database)
                     newest = session.exec(query.order_by(col(Backup.created_at).desc()).limit(1)).first()
                     found.setdefault((of_job, source), []).extend([newest] if newest else [])
         return found
@@ -89,12 +111,8 @@ class Verifiable:
             return session.exec(select(Backup).where(col(Backup.id).in_(ids)).order_by(col(Backup.id))).all()
 
 
-_WITH_COPY = exists().where(col(DriveFile.backup_id) == col(Backup.id), col(DriveFile.status) == Status.FINISHED)
-
-
-def _with_copies(instance: str, job: str | None) -> tuple[ColumnElement[bool] | bool, ...]:
-    mine = Backup.instance == instance, Backup.kind == Kind.OWN, _WITH_COPY
-    return mine if job is None else (*mine, Backup.job == job)
+def _mine(instance: str, named: Named) -> _Conditions:
+    return Backup.instance == instance, Backup.kind == Kind.OWN, named.with_copy
 
 
 def _each(session: Session, column: Any, *wanted: Any) -> Iterator[str]:

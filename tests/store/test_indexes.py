@@ -11,6 +11,7 @@ from sqlalchemy import insert
 from backupman.records import Backup, Kind
 from backupman.store import Store
 from backupman.store.backups import BackupFilter
+from backupman.store.verifiable import Named
 from tests.store.conftest import START, a_backup, ids, server_address, sqlite_address, statements
 
 COUNT = 5_000
@@ -123,7 +124,8 @@ def test_sqlite_follows_the_index_of_what_is_searched_also_before_it_has_any_fig
 
 def test_the_newest_of_each_database_is_found_without_reading_all(full: Store) -> None:
     with statements(full) as seen:
-        list(full.verifiable.sample("host1", 1, Random(7)))  # noqa: S311 - no secret
+        named = Named([], ["disk"])
+        list(full.verifiable.sample("host1", named, 1, Random(7)))  # noqa: S311 - no secret
     asked = [(text, parameters) for text, parameters in seen if "min(" in text]
     assert len(asked) > 10
     with full._engine.connect() as connection:

@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from backupman.records import Kind
 from backupman.store import Store
+from backupman.store.verifiable import Named
 from tests.posix_locks import posix_locks
 from tests.store.conftest import START, a_backup
 
@@ -19,7 +20,7 @@ def test_who_reads_waits_for_no_writer(sqlite_store: Store) -> None:
         assert sqlite_store.statistics.own_series([backup.source])
         assert sqlite_store.listings.held(START) == {}
         assert sqlite_store.standing.last_event() == 0
-        assert not list(sqlite_store.verifiable.newest_encrypted())
+        assert not list(sqlite_store.verifiable.newest_encrypted(Named([backup.source], [])))
         assert sqlite_store.backups.get("latest").label == backup.label
         assert [each.backup_id for each in sqlite_store.catalogue.on(backup.instance, "disk")] == [backup.id]
         assert sqlite_store.outbox.next_due(backup.instance) is None

@@ -8,14 +8,16 @@ import pytest
 
 from backupman.records import Backup, Kind, Status, Verification
 from backupman.store import Store, verifiable
+from backupman.store.verifiable import Named
 from tests.store.conftest import START, a_backup, finish
 
 US, THEM = "host1", "host2"
+NAMED = Named(["shop", "blog"], ["disk"])
 
 
-def made(store: Store, minutes: int = 0, *, good: bool = True, **fields: Any) -> str:
+def made(store: Store, minutes: int = 0, *drives: str, good: bool = True, **fields: Any) -> str:
     """A backup so many minutes after START, with a finished copy unless it failed."""
-    backup = store.backups.begin(a_backup(created_at=START + timedelta(minutes=minutes), **fields), [])
+    backup = store.backups.begin(a_backup(*drives, created_at=START + timedelta(minutes=minutes), **fields), [])
     store.backups.settle(backup.id, finish if good else _fail, lambda _: [])
     return backup.id
 
@@ -33,12 +35,12 @@ def test_all_are_found_in_pages_source_by_source(store: Store, monkeypatch: pyte
     made(store, good=False)
     made(store, instance=THEM)
     made(store, kind=Kind.INGESTED)
-    found = list(store.verifiable.all(US))
+    found = list(store.verifiable.all(US, NAMED))
     assert sorted(backup.id for backup in found) == sorted(wanted)
     groups = [(backup.job, backup.source) for backup in found]
     assert groups == sorted(groups), "those of a job and source stand together"
-    assert {backup.job for backup in store.verifiable.all(US, "weekly")} == {"weekly"}
-    assert list(store.verifiable.all("nobody")) == []
+    assert {backup.job for backup in store.verifiable.all(US, NAMED, "weekly")} == {"weekly"}
+    assert list(store.verifiable.all("nobody", NAMED)) == []
 
 
 def test_a_sample_holds_the_newest_of_each_database_and_others_by_chance(store: Store) -> None:
@@ -47,7 +49,8 @@ def test_a_sample_holds_the_newest_of_each_database_and_others_by_chance(store: 
     made(store, 20, database="a", good=False)
 
     def sample(count: int) -> set[str]:
-        return {backup.id for backup in store.verifiable.sample(US, count, Random(7))}  # noqa: S311 - no secret
+        chosen = store.verifiable.sample(US, NAMED, count, Random(7))  # noqa: S311 - no secret
+        return {backup.id for backup in chosen}
 
     assert sample(1) == newest, "each newest in any case"
     five = sample(5)
@@ -61,7 +64,16 @@ def test_the_newest_encrypted_of_each_database_whoever_made_it(store: Store) -> 
     theirs = made(store, 1, object_name="blog/backup.sql.age", source="blog", instance=THEM)
     made(store, 2, object_name="shop/backup.sqlite.gz")
     made(store, 3, object_name="shop/backup.sqlite.gz.age", good=False)
-    assert [backup.id for backup in store.verifiable.newest_encrypted()] == [theirs, ours]
+    assert [backup.id for backup in store.verifiable.newest_encrypted(NAMED)] == [theirs, ours]
+
+
+def test_what_another_config_on_the_same_records_has_made_is_left_to_it(store: Store) -> None:
+    ours = {made(store), made(store, 1, "elsewhere"), made(store, 2, source="renamed")}
+    theirs = made(store, 3, "theirs", source="wiki", object_name="wiki/backup.sql.age")
+    assert {backup.id for backup in store.verifiable.all(US, NAMED)} == ours
+    assert {backup.id for backup in store.verifiable.sample(US, NAMED, 9, Random(7))} == ours  # noqa: S311 - no secret
+    assert store.verifiable.newest_encrypted(NAMED) == []
+    assert [backup.id for backup in store.verifiable.newest_encrypted(Named(["wiki"], []))] == [theirs]
 
 
 def test_the_last_good_drill_of_each_copy_is_known(store: Store) -> None:
