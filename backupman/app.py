@@ -1,7 +1,6 @@
 """The wiring: one App holds everything that a command or the daemon works with. Nothing else is global."""
 
 import gc
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,6 +107,7 @@ class App:
     ) -> "App":
         """The app of a config that is loaded already, on a store that outlives it: let go of it by `release`."""
         spools, told = Spools(config, store, holding), endpoints(config)
+        elsewhere, sources = sent_by_workers(config), config.source_labels
         keeping = Keeping(store, config.instance, verbosity)
         runner = Runner(config, store, spools, Steps(observer or Unobserved(), asked), config_file, keeping)
         pruner = Pruner(config, store, on_error=runner.on_error)
@@ -127,7 +127,9 @@ class App:
             verifier=Verifier(config, jobs, store, spools, on_error=runner.on_error),
             reconciler=Reconciler(config, jobs, store, holding),
             executor=Executor(config, runner, pruner, restorer, holding),
-            dispatcher=_dispatcher(config, store),
+            dispatcher=Dispatcher(
+                config.deliveries, told, store, config.instance, elsewhere=elsewhere, sources=sources
+            ),
             holding=holding,
             own_holding=None,
         )
@@ -139,15 +141,6 @@ class App:
     def backup(self, name: str) -> Backup:
         """The backup of that id, its beginning, or the `latest` of the config's sources. Raises NotFoundError."""
         return self.store.backups.get(name, self.config.source_labels)
-
-    def beside_others(self) -> "App":
-        """For a command: what is owed to endpoints of other configs on the same records is left to these.
-
-        A daemon is alone with its records, and drops what is owed to an endpoint that has left its config.
-        """
-        names, sources = endpoints(self.config), self.config.source_labels
-        others = self.store.outbox.owed_by_others(self.config.instance, names, sources)
-        return replace(self, dispatcher=_dispatcher(self.config, self.store, others)) if others else self
 
     def release(self) -> None:
         """Begin nothing more."""
@@ -165,11 +158,6 @@ class App:
 def endpoints(config: Config) -> dict[str, Endpoint]:
     """Every endpoint of a config by its name in the outbox."""
     return {endpoint.name: endpoint for notifier in config.all_notifiers() for endpoint in notifier.endpoints()}
-
-
-def _dispatcher(config: Config, store: Store, others: Collection[str] = ()) -> Dispatcher:
-    elsewhere = {*sent_by_workers(config), *others}
-    return Dispatcher(config.deliveries, endpoints(config), store, config.instance, elsewhere=elsewhere)
 
 
 def sent_by_workers(config: Config) -> dict[str, str]:

@@ -86,7 +86,7 @@ class Call:
 
         app = App.from_config(self.config_file(), observer, monitoring_verbosity, asked)
         try:
-            yield app.beside_others()
+            yield app
         finally:
             app.close()
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from backupman.config.model import Deliveries
 from backupman.engine import loops
 from backupman.engine.breaker import Breaker
+from backupman.engine.others import Others
 from backupman.engine.readiness import Waits
 from backupman.engine.too_late import too_late
 from backupman.errors import BackupmanError, NotifyError, StoreError
@@ -51,6 +52,7 @@ class Dispatcher:
     Args:
         elsewhere: the names of endpoints whose messages others send.
         among: only these endpoints, where they are named; else also those which have left the config, to drop.
+        sources: the labels of the config's, where another config may use the same records.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class Dispatcher:
         *,
         elsewhere: Collection[str] = (),
         among: Collection[str] | None = None,
+        sources: Collection[str] | None = None,
     ) -> None:
         self._settings = settings
+        self._others = Others(endpoints, sources, settings.give_up_after)
         self._elsewhere = elsewhere
         self._among = among
         self._endpoints = endpoints
@@ -93,7 +97,7 @@ class Dispatcher:
     async def _next_due(self) -> datetime | None:
         """When something can be sent; what is owed to an endpoint that rests, when its rest is over."""
         resting = (await self._breakers()).resting(now())
-        next_due, elsewhere = self._store.outbox.next_due, list(self._elsewhere)
+        next_due, elsewhere = self._store.outbox.next_due, [*self._elsewhere, *self._others.left(now())]
         due = await asyncio.to_thread(next_due, self._instance, elsewhere, self._among)
         if due is None or not resting:
             return due
@@ -164,11 +168,14 @@ class Dispatcher:
         breaker, claim = await self._breakers(), self._store.outbox.claim
         if not room:
             return []
-        without = [*busy, *breaker.open, *self._elsewhere]
+        left = self._others.left(now())
+        without = [*busy, *breaker.open, *self._elsewhere, *left]
         found = list(await asyncio.to_thread(claim, self._instance, room, _LEASE, without=without, among=self._among))
-        for endpoint in breaker.probed(now(), under_way):
+        for endpoint in breaker.probed(now(), [*under_way, *left]):
             found += await asyncio.to_thread(claim, self._instance, 1, _LEASE, only=endpoint)
-        return found
+        if theirs := self._others.owing(found, now()):
+            await asyncio.to_thread(self._store.outbox.leave, [delivery.id for delivery in theirs])
+        return [delivery for delivery in found if delivery not in theirs]
 
     async def _deliver(self, delivery: Delivery, longest: float) -> None:
         at, started = now(), time.monotonic()

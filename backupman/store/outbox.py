@@ -22,7 +22,6 @@ from backupman.store._sessions import Sessions
 from backupman.store.alarms import notifications
 
 _GAP_SETTLES = timedelta(seconds=10)
-_LOOKED_AT = 1000
 _SKEW = timedelta(minutes=10)
 
 
@@ -134,6 +133,15 @@ class Outbox:
             else:
                 delivery.settled_at = attempt.at
 
+    def leave(self, delivery_ids: Sequence[int | None]) -> None:
+        """Let go of what was claimed, as if it had not been."""
+        with self._sessions.writing() as session:
+            session.connection().execute(
+                update(Delivery)
+                .where(col(Delivery.id).in_(delivery_ids), col(Delivery.state) == DeliveryState.OWED)
+                .values(lease_until=None, attempts=col(Delivery.attempts) - 1)
+            )
+
     def release(self, instance: str) -> None:
         """Let go of every lease of an instance: its process has died, and another attempt is due now."""
         with self._sessions.writing() as session:
@@ -169,14 +177,6 @@ class Outbox:
         with self._sessions.reading() as session:
             query = select(func.count()).where(Delivery.state == DeliveryState.OWED)
             return session.exec(query if instance is None else query.where(Delivery.instance == instance)).one()
-
-    def owed_by_others(self, instance: str, endpoints: Collection[str], sources: Collection[str]) -> set[str]:
-        """The endpoints that are owed something of other sources than these, and that are none of these `endpoints`."""
-        owed = select(Delivery).where(Delivery.state == DeliveryState.OWED, Delivery.instance == instance)
-        with self._sessions.reading() as session:
-            found = session.exec(owed.where(col(Delivery.endpoint).not_in(endpoints)).limit(_LOOKED_AT)).all()
-            about = [(each.endpoint, each.event.payload.get("Source") or None) for each in found]
-            return {endpoint for endpoint, source in about if source is not None and source not in sources}
 
     def deliveries(
         self,

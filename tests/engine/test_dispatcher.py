@@ -12,12 +12,13 @@ from sqlalchemy import text
 from sqlmodel import select
 
 from backupman.config.model import Deliveries
+from backupman.engine.dispatcher import Dispatcher
 from backupman.errors import NotifyError
 from backupman.records import Delivery, now
 from backupman.store import Store
 from backupman.testing import RecordingNotifier
 from tests.e2e.world import wait_for
-from tests.engine._owing import drain, only, owe, try_in_vain
+from tests.engine._owing import QUICK, drain, only, owe, try_in_vain
 
 
 def test_what_is_owed_is_delivered_with_its_event(store: Store) -> None:
@@ -196,6 +197,27 @@ def test_an_endpoint_that_left_the_config_is_dropped_with_the_reason(store: Stor
     (dropped,) = store.outbox.deliveries(state="dropped")
     assert (dropped.endpoint, dropped.error) == ("gone", "the endpoint 'gone' is not in the config any more")
     assert len(ops.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("sources", "given_up_after", "dropped"),
+    [(["wiki"], timedelta(days=3), []), (["shop"], timedelta(days=3), ["gone"]), (["wiki"], timedelta(0), ["gone"])],
+)
+def test_what_is_about_a_source_of_another_config_is_left_to_it_as_long_as_it_is_tried(
+    store: Store, sources: list[str], given_up_after: timedelta, dropped: list[str]
+) -> None:
+    """A daemon's config and that of a `run` beside it, on the same records."""
+    owe(store, "gone", "ops")
+    ops = RecordingNotifier(name="ops")
+    told = {endpoint.name: endpoint for endpoint in ops.endpoints()}
+    settings = QUICK.model_copy(update={"give_up_after": given_up_after})
+    Dispatcher(settings, told, store, "host1", sources=sources).drain(timedelta(seconds=30))
+    assert [delivery.endpoint for delivery in store.outbox.deliveries(state="dropped")] == dropped
+    assert len(ops.sent) == 1, "which both of them name"
+    gone = RecordingNotifier(name="gone")
+    assert drain(store, gone) == 0
+    assert len(gone.sent) == 1 - len(dropped), "at once, as nobody has tried it"
+    assert [each.attempts for each in store.outbox.deliveries(endpoint="gone")] == [1]
 
 
 def test_what_another_instance_owes_is_left_alone(store: Store) -> None:
