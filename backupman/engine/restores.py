@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from backupman.records import Backup, Status
 from backupman.sources import GLOBALS, Origin
 from backupman.store import Store
 from backupman.store.backups import BackupFilter
+from backupman.text import few
 
 log = logging.getLogger(__name__)
 
@@ -31,18 +33,21 @@ _LOOKED_AT = 1000
 def newest(config: Config, store: Store, source: str | None, database: str | None) -> Backup:
     """The newest backup with a copy, of the config's sources, or of one that may have left it, and of a database.
 
-    Roles and accounts have to be named.
+    Roles and accounts have to be named, and a database of a source that has several.
 
     Raises:
         NotFoundError: there is none.
+        ConfigError: of which of several databases, is not said.
     """
     sources, wanted = [source] if source else config.source_labels, BackupFilter(source=source, database=database)
-    if found := _newest_kept(store, wanted, sources):
-        return found
-    if not source:  # the newest of all may be of others alone, whose configs share the records
+    found = _newest_kept(store, wanted, sources)
+    if not found and not source:  # the newest of all may be of others alone, whose configs share the records
         each = (_newest_kept(store, replace(wanted, source=label), sources) for label in sources)
-        if kept := [backup for backup in each if backup]:
-            return max(kept, key=lambda backup: backup.created_at)
+        found = max((backup for backup in each if backup), key=lambda backup: backup.created_at, default=None)
+    if found:
+        if database is None:
+            _must_be_the_only_one(store, found)
+        return found
     whose = f" of {'/'.join(filter(None, (source, database)))}" if source or database else ""
     if not whose and store.backups.list(limit=1):
         whose = " of a source of this config"
@@ -50,6 +55,16 @@ def newest(config: Config, store: Store, source: str | None, database: str | Non
         f"no backup{whose} with a copy is on record here: see `backupman list`, and `backupman reconcile` for what the "
         "drives hold"
     )
+
+
+def _must_be_the_only_one(store: Store, backup: Backup) -> None:
+    copies = store.statistics.newest(store.statistics.own_series([backup.source]))
+    databases = sorted({copy.series.database for copy in copies} - {GLOBALS})
+    if len(databases) > 1:
+        raise ConfigError(
+            f"{backup.source} has several databases on record ({few(databases)}): say whose latest backup it is, by "
+            f"--source {shlex.quote(backup.source)} --database NAME"
+        )
 
 
 def _newest_kept(store: Store, wanted: BackupFilter, sources: Collection[str]) -> Backup | None:

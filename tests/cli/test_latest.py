@@ -66,3 +66,27 @@ def test_it_is_found_behind_many_of_others(
     ended = inside("restore", "latest", "--output", "back", "-c", "app.yml")
     assert (ended.code, f"App: backup {made['App'][:8]}" in ended.err) == (0, True)
     assert json.loads(inside("show", "latest", "--json", "-c", "app.yml").out)["Id"] == made["App"]
+
+
+def test_of_several_databases_of_a_source_the_one_to_restore_is_named(
+    tmp_path: Path, config: dict[str, Any], inside: Inside
+) -> None:
+    used = ("-c", "shop.yml")
+    config["spool"] = {"min_free": "1MiB"}
+    for name in ("orders", "users"):
+        with closing(sqlite3.connect(tmp_path / f"{name}.db")) as database, database:
+            database.execute(f"create table {name} (a)")
+        config["data_sources"][0] |= {"label": "the shop", "db_path": f"{name}.db"}
+        (tmp_path / "shop.yml").write_text(yaml.safe_dump(config))
+        assert inside("run", "-q", *used).code == 0
+    names = sorted({each["Database"] for each in inside("list", "--json", *used).json["Results"]})
+    assert len(names) == 2
+    for asked in ((), ("--source", "the shop")):
+        ended = inside("restore", "latest", *asked, "--output", "back", *used)
+        assert ended.code == 2
+        assert f"the shop has several databases on record ({names[0]} and {names[1]})" in ended.err
+        assert "by --source 'the shop' --database NAME" in ended.err
+    for name in names:
+        chosen = ("--source", "the shop", "--database", name)
+        ended = inside("restore", "latest", *chosen, "--output", f"{name}.back", *used)
+        assert ended.code == 0, ended.err
