@@ -52,7 +52,7 @@ def translated(place: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get(error.name or "", "all")
         raise StoreError(f"the store {place} needs {error.name}: pip install 'backupman[{extra}]'") from error
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         told = getattr(error, "orig", None) or error
         reason = f"{told.strerror}: {told.filename}" if isinstance(told, OSError) else first_line(str(told))
         raise StoreError(f"the store {place} cannot be used: {reason}; {_what_to_do(told)}") from error

@@ -5,6 +5,7 @@ Alembic is imported only when there is something to do: most commands find the n
 
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,7 +77,11 @@ def _keep(connection: Connection, file: Path) -> None:
     copy.touch(mode=0o600)
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101 - it is connected
-    driver.execute("VACUUM INTO ?", [str(copy)])
+    try:
+        driver.execute("VACUUM INTO ?", [str(copy)])
+    except sqlite3.Error:
+        copy.unlink()  # a part of it would keep a full disk full
+        raise
     copy.replace(file.with_name(file.name + BEFORE_UPGRADE))
 
 

@@ -1,10 +1,11 @@
 """Records of every earlier version are brought up to date by whoever opens them, and nothing in them is lost."""
 
 import json
+import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from backupman.records import Status
 from backupman.store import Store
 from backupman.store._engines import engine
 from tests.cli.conftest import Inside, inside
+from tests.servers.disk import mounted_disk
 from tests.store.conftest import server_address, sqlite_address
 
 __all__ = ["inside"]
@@ -178,6 +180,21 @@ def test_without_room_for_a_copy_nothing_is_changed(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"records.db cannot be used: Is a directory"):
         Store.open(sqlite_address(file))
     assert version(file) == OLDER[-1]
+
+
+def test_a_disk_that_is_full_is_said_and_no_part_of_the_copy_stays(tmp_path: Path) -> None:
+    with mounted_disk(tmp_path / "disk", "2m") as disk:
+        file = disk / "records.db"
+        make(file, OLDER[-1])
+        with suppress(OSError), (disk / "fill").open("wb", 0) as fill:
+            while fill.write(bytes(4096)):
+                pass
+        os.truncate(disk / "fill", (disk / "fill").stat().st_size - 100_000)  # for what SQLite keeps beside its file
+        with pytest.raises(StoreError, match=r"records.db cannot be used: database or disk is full; make room if"):
+            Store.open(sqlite_address(file))
+        assert not (disk / "records.db.part").exists()
+        (disk / "fill").unlink()
+        assert version(file) == OLDER[-1]
 
 
 def version(file: Path) -> str:
