@@ -2,6 +2,7 @@
 
 import multiprocessing
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, create_engine, event, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import SQLModel
 
 from backupman.errors import StoreError
 from backupman.migrations import HEAD, VERSION_TABLE
 from backupman.store import Store
-from tests.store.conftest import a_backup, sqlite_address
+from backupman.store._sessions import translated
+from backupman.store.migrating import migrate
+from tests.store.conftest import a_backup, server_address, sqlite_address
 
 
 def connection_of(store: Store) -> Connection:
@@ -126,6 +130,30 @@ def test_a_migration_that_breaks_off_leaves_nothing_half_made(tmp_path: Path) ->
         connection.execute(text("DROP TABLE backupman_events"))
     engine.dispose()
     Store.open(address).close()
+
+
+def test_one_that_breaks_off_on_mysql_which_commits_each_step_goes_on(request: pytest.FixtureRequest) -> None:
+    address = server_address(request, "mariadb")
+    for steps in range(0, 40, 5):
+        with pytest.raises(StoreError, match="cannot be used: Cut"), closing(Store(address)) as store:
+            _cut_after(steps, store)
+            with translated("store"):
+                migrate(store._engine, None)
+    with closing(Store.open(address)) as store, connection_of(store) as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert context.get_current_revision() == HEAD
+        assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def _cut_after(steps: int, store: Store) -> None:
+    """Let nothing more be made or changed than so many tables, columns and indexes."""
+    left = iter(range(steps))
+
+    def cut(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.lstrip().startswith(("CREATE", "ALTER", "DROP")) and next(left, None) is None:
+            raise SQLAlchemyError("Cut")
+
+    event.listen(store._engine, "before_cursor_execute", cut)
 
 
 def test_a_new_file_and_its_folder_are_for_our_own_account_alone(tmp_path: Path) -> None:
