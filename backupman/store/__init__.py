@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from backupman.errors import BackupmanError
-from backupman.store._engines import KEPT_ALIVE, engine, sqlite_file
+from backupman.store._engines import KEPT_ALIVE, close, engine, sqlite_file
 from backupman.store._sessions import Sessions, translated
 from backupman.store.assignments import Assignments
 from backupman.store.backups import Backups
@@ -134,8 +134,8 @@ class Store:
         return sqlite_file(self._url)
 
     def close(self) -> None:
-        """Let go of all connections."""
-        self._engine.dispose()
+        """Let go of all connections; of what a thread still has in use, when it has ended that."""
+        close(self._engine)
 
     def check(self) -> None:
         """Whether records can be read and written now; raises StoreError.

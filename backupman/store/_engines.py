@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 READS = "reads"
 """The option of a connection by which nothing is written."""
@@ -34,6 +34,16 @@ def engine(url: URL) -> Engine:
     if backend == "postgresql":
         event.listen(made, "connect", _let_go_of_the_frozen)
     return made
+
+
+def close(made: Engine) -> None:
+    """Let go of all connections: of those in use, which its pool would then leave open, once nobody uses them."""
+    event.listen(made, "checkin", _end)
+    made.dispose()
+
+
+def _end(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.invalidate()
 
 
 def _let_go_of_the_frozen(connection: Any, _record: object) -> None:

@@ -1,8 +1,16 @@
-"""Who reads records waits for nobody, and nobody waits for them: a page, or a count of millions beside a backup."""
+"""Who reads records waits for nobody, and nobody waits for them: a page, or a count of millions beside a backup.
+
+Nor for them to have ended, who lets go of the store.
+"""
 
 import os
+import sqlite3
 from pathlib import Path
+from typing import Any
 
+import psycopg
+import pymysql
+import pytest
 from sqlalchemy import text
 
 from backupman.records import Kind
@@ -53,3 +61,13 @@ def test_opening_a_file_again_leaves_the_locks_of_who_has_it_open(tmp_path: Path
     Store.open(address).close()
     assert posix_locks(os.getpid()) == before
     store.close()
+
+
+def test_a_connection_in_use_is_closed_when_it_comes_back_to_a_store_that_is(shared_address: str) -> None:
+    store = Store.open(shared_address)
+    with store._sessions.reading() as session:
+        connection: Any = session.connection().connection.driver_connection
+        store.close()
+        assert session.connection().execute(text("SELECT 1")).scalar() == 1
+    with pytest.raises((psycopg.Error, pymysql.Error, sqlite3.Error)):
+        connection.cursor().execute("SELECT 1")
