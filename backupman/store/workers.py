@@ -52,11 +52,11 @@ class Workers:
                 worker.stopped_at = at
 
     def forget(self, instance: str, before: datetime) -> None:
-        """Let go of workers of which nothing was heard since then."""
+        """Let go of workers of which nothing was heard since then; never of one that lives, whatever a clock says."""
+        living = self.living(instance)
         with self._sessions.writing() as session:
-            for worker in session.exec(
-                select(Worker).where(Worker.instance == instance, col(Worker.heard_at) < before)
-            ):
+            old = select(Worker).where(Worker.instance == instance, col(Worker.heard_at) < before)
+            for worker in session.exec(old.where(col(Worker.holder).not_in(living))):
                 session.delete(worker)
 
     def lives(self, instance: str, home: str) -> bool:

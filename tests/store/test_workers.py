@@ -62,11 +62,18 @@ def test_what_waits_is_counted_by_queue_with_its_oldest(fleet: Fleet) -> None:
 
 def test_it_says_that_it_lives_and_that_it_goes_and_is_forgotten(fleet: Fleet) -> None:
     old = now() - timedelta(days=8)
-    worker, gone = fleet.worker("db-7", heard_at=old), fleet.worker("db-8", heard_at=old)
+    worker, gone = fleet.worker("db-7", heard_at=old), fleet.worker("db-8", heard_at=old, lives=False)
     fleet.store.workers.beat(worker.home)
     fleet.store.workers.go(gone.home, old)
     known = {each.worker.host: each.worker for each in fleet.store.workers.all(fleet.instance)}
     assert known["db-7"].heard_at > old
     assert (known["db-8"].heard_at, known["db-8"].stopped_at) == (old, old)
     fleet.store.workers.forget(fleet.instance, old + timedelta(days=1))
+    assert hosts(fleet) == [("db-7", True)]
+
+
+def test_a_worker_that_lives_is_not_forgotten_by_a_clock_that_is_ahead(fleet: Fleet) -> None:
+    fleet.worker("db-7")
+    fleet.lose(fleet.worker("db-8"))
+    fleet.store.workers.forget(fleet.instance, now() + timedelta(days=365))
     assert hosts(fleet) == [("db-7", True)]
