@@ -1,7 +1,7 @@
 """Sees to what dead workers left: once its backups are settled, an assignment is begun once more, or ended."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlmodel import Session
@@ -133,13 +133,23 @@ class Reaper:
         odd = {task.number for task in tasks if not task.fits(opened.get(task.assignment))}
         self._suspected = {number: self._suspected.get(number, self._clock()) for number in odd}
         sure = {number for number, since in self._suspected.items() if self._clock() - since > _SURELY}
-        if sure:
-            self._store.assignments.within(lambda session: self._queue.drop(session, sorted(sure)))
+        self._drop({task.number: task.assignment for task in tasks if task.number in sure})
         present = {task.assignment for task in tasks if task.number not in sure}
         for place in opened.values():
             lost = place.state == AssignmentState.WAITING and place.id not in present
             if lost and self._clock() - place.created_at > _SURELY:
                 self._put_back(place.id)
+
+    def _drop(self, sure: Mapping[int, str]) -> None:
+        """Drop tasks, by their numbers, and say of which assignments they were."""
+        if not sure:
+            return
+        self._store.assignments.within(lambda session: self._queue.drop(session, sorted(sure)))
+        known = {each.id: each for each in self._store.assignments.among(set(sure.values()))}
+        for number, assignment_id in sorted(sure.items()):
+            of = known.get(assignment_id)
+            what = f"{of.about}, {of.state}" if of else f"the assignment {assignment_id}, which is not on record"
+            log.warning("%s: nobody is at work on its task %d, which is dropped", what, number)
 
     def _count(self, tasks: int) -> None:
         """Have the queue analyzed when it has doubled: PostgreSQL's own turn may be a minute away."""

@@ -179,7 +179,7 @@ def test_what_has_left_the_config_is_ended(bed: Bed) -> None:
     assert state(bed, assignment) == ("ended", 1, "the worker on db-7 died")
 
 
-def test_a_task_that_nobody_is_at_work_on_is_dropped_after_a_minute(bed: Bed) -> None:
+def test_a_task_that_nobody_is_at_work_on_is_dropped_after_a_minute(bed: Bed, caplog: pytest.LogCaptureFixture) -> None:
     """PostgreSQL was restarted when the worker had done it and was to say so."""
     assignment = taken(bed, bed.worker())
     bed.store.assignments.end(assignment.id, bed.clock(), holder=assignment.holder)
@@ -190,6 +190,8 @@ def test_a_task_that_nobody_is_at_work_on_is_dropped_after_a_minute(bed: Bed) ->
     bed.clock.forward(seconds=1)
     bed.reaper.check(bed.app)
     assert bed.tasks() == []
+    dropped = f"backup of App, ended: nobody is at work on its task {assignment.task_id}, which is dropped"
+    assert dropped in caplog.messages
 
 
 def test_what_was_fetched_and_never_taken_is_put_back_after_a_minute(bed: Bed) -> None:
