@@ -20,10 +20,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _PAUSE = 1.0
+_PASSES = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
+"""A server that is away or has no room, and one that only reads: on a full disk, or as another one has taken over."""
 
 
 class PatientConnector(PsycopgConnector):
-    """Tries again whatever failed because PostgreSQL was not there.
+    """Tries again whatever failed because PostgreSQL was not there, or could not write.
 
     A task that was fetched in a call whose answer was lost stays `doing` with nobody at work on it: see `reaping`.
     """
@@ -56,7 +58,7 @@ async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
         try:
             return await call()
         except ConnectorException as error:
-            if not isinstance(error.__cause__, psycopg.OperationalError):
+            if not isinstance(error.__cause__, _PASSES):
                 raise
-            log.warning("PostgreSQL is not there, the queue waits: %s", first_line(str(error.__cause__)))
+            log.warning("PostgreSQL cannot be used now, the queue waits: %s", first_line(str(error.__cause__)))
         await asyncio.sleep(_PAUSE)

@@ -11,6 +11,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+from procrastinate.exceptions import ConnectorException
+
 from backupman import __version__
 from backupman.config.worker import load_worker
 from backupman.engine.holding import Holding
@@ -29,6 +31,7 @@ from backupman.records import Worker as WorkerRecord
 from backupman.records import now
 from backupman.store import Store
 from backupman.store.workers import worker_claim
+from backupman.text import first_line
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +160,9 @@ class Worker:
     def _work(self) -> None:
         try:
             asyncio.run(self._take())
+        except ConnectorException as error:
+            reason = first_line(str(error.__cause__ or error))
+            log.error("the worker takes nothing more, as the queues in PostgreSQL cannot be used: %s", reason)
         except Exception:
             log.exception("the worker takes nothing more")
 
@@ -184,7 +190,9 @@ class Worker:
             while not (taking.done() or self._asked.is_set() or self._holding.lost):
                 await asyncio.sleep(_TICK)
             taking.cancel()
-            await asyncio.gather(taking, return_exceptions=True)
+            [ended] = await asyncio.gather(taking, return_exceptions=True)
+            if isinstance(ended, Exception):
+                raise ended
 
     def _look(self) -> None:
         while not self._ended.wait(_LOOK_EVERY):

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from backupman.fleet.queue import Queue
 from backupman.records import Status
@@ -91,6 +92,15 @@ def test_a_worker_ends_when_its_state_folder_is_moved_away(fleet: Fleet) -> None
     wait_for(fleet.idle, 240)
     assert [backup.status for backup in fleet.backups()] == [Status.FAILED, Status.FINISHED]
     assert fleet.home("first") != home
+
+
+def test_a_worker_that_cannot_use_the_queues_says_why_it_ends(fleet: Fleet) -> None:
+    worker = fleet.worker("first", "db7")
+    with fleet.store._engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA backupman_queue CASCADE"))
+    assert worker.wait(240) == 1
+    assert "the worker takes nothing more, as the queues in PostgreSQL cannot be used: " in worker.err
+    assert "Traceback" not in worker.err
 
 
 def test_proofs_and_messages_are_the_work_of_workers_too(fleet: Fleet) -> None:

@@ -104,6 +104,26 @@ def test_the_queue_waits_until_postgresql_is_back(bed: Bed) -> None:
     assert asyncio.run(ask()) == [True, 7]
 
 
+def test_the_queue_waits_until_postgresql_can_be_written_again(bed: Bed, caplog: pytest.LogCaptureFixture) -> None:
+    async def ask() -> None:
+        connector = PatientConnector(conninfo=bed.queue.conninfo, min_size=1, max_size=1)
+        await connector.open_async()
+        try:
+            await connector.execute_query_async("SET default_transaction_read_only = on")
+            [reads] = await connector.execute_query_all_async("SELECT pg_backend_pid() AS pid")
+            writing = asyncio.create_task(connector.execute_query_async("CREATE TABLE written (x integer)"))
+            while "the queue waits: cannot execute CREATE TABLE in a read-only" not in caplog.text:
+                assert not writing.done()
+                await asyncio.sleep(0.01)
+            await asyncio.to_thread(bed.sql, "SELECT pg_terminate_backend(%s, 60000)", reads["pid"])
+            await writing
+        finally:
+            await connector.close_async()
+
+    asyncio.run(ask())
+    assert bed.sql("DROP TABLE written") == []
+
+
 def test_what_is_wrong_with_a_statement_is_not_tried_again(bed: Bed) -> None:
     from procrastinate.exceptions import ConnectorException
 
