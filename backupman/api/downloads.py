@@ -102,10 +102,10 @@ async def download(
         str | None, Header(alias="If-Range", description="Only then the range: while the `ETag` is still this.")
     ] = None,
     if_match: Annotated[
-        str | None, Header(alias="If-Match", description="Only while the `ETag` is one of these; else 412.")
+        list[str] | None, Header(alias="If-Match", description="Only while the `ETag` is one of these; else 412.")
     ] = None,
     if_none_match: Annotated[
-        str | None, Header(alias="If-None-Match", description="Only while the `ETag` is none of these; else 304.")
+        list[str] | None, Header(alias="If-None-Match", description="Only while the `ETag` is none of these; else 304.")
     ] = None,
 ) -> Response:
     """The object's bytes from a drive, by key or by link; of a backup, from the first drive that gives them.

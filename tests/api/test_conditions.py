@@ -14,32 +14,32 @@ ETAG = '"abc"'
 
 @pytest.mark.parametrize("header", ['"abc"', "*", " * ", 'W/"abc"', '"x", "abc"', '"x,y" ,W/"abc"', '"x","abc",'])
 def test_what_the_client_has_is_known(header: str) -> None:
-    assert is_known(ETAG, None, header)
+    assert is_known(ETAG, None, [header])
 
 
 @pytest.mark.parametrize("header", [None, "", '"x"', "abc", '"ABC"', 'W/"x"', '"*"', '"a"bc"'])
 def test_what_it_has_not_is_sent(header: str | None) -> None:
-    assert not is_known(ETAG, None, header)
+    assert not is_known(ETAG, None, header if header is None else [header])
 
 
 @pytest.mark.parametrize("header", ['"abc"', "*", '"x", "abc"'])
 def test_what_is_expected_is_sent(header: str) -> None:
-    assert not is_known(ETAG, header, None)
-    assert is_known(ETAG, header, ETAG)
+    assert not is_known(ETAG, [header], None)
+    assert is_known(ETAG, [header], [ETAG])
 
 
 @pytest.mark.parametrize("header", ['"x"', "", "abc", 'W/"abc"'])
 def test_what_is_not_expected_is_refused(header: str) -> None:
     with pytest.raises(HTTPException) as refused:
-        is_known(ETAG, header, ETAG)
+        is_known(ETAG, [header], [ETAG])
     assert (refused.value.status_code, refused.value.headers) == (412, {"ETag": ETAG})
 
 
 def test_an_object_whose_hash_is_not_known_is_just_some_object() -> None:
-    assert not is_known(None, "*", ETAG)
-    assert is_known(None, None, "*")
+    assert not is_known(None, ["*"], [ETAG])
+    assert is_known(None, None, ["*"])
     with pytest.raises(HTTPException):
-        is_known(None, ETAG, None)
+        is_known(None, [ETAG], None)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -56,3 +56,12 @@ def test_a_download_that_is_not_wanted_reads_no_object(client: httpx.Client, bac
     part = client.get(url, headers={"If-Match": etag, "Range": "bytes=0-1"})
     assert (part.status_code, len(part.content)) == (206, 2)
     wait_for(lambda: not children())
+
+
+@pytest.mark.parametrize("lines", [['"another"', "{}"], ["{}", '"another"'], ['"a", "b"', '"c", {}']])
+def test_a_header_of_several_lines_is_one_list(client: httpx.Client, backup: Backup, lines: list[str]) -> None:
+    url = f"/api/backups/{backup.id}/download"
+    etag = client.head(url).headers["ETag"]
+    for name, status in (("If-Match", 200), ("If-None-Match", 304)):
+        headers = [(name, line.format(etag)) for line in lines]
+        assert client.head(url, headers=headers).status_code == status
