@@ -7,6 +7,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from backupman.api.connections import HEAD_LIMIT, HEAD_TOO_LONG
 from backupman.api.errors import error
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,16 @@ class _Exchange:
 
 def _refusal(scope: Scope) -> ASGIApp | None:
     """The answer to what no application is to see."""
+    if _length(scope) > HEAD_LIMIT:  # it came at once, of which h11 does not look at the length
+        return error(400, HEAD_TOO_LONG)
     if "\0" in scope["path"] or b"\0" in unquote_to_bytes(scope["query_string"]):  # no database takes one in a text
         return error(400, "an address holds no NUL character")
     if {b"transfer-encoding", b"content-length"} <= dict(scope["headers"]).keys():  # RFC 9112, 6.1: may be two requests
         return error(400, "a body has a length or is chunked, not both")
     return None
+
+
+def _length(scope: Scope) -> int:
+    """The bytes of the names and values of the headers, and of the address."""
+    headers = sum(len(name) + len(value) for name, value in scope["headers"])
+    return headers + len(scope["raw_path"]) + len(scope["query_string"])

@@ -12,6 +12,9 @@ MOST = 500
 """Connections at once, half of the files that a process may usually have open: the rest is for backups."""
 REQUEST_WITHIN = 15.0
 """Seconds that the line and the headers of a request may take."""
+HEAD_LIMIT = 64 * 1024
+"""Bytes of the line and the headers of a request."""
+HEAD_TOO_LONG = f"the line and the headers of the request are longer than {HEAD_LIMIT // 1024} KiB"
 
 
 def _worth_a_line(record: logging.LogRecord) -> bool:
@@ -47,7 +50,9 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, or too long for it, as everything else is refused."""
-        self._refuse(HTTPStatus.BAD_REQUEST, msg[:1].lower() + msg[1:].rstrip("."))
+        unread, _ = self.conn.trailing_data
+        words = HEAD_TOO_LONG if len(unread) > HEAD_LIMIT else msg[:1].lower() + msg[1:].rstrip(".")
+        self._refuse(HTTPStatus.BAD_REQUEST, words)
 
     def _watch(self) -> None:
         if self.conn.their_state is not h11.IDLE:  # a whole request is there, or no more will come

@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from backupman.api.boundary import Boundary
-from backupman.api.connections import Connection
+from backupman.api.connections import HEAD_LIMIT, Connection
 from backupman.errors import ConfigError
 
 _START_WITHIN = 10.0
@@ -40,6 +40,7 @@ class Server:
         config = uvicorn.Config(
             Boundary(api),
             http=Connection,
+            h11_max_incomplete_event_size=HEAD_LIMIT,
             ws="none",
             log_config=None,
             access_log=False,

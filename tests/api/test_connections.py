@@ -3,7 +3,7 @@
 import json
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 
@@ -73,6 +73,28 @@ def test_what_has_no_end_is_cut(api: Api, begin: bytes, more: bytes) -> None:
     assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")  # nothing, when it was cut while we still spoke
     with api.client() as client:
         assert client.get("/ping").status_code == 200
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize(("length", "good"), [(60_000, True), (70_000, False)])
+@pytest.mark.parametrize("head", [b"X-Long: %s\r\n", b"X-%s: a\r\n", b"X-Some: a\r\n%s: b\r\n"])
+def test_a_head_has_64_kib_however_it_comes(api: Api, head: bytes, length: int, good: bool, parts: int) -> None:
+    line = b"GET /ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    whole = line + head % (b"a" * length) + b"\r\n"
+    answer = bytearray()
+    with closing(connected(api)) as speaking, api.client() as client:
+        if parts == 2:
+            speaking.sendall(whole[:-100])
+            assert client.get("/ping").status_code == 200  # by then what came before was read
+        with suppress(OSError):  # that it is too long may be known before all of it is read
+            speaking.sendall(whole[-100:] if parts == 2 else whole)
+        with suppress(OSError):
+            while some := speaking.recv(2**16):
+                answer += some
+    if good:
+        assert answer.startswith(b"HTTP/1.1 200 ")
+    else:
+        assert refused(bytes(answer), b"400") == "the line and the headers of the request are longer than 64 KiB"
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /ping HT", b"GET /ping HTTP/1.1\r\nHost: x\r\nX-A: "])
