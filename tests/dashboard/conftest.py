@@ -84,6 +84,7 @@ class Served:
             self._daemon.stop(timedelta(0))
         if self._server:
             self._server.stop()
+        self._daemon = self._server = None
 
 
 def token(page: str) -> str:

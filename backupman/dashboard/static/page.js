@@ -113,15 +113,27 @@
     if (Number.isInteger(from)) heir?.setSelectionRange(from, to);
   };
 
+  // Says why the page cannot be brought up to date, and since when: a good sentence that is old is no good one.
+  const stale = document.querySelector("[data-stale]");
+  const behind = (why) => {
+    if (!stale) return;
+    say(stale.querySelector("[data-why]"), why);
+    stale.hidden = !why;
+    if (!why) stale.querySelector("time").dateTime = new Date().toISOString();
+  };
+  behind("");
+
   // Fetches the page anew: what has changed is replaced, the rest stays as the reader left it.
   const renew = async () => {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (!answer.ok || answer.redirected) return;
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(15000) });
+    if (answer.redirected) return behind("You are not signed in any more.");
+    if (!answer.ok) return behind(`The daemon says that something is wrong (${answer.status}).`);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of all("[data-fresh]")) {
       const next = page.querySelector(`[data-fresh="${part.dataset.fresh}"]`);
       if (next) exchange(part, next);
     }
+    behind("");
     if (!list) return times();
     const running = all("[data-live-list] [data-id]", page);
     const ids = (cards) => new Set(cards.map((card) => card.dataset.id));
@@ -140,21 +152,35 @@
         again = false;
         await renew();
       }
-    } catch { // the daemon is away, or the reader has left: the stream connects anew by itself
+    } catch { // the stream, or the next time, finds it again
+      behind("The daemon cannot be reached.");
     } finally { busy = false; }
   };
-  const every = document.querySelector("[data-every]")?.dataset.every; // of what no stream tells
-  if (every) setInterval(() => { if (!document.hidden) fresh(); }, every * 1000);
-  if (document.body.dataset.live && list) {
-    const stream = new EventSource(document.body.dataset.live);
+  let stream = null;
+  const listen = () => {
+    stream = new EventSource(document.body.dataset.live);
     const about = (act) => (event) => {
       const now = JSON.parse(event.data);
       if (!list.dataset.only || list.dataset.only === now.Id) act(now);
     };
     stream.addEventListener("open", fresh); // what has ended before is told no more
+    stream.addEventListener("error", fresh);
     stream.addEventListener("began", about(fresh));
     stream.addEventListener("progress", about(progress));
     stream.addEventListener("ended", about(fresh));
+  };
+  if (document.body.dataset.live && list) {
+    listen();
     addEventListener("pagehide", () => stream.close());
+  }
+  const every = document.querySelector("[data-every]")?.dataset.every; // of what no stream tells
+  const look = () => {
+    if (document.hidden) return;
+    if (stream?.readyState === EventSource.CLOSED) listen(); // it was refused, and tries no more by itself
+    fresh();
+  };
+  if (every) {
+    setInterval(look, every * 1000);
+    document.addEventListener("visibilitychange", look);
   }
 })();
