@@ -4,14 +4,16 @@ import re
 from itertools import islice
 from pathlib import Path
 
+import httpx
 import pytest
 
 from backupman.api.keys import identify
 from backupman.api.secret import Secret
 from backupman.config.http import ApiKey, Http
 from backupman.dashboard.sessions import LIFETIME, Sessions
+from backupman.records import now
 from tests.dashboard.conftest import Served, token
-from tests.dashboard.world import KEYS
+from tests.dashboard.world import KEYS, past
 
 ONE = ApiKey(name="me", key="bm_secret", scopes=["read"])
 
@@ -186,6 +188,46 @@ def test_a_proxy_may_show_it_below_a_path_and_may_take_that_off_or_not(configure
     assert visitor.get(f"{before}/ping").json() == {"message": "pong"}
     style = next(link for link in links if "look.css" in link)
     assert visitor.get(style.removeprefix("/ops/backups") if stripped else style).status_code == 200
+
+
+class Stripping(httpx.HTTPTransport):
+    """A proxy that takes its path off."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path.encode()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        assert request.url.raw_path.startswith(self._path)
+        request.url = request.url.copy_with(raw_path=request.url.raw_path.removeprefix(self._path))
+        return super().handle_request(request)
+
+
+@pytest.mark.parametrize("stripped", [True, False])
+@pytest.mark.parametrize("path", ["/backups", "/events", "/jobs", "/ops/backups"])
+def test_the_path_may_be_one_that_pages_have(configured: Served, path: str, *, stripped: bool) -> None:
+    configured.config["http"]["base_path"] = path
+    served = configured.start()
+    visitor = served.visitor(below=path, transport=Stripping(path) if stripped else None)
+    made = past(served.store, "app", now())
+    of_event = served.store.outbox.events_after(0, 1)[0].id
+    shown = {
+        "/": "Overview",
+        "/backups": "History",
+        "/backups?status=finished": "History",
+        f"/backups/{made.id}": "app",
+        "/backups/latest": "app",
+        "/events": "Events",
+        f"/events/{of_event}": "backup_report",
+        "/jobs": "Jobs",
+    }
+    for page, title in shown.items():
+        answer = visitor.get(path + page)
+        assert (answer.status_code, f"<title>{title} ·" in answer.text) == (200, True), page
+    for nothing in ("/nothing", "/backups/nothing", "/backups/nothing/nothing"):
+        assert visitor.get(path + nothing).status_code == 404
+    with_key = {"X-Api-Key": KEYS["root"]}
+    assert visitor.get(f"{path}/api/backups/{made.id}", headers=with_key).json()["Id"] == made.id
 
 
 def test_the_path_is_that_of_the_address_unless_it_is_said() -> None:
