@@ -164,6 +164,17 @@ def test_a_clock_that_is_ahead_does_not_make_a_result_young_for_years(sqlite_sto
     assert sqlite_store.ingest.backup(reported(at=ahead), EVERYBODY) == (backup.id, False)
 
 
+def test_a_clock_that_is_ahead_does_not_put_a_notification_before_all_later_ones(sqlite_store: Store) -> None:
+    ahead = datetime(2099, 1, 1, tzinfo=UTC)
+    first, _ = sqlite_store.ingest.notification(noted(at=ahead), EVERYBODY)
+    later, _ = sqlite_store.ingest.notification(noted(at=now(), type="later"), EVERYBODY)
+    newest = sqlite_store.listings.notifications({}, None, 10)
+    assert [each.id for each in newest] == [later, first]
+    told = sqlite_store.outbox.events(kind="notification")
+    assert [event.payload["Time"] < "2099" for event in told] == [True, True]
+    assert sqlite_store.ingest.notification(noted(at=ahead), EVERYBODY) == (first, False)
+
+
 def test_texts_that_no_database_holds_are_held(store: Store) -> None:
     odd = "a\0b\ud800c\u2028\U0001f4be"
     backup_id, _ = store.ingest.backup(
