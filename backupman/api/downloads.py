@@ -18,7 +18,7 @@ from backupman.api.keys import KEYED, Downloader, Served, check_scope, note_fail
 from backupman.api.limits import Slots
 from backupman.api.links import Links
 from backupman.api.ranges import Part, part_of
-from backupman.api.streaming import DownloadResponse
+from backupman.api.streaming import DownloadResponse, opened
 from backupman.config.http import Scope
 from backupman.daemon import Daemon
 from backupman.drives import Drive
@@ -123,28 +123,29 @@ async def download(
     if not downloads.slots.take():
         raise HTTPException(429, f"{AT_ONCE} downloads are under way; try again in a moment", {"Retry-After": "5"})
     try:
-        opened = await _opened(daemon, backup_id, candidates, range_, if_range, downloads)
+        found = await _opened(daemon, request, backup_id, candidates, range_, if_range)
     except BaseException:
         downloads.slots.give_back()
         raise
-    candidate, part, loaded = opened
+    candidate, part, loaded = found
     headers = part.headers() | _headers(candidate.file)
     return DownloadResponse(loaded, part.count, part.status, headers, downloads.readers, downloads.slots.give_back)
 
 
 async def _opened(
     daemon: Daemon,
+    request: Request,
     name: str,
     candidates: list[_Candidate],
     range_: str | None,
     if_range: str | None,
-    downloads: Downloads,
 ) -> tuple[_Candidate, Part, Download]:
     """The first candidate that gives its bytes. Raises DriveError, that of the last one, when none does.
 
     What is known to be bad is given as it is only to whoever asks for exactly that file.
     """
     retry = daemon.app.config.retry.policy()
+    downloads: Downloads = request.app.state.downloads
     for number, candidate in enumerate(candidates, 1):
         file = candidate.file
         unchanged = if_range is None or if_range == _etag(file)
@@ -152,7 +153,7 @@ async def _opened(
         sha256 = file.sha256 if part.is_whole and not (_is_bad(file) and file.id == name) else None
         loaded = Download(candidate.drive, file.ref or "", retry, file.path, part.start, part.length, sha256)
         try:
-            await to_thread.run_sync(loaded.open, limiter=downloads.readers)
+            await opened(loaded, request.receive, downloads.readers)
         except BaseException as error:
             loaded.close()
             if not isinstance(error, DriveError) or number == len(candidates):

@@ -1,10 +1,12 @@
 """Answers that go on for a while: an object on its way from a drive."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 
 import anyio
 from anyio import to_thread
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -15,6 +17,37 @@ log = logging.getLogger(__name__)
 
 TAKEN_WITHIN = 120.0
 """Seconds in which a client has to take what it was sent, so that a few who take nothing do not lock out all others."""
+
+
+async def opened(download: Download, receive: Receive, readers: anyio.CapacityLimiter) -> None:
+    """Wait for the first bytes of a download, for as long as the client does: a drive may keep both waiting for long.
+
+    Raises:
+        ClientDisconnect: the client has gone away, and the child that asks the drive is ended.
+        ObjectNotFound, DriveError: the drive does not give the object.
+    """
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        await _disconnected(receive)
+        gone = True
+        download.cancel()
+
+    watching = asyncio.create_task(watch())
+    try:
+        await to_thread.run_sync(download.open, limiter=readers)
+    except DriveError as error:
+        if gone:
+            raise ClientDisconnect from error
+        raise
+    finally:
+        watching.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class DownloadResponse(Response):
@@ -58,8 +91,7 @@ class DownloadResponse(Response):
             self._ended()
 
     async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await _disconnected(receive)
         self._gone = True
         self._download.cancel()
 

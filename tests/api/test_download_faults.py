@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from backupman.api.downloads import AT_ONCE
-from backupman.records import Backup
+from backupman.records import Backup, DriveFile, Status, now
 from tests.api._objects import MIB, children, grown, path_of
 from tests.api.conftest import ROOT, Api
 from tests.drives._proxy import Answer, Forward, Proxy, Request, error
@@ -112,6 +112,28 @@ def test_a_client_that_goes_away_ends_the_process_that_reads_for_it(
         assert len(children()) == 1
     wait_for(lambda: children() == [])
     assert "broke off" not in said()
+    assert "Traceback" not in said()
+
+
+def test_so_it_is_before_the_drive_has_said_anything(configured: Api, said: Callable[[], str]) -> None:
+    """Those who try again and again would leave no room for anybody else."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        configured.config["drives"].append(
+            {"provider": "s3", "label": "Cloud", "bucket": "b", "region": "r", "access_key": "a", "secret_key": "b"}
+            | {"endpoint": f"http://127.0.0.1:{silent.getsockname()[1]}", "timeout": "10m"}
+        )
+        configured.config["jobs"][0]["drives"] = ["Disk"]
+        (backup,) = configured.start().run()
+        file = DriveFile(
+            backup_id=backup.id, position=1, provider="s3", label="Cloud", status=Status.FINISHED, path="b/o", ref="o",
+            size=1, created_at=now(),
+        )  # fmt: skip
+        with configured.daemon.app.store._sessions.writing() as session:
+            session.add(file)
+        slots = configured.application.state.downloads.slots
+        with configured.client() as client, pytest.raises(httpx.ReadTimeout):
+            client.get(f"/api/backups/{file.id}/download", timeout=httpx.Timeout(90, read=0.5))
+        wait_for(lambda: children() == [] and slots._free == AT_ONCE)
     assert "Traceback" not in said()
 
 
