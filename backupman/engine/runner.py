@@ -106,7 +106,7 @@ class Runner:
         """Dump one database onto every drive of the plan; the settled record, whatever happened."""
         outcome = Outcome(self._store, backup, self._observer)
         try:
-            self._hooks(plan, "before_backup", self._values(backup), data_plane.cancelled)
+            self._hooks(plan, plan.hooks.before_backup, self._values(backup), data_plane.cancelled)
             task = backup_task(self._config, self._spools, plan, source, backup)
             with _deadline(source, data_plane) as met:
                 outcome.on_dumped = met
@@ -227,20 +227,23 @@ class Runner:
         return settled
 
     def _try_hooks(self, plan: JobPlan, kind: str, values: Mapping[str, str]) -> HookError | None:
-        """Hooks of something that is settled, which they cannot change any more; what went wrong with them."""
-        try:
-            self._hooks(plan, kind, values)
-        except HookError as error:
-            log.warning("%s: %s", values["label"], error.sentence)
-            return error
-        return None
+        """Hooks of something that is settled, which they cannot change any more; what went wrong with them first."""
+        failures = []
+        for commands in (getattr(plan.hooks, kind), self._config.on_error if kind == "on_error" else []):
+            try:
+                self._hooks(plan, commands, values)
+            except HookError as error:  # of a job's own: those of every job are run all the same
+                log.warning("%s: %s", values["label"], error.sentence)
+                failures.append(error)
+        return failures[0] if failures else None
 
     def _hooks(
-        self, plan: JobPlan, kind: str, values: Mapping[str, str], stopped: Callable[[], bool] = lambda: False
+        self,
+        plan: JobPlan,
+        commands: Sequence[str | Sequence[str]],
+        values: Mapping[str, str],
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        commands = list(getattr(plan.hooks, kind))
-        if kind == "on_error":
-            commands += self._config.on_error
         try:
             run_hooks(commands, values, plan.hooks.timeout, stopped=stopped)
         except HookError as error:  # which repeats what the hook printed

@@ -41,6 +41,13 @@ def test_what_a_dump_has_printed_is_the_output(hooked: World) -> None:
     assert said(hooked) == [["Dump", "failed", "", "no room"]]
 
 
+def test_an_error_hook_of_a_job_that_fails_keeps_those_of_every_job_from_nothing(hooked: World) -> None:
+    hooked.config |= {"data_sources": [FAILING], "hooks": {"on_error": ["echo no line; exit 1"]}}
+    ended = hooked.run("run")
+    assert ended.code == 1
+    assert said(hooked) == [["Dump", "failed", "", "no room"]]
+
+
 def test_a_hook_that_fails_before_is_the_error_of_the_backup(hooked: World) -> None:
     hooked.config["hooks"] = {"before_backup": ["echo not yet; exit 1"]}
     assert hooked.run("run", "-q").code == 1
