@@ -100,7 +100,7 @@ def _run(command: str | Sequence[str], values: Mapping[str, str], timeout: float
     reason = _wait(process, timeout, stopped)
     reader.join(_LAST_WORDS)  # what the hook left running in the background may hold its output open
     said = output[-_KEPT_OUTPUT:].decode(errors="replace").strip()
-    log.info("%s ended with exit code %d", hook, process.returncode)
+    log.info("%s %s", hook, "runs on" if process.returncode is None else f"ended with exit code {process.returncode}")
     if reason or process.returncode != 0:
         reason = reason or f"failed with exit code {process.returncode}"
         raise HookError(f"{hook} {reason}{': ' + said if said else ''}", output=said)
@@ -111,23 +111,22 @@ def _wait(process: subprocess.Popen[bytes], timeout: float, stopped: Callable[[]
     deadline = time.monotonic() + timeout
     while process.poll() is None:
         if stopped():
-            _end(process)
-            return "was interrupted"
+            return "was interrupted" + _end(process)
         if time.monotonic() > deadline:
-            _end(process)
-            return f"took longer than {timeout:g} s and was ended"
+            return f"took longer than {timeout:g} s" + (_end(process) or " and was ended")
         with suppress(subprocess.TimeoutExpired):
             process.wait(min(_POLL, timeout))
     return None
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the command and everything that it has started in its session's process group."""
+def _end(process: subprocess.Popen[bytes]) -> str:
+    """End the command and everything that it has started in its session's process group; what is to be said if not."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # it may be another account's by now, as sudo is
             os.killpg(process.pid, sign)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE)
+    return f" and could not be ended: process {process.pid} runs on" if process.returncode is None else ""
 
 
 def _read(stream: IO[bytes], output: bytearray) -> None:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import BinaryIO, cast
@@ -172,19 +172,18 @@ class Tool:
     def terminate(self) -> None:
         """Ask the tool to end, and wait for nothing: another thread may still be reading."""
         if self._process.poll() is None:
-            self._process.terminate()
+            with suppress(PermissionError):  # it may be another account's by now, as sudo is
+                self._process.terminate()
 
     def end(self) -> None:
-        """End the tool if it still runs: SIGTERM, and SIGKILL after a while."""
+        """End the tool if it still runs: SIGTERM, and SIGKILL after a while; one that we may not end is left alone."""
         self.stdout.close()
         if self._process.poll() is None:
             # Before its standard input ends, which a tool would take for the end of what it is to do.
-            self._process.terminate()
-            try:
-                self._process.wait(_END_GRACE)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            for ask in (self.terminate, self._process.kill):
+                with suppress(PermissionError, subprocess.TimeoutExpired):
+                    ask()
+                    self._process.wait(_END_GRACE)
         if self._process.stdin:
             self._process.stdin.close()
         self._listener.join(timeout=_LAST_WORDS)

@@ -1,12 +1,16 @@
 """Hooks: values arrive as they are and execute nothing, and a hook that fails or hangs ends in one sentence."""
 
+import errno
 import json
 import os
 import shlex
+import signal
+import subprocess
 import sys
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -212,6 +216,30 @@ def test_a_hook_is_ended_when_the_run_is_interrupted() -> None:
     with pytest.raises(HookError, match="the hook 'echo' was interrupted"):
         run_hooks(["echo $$ > shell; touch begun; sleep 300; sleep 300"], {}, MINUTE, Path("begun").exists)
     assert not is_running("shell")
+
+
+def test_a_hook_that_may_not_be_ended_is_said_so_and_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Known(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            started.append(self)
+
+    def refusing(_group: int, _sign: int) -> None:  # as the system does of `sudo`, which is root's by then
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr("backupman.engine.hooks._GRACE", 0.01)
+    with monkeypatch.context() as system:
+        system.setattr(subprocess, "Popen", Known)
+        system.setattr(os, "killpg", refusing)
+        with pytest.raises(HookError) as failed:
+            run_hooks(["touch begun; sleep 300; :"], {}, MINUTE, Path("begun").exists)
+    (hook,) = started
+    os.killpg(hook.pid, signal.SIGKILL)
+    hook.wait()
+    said = f"the hook 'touch' was interrupted and could not be ended: process {hook.pid} runs on"
+    assert failed.value.sentence == said
 
 
 def test_a_hook_that_reads_finds_nothing_to_read() -> None:

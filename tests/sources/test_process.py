@@ -2,11 +2,12 @@
 
 import errno
 import fcntl
+import os
 from typing import Any
 
 import pytest
 
-from backupman.errors import DumpError
+from backupman.errors import DumpError, NoRoom
 from backupman.sources._process import running
 
 _MIB = 2**20
@@ -29,6 +30,20 @@ def test_a_tool_that_reads_no_more_is_noticed() -> None:
     with ended, running("Shop", ["sh", "-c", "exit 3"], fed=True) as tool:
         while tool.feed(bytes(_MIB)):
             pass
+
+
+def test_a_tool_that_may_not_be_ended_hides_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(_process: int, _sign: int) -> None:  # as the system does of `sudo`, which is root's by then
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr("backupman.sources._process._END_GRACE", 0.01)
+    full = pytest.raises(NoRoom, match="the disk is full")
+    with monkeypatch.context() as system, full, running("Shop", ["sh", "-c", "echo row; exec sleep 300"]) as tool:
+        assert tool.stdout.read(100) == b"row\n"
+        system.setattr(os, "kill", refusing)
+        raise NoRoom("the disk is full")
+    tool._process.kill()
+    tool._process.wait()
 
 
 def test_an_account_that_may_have_no_large_pipes_has_tools_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
