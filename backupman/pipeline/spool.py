@@ -132,7 +132,8 @@ class Spool:
             self.error = self.error or error
             self._changed.notify_all()
         if not self.committed:
-            self.part.unlink(missing_ok=True)
+            with suppress(OSError):  # of a disk that fails: whoever tidies up after the backup tells of it
+                self.part.unlink(missing_ok=True)
 
     def reader(
         self, progress: Callable[[int], None] | None = None, pace: Callable[[int], None] | None = None

@@ -38,6 +38,16 @@ def test_a_disk_that_fails_while_the_spool_grows_is_no_commit(
     assert not path.exists()
 
 
+def test_a_disk_on_which_nothing_can_be_removed_hides_no_error(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_path: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "unlink", fail)
+    spool.fail(PipelineError("the disk has failed"))
+    with pytest.raises(PipelineError, match="the disk has failed"):
+        spool.reader().read(1)
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PipelineError, match="cannot be made: Not a directory; give the daemon a folder"):
