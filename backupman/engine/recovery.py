@@ -123,8 +123,9 @@ class Recovery:
         return self._store.backups.get(backup.id)
 
     def _plan(self, backup: Backup) -> JobPlan:
-        """The backup's job; one that left the config still has its drives cleaned and its report sent."""
-        if known := self._plans.get(backup.job):
-            return known
-        some = next(iter(self._plans.values()))
-        return replace(some, label=backup.job, drives=self._config.drives, endpoints=self._endpoints)
+        """The backup's job; one that left the config, or its drives, still has them cleaned and its report sent."""
+        known = self._plans.get(backup.job)
+        if known is None:  # nothing of another job's own: its commands are not meant for this source
+            some = next(iter(self._plans.values()))
+            known = replace(some, label=backup.job, endpoints=self._endpoints, hooks=self._config.hooks)
+        return replace(known, drives=self._config.drives)

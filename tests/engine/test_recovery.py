@@ -84,3 +84,30 @@ def test_a_drive_that_left_the_config_leaves_no_backup_pending(app: App, tmp_pat
     with closing(App.from_config(tmp_path / "config.yml")) as later:
         assert later.recovery.settle() == []
         assert later.store.backups.get(backup.id).status == Status.FAILED
+
+
+def changed(tmp_path: Path, **settings: object) -> App:
+    """The app of the same config with other settings."""
+    config = yaml.safe_load((tmp_path / "config.yml").read_text()) | settings
+    (tmp_path / "config.yml").write_text(yaml.safe_dump(config))
+    return App.from_config(tmp_path / "config.yml")
+
+
+def test_commands_of_another_job_are_not_run_for_one_that_left_the_config(app: App, tmp_path: Path) -> None:
+    dead(app)
+    own = {"after_backup": [f"touch {tmp_path}/own"], "on_error": [f"touch {tmp_path}/own"]}
+    everybody_s = {"after_backup": [f"touch {tmp_path}/everybodys"]}
+    with closing(changed(tmp_path, jobs=[{"label": "Other", "hooks": own}], hooks=everybody_s)) as later:
+        assert later.recovery.settle() == []
+    assert (tmp_path / "everybodys").exists()
+    assert not (tmp_path / "own").exists()
+
+
+def test_a_drive_that_left_the_job_is_cleaned(app: App, tmp_path: Path) -> None:
+    backup = dead(app)
+    disks = [{"provider": "local", "label": name, "folder": str(tmp_path / name)} for name in ("Disk", "Other")]
+    disks[0]["folder"] = str(tmp_path / "drive")
+    job = {"label": backup.job, "drives": ["Other"]}
+    with closing(changed(tmp_path, jobs=[job], drives=disks)) as later:
+        assert later.recovery.settle() == []
+    assert not object_of(backup).exists()
