@@ -75,18 +75,20 @@ class Executor:
         return self.start_retry(plans, backups, wait=wait).result()
 
     def start_retry(self, plans: Sequence[JobPlan], backups: Sequence[Backup], *, wait: bool) -> Call:
-        """The same without waiting for the end."""
+        """The same without waiting for the end; several of one source take turns, and are not busy with each other."""
+        turns = {backup.source: Lock() for backup in backups}
 
         def one(backup: Backup, begun: Begun) -> Result:
             try:
                 plan, source = planned(plans, backup)
             except BackupmanError as error:
                 return Result(errors=[error])
-            if backup.dump_status != Status.FINISHED:
-                return self._source(
-                    plan, source, Order(trigger="retry"), begun, wait=wait, only=backup.database or None
-                )
-            return self._guarded(plan, source, wait, lambda lock: self._retry(plan, backup, lock, begun))
+            with turns[backup.source]:
+                if backup.dump_status != Status.FINISHED:
+                    return self._source(
+                        plan, source, Order(trigger="retry"), begun, wait=wait, only=backup.database or None
+                    )
+                return self._guarded(plan, source, wait, lambda lock: self._retry(plan, backup, lock, begun))
 
         return self._call({backup.id: partial(one, backup) for backup in backups})
 

@@ -78,6 +78,24 @@ def test_a_retry_goes_on_from_what_is_on_record_when_its_turn_comes(app: App, se
     assert error.sentence == "App: no upload of this backup has failed"
 
 
+@pytest.mark.parametrize("dumped", [True, False])
+def test_failed_databases_of_one_source_are_all_retried(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dumped: bool
+) -> None:
+    monkeypatch.setattr(type(app.executor), "_databases", lambda self, source: ["a", "b", "c", "d"])
+    failed = app.executor.run(app.plans, None, Order(), wait=False).backups
+    for name in "AB":
+        (tmp_path / name).unlink()
+    if not dumped:
+        for backup in failed:
+            app.store.backups.change(backup.id, dump_status=Status.FAILED, dump_path=None)
+    result = app.executor.retry(app.plans, [app.store.backups.get(each.id) for each in failed], wait=False)
+    assert (result.busy, result.errors) == ([], [])
+    assert [(each.status, each.trigger) for each in result.backups] == [
+        (Status.FINISHED, "manual" if dumped else "retry")
+    ] * 4
+
+
 def test_a_run_that_cannot_record_all_of_its_databases_ends_those_that_it_has(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
