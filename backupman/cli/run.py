@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -143,17 +144,19 @@ def _failed(app: "App", name: str) -> "Backup":
 def _all_failed(app: "App") -> "list[Backup]":
     """The failed backups that are the last of their database, and those whose dump still waits in the spool.
 
-    What the config does not mean any more is nobody's concern, unless its dump is there.
+    What the config does not mean any more is nobody's concern, unless its dump is there; nor is what others on the
+    same records have made.
     """
     from backupman.store.backups import BackupFilter
 
+    ours = BackupFilter(instance=app.config.instance)
     last: dict[tuple[str, str, str], str] = {}
     found: list[Backup] = []
-    for backup in app.store.backups.list(BackupFilter(status="failed")):
+    for backup in app.store.backups.list(replace(ours, status="failed")):
         of = (backup.job, backup.source, backup.database)
         if of not in last:
             # Without a database it failed before they were known, and a later backup of any of them makes up for it.
-            same = BackupFilter(job=backup.job, source=backup.source, database=backup.database or None)
+            same = replace(ours, job=backup.job, source=backup.source, database=backup.database or None)
             last[of] = app.store.backups.list(same, limit=1)[0].id
         if backup.dump_path or (backup.id == last[of] and _is_meant(app, backup)):
             found.append(backup)
@@ -161,13 +164,18 @@ def _all_failed(app: "App") -> "list[Backup]":
 
 
 def _is_meant(app: "App", backup: "Backup") -> bool:
-    """Whether the config still has the job, the source and the database of a backup."""
+    """Whether the config still has the job, the source and the database of a backup, and the server too."""
     from backupman.engine.executor import planned
+    from backupman.records import now
+    from backupman.store.standing import Of
 
     try:
         _, source = planned(app.plans, backup)
     except BackupmanError:
         return False
+    if source.named is None and backup.database:  # dropped meanwhile, where the newest run did not find it
+        of = Of(backup.instance, backup.job, backup.source)
+        return backup.database in app.store.standing.databases(of, now())
     return source.means(backup.database)
 
 

@@ -39,6 +39,7 @@ class BackupFilter:
     after: tuple[datetime, str] | None = None
     """The time and the id of the last backup of the page before; its record may be gone by now."""
     kind: str | None = Kind.OWN
+    instance: str | None = None
 
 
 class Backups:
@@ -134,7 +135,7 @@ class Backups:
         """Backups, the newest first."""
         with self._sessions.reading() as session:
             query = select(Backup).order_by(*_NEWEST_FIRST).limit(limit)
-            for name in ("status", "label", "job", "source", "database", "device", "sender", "kind"):
+            for name in ("status", "label", "job", "source", "database", "device", "sender", "kind", "instance"):
                 if (value := getattr(wanted, name)) is not None:
                     query = query.where(getattr(Backup, name) == value)
             if wanted.device:  # it stands as the source too when it was ingested, and that has an index

@@ -1,5 +1,7 @@
 """`run` and `retry` through the real process: what holds across the drives of a backup."""
 
+from backupman.records import Status
+from tests.cli.test_doctor_proofs import blog, record
 from tests.e2e.world import World
 
 
@@ -61,6 +63,32 @@ def test_retry_all_passes_over_what_left_the_config(world: World) -> None:
     assert ended.code == 0, ended.err
     assert "nothing to do" in ended.out
     assert len(world.backups()) == 2
+
+
+def test_retry_all_passes_over_what_others_have_made_on_the_same_records(world: World) -> None:
+    source = world.folder / "app.db"
+    moved = source.rename(world.folder / "away.db")
+    assert world.run("run").code == 1
+    here = world.config["instance"] = "here"
+    assert "nothing to do" in world.run("retry", "--all").out
+    assert world.run("run").code == 1
+    moved.rename(source)
+    world.config["instance"] = "there"
+    assert world.run("run").code == 0, "which makes up for nothing of others"
+    world.config["instance"] = here
+    assert world.run("retry", "--all").code == 0
+    assert [backup["Instance"] for backup in world.backups() if backup["Status"] == "finished"] == [here, "there"]
+
+
+def test_retry_all_passes_over_a_database_that_the_last_run_did_not_find(world: World) -> None:
+    world.config["jobs"] = [{"label": "nightly"}]
+    blog(world)
+    record(world, 9, "dropped", Status.FAILED)
+    record(world, 9, "orders", Status.FINISHED)
+    assert world.run("retry", "--all").code == 1
+    record(world, 6, "orders", Status.FINISHED)
+    ended = world.run("retry", "--all")
+    assert (ended.code, "nothing to do" in ended.out) == (0, True), ended.err
 
 
 def paced(world: World) -> list[str]:
