@@ -93,7 +93,8 @@ def warnings(config: Config) -> list[str]:
     providers = [*config.data_sources, *config.drives, *config.all_notifiers()]
     own = [warning for provider in providers for warning in provider.warnings()]
     queues = _idle_queues(config) if config.executor == "embedded" else _scattered(config)
-    return [*own, *_called_all(config), *_one_place(config), *_hidden_failures(config), *_unheard(config), *queues]
+    sources = [*_called_all(config), *_never_asked(config)]
+    return [*own, *sources, *_one_place(config), *_hidden_failures(config), *_unheard(config), *queues]
 
 
 def _called_all(config: Config) -> Iterator[str]:
@@ -104,6 +105,19 @@ def _called_all(config: Config) -> Iterator[str]:
                 f"{source.label}: only a database with the name all is dumped: for every database of the server write "
                 "`databases: all`, without db_name"
             )
+
+
+def _never_asked(config: Config) -> Iterator[str]:
+    """Sources with questions for drills about a database that they have no dump of."""
+    for source in config.data_sources:
+        names = source.named if source.many else source.list_databases()
+        asked = [question.database for question in (*source.assertions, source.freshness) if question]
+        for name in dict.fromkeys(asked):
+            if name and names is not None and name not in names:
+                yield (
+                    f"{source.label}: a drill never asks what `assertions` or `freshness` have for the database "
+                    f"{name}, of which there is no dump{nearest(name, list(names))}"
+                )
 
 
 def _one_place(config: Config) -> Iterator[str]:

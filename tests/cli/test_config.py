@@ -108,6 +108,37 @@ def test_a_database_with_the_name_all_is_hardly_meant(
     assert (ended.code, said in ended.err) == (0, warned)
 
 
+@pytest.mark.parametrize(
+    ("source", "asked", "warned"),
+    [
+        ({"provider": "postgres", "user": "backup", "db_name": "shop"}, "shpo", "; did you mean 'shop'?"),
+        ({"provider": "postgres", "user": "backup", "db_name": "shop"}, "shop", None),
+        ({"provider": "mariadb", "user": "backup", "databases": ["shop", "blog"]}, "wiki", ""),
+        ({"provider": "mariadb", "user": "backup", "databases": ["shop", "blog"]}, "blog", None),
+        ({"provider": "postgres", "user": "backup", "databases": "all"}, "wiki", None),
+        ({"provider": "sqlite", "db_path": "/srv/shop.db"}, "shop.db", "; did you mean 'shop'?"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("of", ["assertions", "freshness"])
+def test_what_a_drill_would_never_ask_is_said(
+    of: str,
+    source: dict[str, Any],
+    asked: str,
+    warned: str | None,
+    config: dict[str, Any],
+    tmp_path: Path,
+    inside: Inside,
+) -> None:
+    question = {"database": asked, "sql": "SELECT max(at) FROM orders"}
+    questions = {"assertions": [question | {"expect": "> 2026-01-01"}], "freshness": question}
+    config["data_sources"] = [{"label": "Main", **source, of: questions[of]}]
+    (tmp_path / "config.yml").write_text(yaml.safe_dump(config))
+    ended = inside("config", "check")
+    assert (ended.code, "! Main: a drill never asks what `assertions`" in ended.err) == (0, warned is not None)
+    assert warned is None or f"{asked}, of which there is no dump{warned}\n" in ended.err
+
+
 def test_checking_opens_nothing_and_makes_nothing(config: dict[str, Any], tmp_path: Path, inside: Inside) -> None:
     inside("config", "check")
     inside("config", "show")
