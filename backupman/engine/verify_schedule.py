@@ -22,6 +22,8 @@ from backupman.text import minute
 log = logging.getLogger(__name__)
 
 _LONGEST_GRACE = timedelta(days=1)
+_LATE = timedelta(minutes=1)
+"""How late we look at most while we are there: that is no reason to call a time missed."""
 _REST = timedelta(minutes=10)
 """Before this daemon begins anew what it began itself and could not finish: the cause is not gone at once."""
 
@@ -91,7 +93,7 @@ class VerifySchedule:
         if due is None or due <= last.due_at:
             self._go_on(plan, verifier, last, at)
             return
-        if at - due > _grace(plan, due):
+        if at - due > _grace(plan, due) + _LATE:
             reason = f"backupman was not there to begin it, and at {minute(at)} it was too late to catch up"
             if jobs.skip(instance, name, due, reason):
                 log.warning("job %s: what was to be verified at %s is skipped: %s", plan.label, due, reason)
@@ -133,4 +135,6 @@ def asked_name(backup: Backup) -> str:
 def _grace(plan: JobPlan, due: datetime) -> timedelta:
     """How old a due time may be and still be caught up."""
     assert plan.verify_schedule  # noqa: S101 - only such plans are due
-    return plan.misfire_grace or min(plan.verify_schedule.interval(due, due) / 2, _LONGEST_GRACE)
+    if plan.misfire_grace is not None:
+        return plan.misfire_grace
+    return min(plan.verify_schedule.interval(due, due) / 2, _LONGEST_GRACE)

@@ -88,6 +88,20 @@ def test_a_due_time_is_verified_once_and_caught_up_once(world: Make) -> None:
     assert states(there)[0] == ("03-22 06:00", "skipped"), "two days late is too late"
 
 
+@pytest.mark.parametrize("grace", ["0s", "5s"])
+def test_a_look_that_comes_a_little_later_misses_nothing(world: Make, grace: str) -> None:
+    there = world("2026-02-28 12:00", verify=WEEKLY, misfire_grace=grace)
+    stored(there)
+    with verifying(there) as schedule:
+        schedule.check()
+        there.clock.set("2026-03-01 06:00:19")
+        schedule.check()
+        wait_for(lambda: ended(there), 60)
+        there.clock.set("2026-03-08 06:02")
+        schedule.check()
+    assert states(there)[:2] == [("03-08 06:00", "skipped"), ("03-01 06:00", "done")]
+
+
 def test_what_a_crash_interrupted_is_begun_anew(world: Make) -> None:
     there = world("2026-03-01 05:00", verify=WEEKLY)
     backup = stored(there)
