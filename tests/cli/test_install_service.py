@@ -155,6 +155,12 @@ def test_a_unit_starts_the_program_that_installs_it(name: str) -> None:
             must_be_a_call(line.split()[1:])
 
 
+@pytest.mark.parametrize("unit", [kind.unit for kind in KINDS])
+def test_a_dump_for_which_the_memory_does_not_suffice_stops_nothing_else(unit: str) -> None:
+    service = unit.replace(".timer", ".service")
+    assert "\nOOMPolicy=continue\n" in unit_text(service, PROGRAM)
+
+
 def test_what_a_program_of_the_system_says_is_told() -> None:
     with pytest.raises(BackupmanError, match=r"`ls --nonsense` has failed: .*nonsense"):
         system("ls", "--nonsense")
