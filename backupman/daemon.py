@@ -158,7 +158,6 @@ class Daemon:
         self._leads = True
         self.app.store.outbox.release(self.app.config.instance)  # a `run` beside us may send twice, with the same id
         self.recover()
-        self.app.spools.expire()
         self._dispatcher.start()
         self._watch()
         self.scheduler.start(self.app.plans)
@@ -174,6 +173,7 @@ class Daemon:
         self.scheduler.every(_CHECK_EVERY, "reconcile", self.reconciling.check)
         self.scheduler.every(_DRILL_EVERY, "verifying", self.verifying.check)
         self.scheduler.every(_SWEEP_EVERY, "drills", self.verifying.sweep)
+        self.scheduler.every(_SWEEP_EVERY, "spool", lambda: self.app.spools.expire())
         self.scheduler.every(_PURGE_EVERY, "history", self._purge)
         self.scheduler.every(_BEAT_EVERY, "heartbeat", self._beat)
 

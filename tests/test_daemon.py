@@ -12,11 +12,12 @@ from backupman.engine.alarm_drills import LANE
 from backupman.engine.reaching import reached
 from backupman.engine.runner import Order
 from backupman.errors import StoreError
-from backupman.records import now
+from backupman.records import Status, now
 from backupman.store.backups import BackupFilter
 from backupman.store.ingest import Recipient, Reported
 from tests.e2e.world import wait_for
 from tests.servers.receiver import Receiver
+from tests.store.conftest import a_backup
 
 
 @pytest.fixture
@@ -128,6 +129,30 @@ def test_old_records_go_at_the_start(config_file: Path) -> None:
         assert [kept.message for kept in store.backups.list(BackupFilter(kind="ingested"))] == ["29 days ago"]
     finally:
         daemon.stop(daemon.app.config.shutdown_grace)
+
+
+def test_a_dump_that_was_kept_long_enough_goes_while_the_daemon_runs(config_file: Path) -> None:
+    config = yaml.safe_load(config_file.read_text())
+    config["spool"]["keep"] = "1d"
+    config_file.write_text(yaml.safe_dump(config))
+    daemon = Daemon(config_file)
+    try:
+        daemon.start()
+        spool = daemon.app.spools.folder / "dump"
+        spool.parent.mkdir(parents=True, exist_ok=True)
+        spool.touch()
+        kept = a_backup(instance=daemon.app.config.instance, created_at=now() - timedelta(days=2))
+        kept.status = kept.dump_status = Status.FAILED
+        kept.spool_path = kept.dump_path = str(spool)
+        daemon.app.store.backups.begin(kept, [])
+
+        def gone() -> bool:
+            daemon.scheduler.soon("spool")  # it is looked now, and not only every ten minutes
+            return not spool.exists()
+
+        wait_for(gone)
+    finally:
+        daemon.stop(timedelta(0))
 
 
 def test_an_alarm_drill_is_held_when_it_is_due(config_file: Path, receiver: Receiver) -> None:
