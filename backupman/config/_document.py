@@ -25,6 +25,19 @@ _UNPRINTABLE = re.compile("[\0\ud800-\udfff]")
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = frozenset(_TAG + name for name in ("str", "null", "bool", "int", "float", "timestamp"))
 _TAGGED = "has a YAML tag; a value that begins with ! needs quotes"
+_QUOTES = "a value that begins with a special character needs quotes"
+_ADVICE = {
+    "mapping values are not allowed": "indent the line as the ones around it, put a value that holds a colon and a "
+    "space into quotes, and a space behind each key's colon",
+    "could not find expected ':'": "line {} needs a colon and a space behind its key",
+    "expected <block end>": "indent the line as the ones around it, and put nothing behind a value in quotes",
+    "sequence entries are not allowed": "a list begins in the line below its key",
+    "a single document": "a config is one: remove the line ---",
+    "unexpected end of stream": "a quote that opens in line {} is not closed",
+    "unknown escape character": "write \\\\ for a backslash in double quotes, or use single quotes",
+    "parsing a flow": "close the bracket that opens in line {}; " + _QUOTES,
+}
+"""What to do about a mistake, by a part of what YAML says of it; {} is the line in which it begins."""
 _COLLECTION_TAGS = frozenset(_TAG + name for name in ("map", "seq"))
 
 
@@ -122,7 +135,10 @@ def parse(path: Path) -> Document:
     except OSError as error:
         raise ConfigError(f"{path}: the config cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: the config is not UTF-8 text (byte {error.start})") from None
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{path}:{line}: the config is not UTF-8 text (byte {error.start}): save it as UTF-8"
+        ) from None
     document = Document(path)
     try:
         root = yaml.compose(text, Loader=_Loader)
@@ -134,7 +150,10 @@ def parse(path: Path) -> Document:
     except RecursionError:
         raise ConfigError(f"{path}: the config is nested too deeply") from None
     if not isinstance(root, yaml.MappingNode):
-        raise ConfigError(f"{path}: the config is not a mapping of sections such as data_sources and drives")
+        raise ConfigError(
+            f"{path}: the config is not a mapping of sections such as data_sources and drives: it {_what(root)}; "
+            "`backupman config example` shows how it looks"
+        )
     return document
 
 
@@ -225,8 +244,16 @@ def _without_empty(mapping: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in mapping.items() if value not in (None, "")}
 
 
+def _what(root: yaml.Node | None) -> str:
+    """What a file that is no config is instead."""
+    if isinstance(root, yaml.SequenceNode):
+        return "is a list, whose dashes belong below the name of a section"
+    is_text = root is not None and root.tag == _TAG + "str"
+    return "is text without a colon and a space behind each name" if is_text else "is empty"
+
+
 def _reason(error: yaml.YAMLError, text: str) -> tuple[int, str]:
-    """The line, and what is wrong in it, without a word of the file's own."""
+    """The line, what is wrong in it, without a word of the file's own, and what to do."""
     if isinstance(error, yaml.reader.ReaderError):
         line = text[: error.position].count("\n") + 1
         return line, f"the character U+{ord(text[error.position]):04X} must not stand in it"
@@ -235,6 +262,6 @@ def _reason(error: yaml.YAMLError, text: str) -> tuple[int, str]:
     line = error.problem_mark.line + 1 if error.problem_mark else 1
     if r"found character '\t'" in said:
         return line, "a tab stands where only spaces may: indent by spaces, as many as the lines around it have"
-    return line, re.sub(
-        r"(alias|anchor|handle) '.*?'", r"\1", said
-    ) + "; a value that begins with a special character needs quotes"
+    advice = next((advice for part, advice in _ADVICE.items() if part in said), _QUOTES)
+    begun = error.context_mark.line + 1 if error.context_mark else line
+    return line, re.sub(r"(alias|anchor|handle) '.*?'", r"\1", said) + "; " + advice.format(begun)

@@ -123,12 +123,49 @@ def test_a_file_that_is_no_config_is_one_sentence_with_its_line(write: Write, te
     assert "S3cret" not in "".join(traceback.format_exception(refused.value))
 
 
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("", "it is empty; `backupman config example` shows how it looks"),
+        ("# nothing yet\n---\n~\n", "it is empty; `backupman config example` shows how it looks"),
+        ("- a\n", "it is a list, whose dashes belong below the name of a section; `backupman config example` shows"),
+        ("just text", "it is text without a colon and a space behind each name; `backupman config example` shows"),
+        ("a:\n  b: 1\n    c: 2\n", "indent the line as the ones around it, put a value that holds a colon and a space"),
+        ("a:\n    b: 1\n  c: 2\n", "indent the line as the ones around it, and put nothing behind a value in quotes"),
+        ("a: 1\nb\nc: 1\n", "line 2 needs a colon and a space behind its key"),
+        ("a: - b\n", "a list begins in the line below its key"),
+        ("a: 1\n---\nb: 1\n", "a config is one: remove the line ---"),
+        ("a: 1\nb: 'x\nc: 1\nd: 1\n", "a quote that opens in line 2 is not closed"),
+        ('a: "C:\\data"\n', "write \\\\ for a backslash in double quotes, or use single quotes"),
+        ("a: 1\nb: [1, 2\nc: 1\n", "close the bracket that opens in line 2; a value that begins with a special"),
+        ("a: %x\n", "a value that begins with a special character needs quotes"),
+    ],
+)
+def test_a_file_that_is_no_config_says_what_to_do(write: Write, text: str, advice: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read(write(text))
+    assert advice in refused.value.sentence
+    assert refused.value.sentence.count("needs quotes") <= 1
+
+
 def test_a_file_that_is_not_utf_8_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "config.yml"
     path.write_bytes("password: S3cret\u00e9".encode("latin-1"))
     with pytest.raises(ConfigError, match=r"the config is not UTF-8 text \(byte 16\)") as refused:
         read(path)
     assert "S3cret" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize(
+    ("content", "where"), [("a: 1\nb: \u00e9\n".encode("latin-1"), ":2: "), ("a: 1\n".encode("utf-16"), ":1: ")]
+)
+def test_a_file_that_is_not_utf_8_says_in_which_line_and_what_to_do(tmp_path: Path, content: bytes, where: str) -> None:
+    path = tmp_path / "config.yml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as refused:
+        read(path)
+    assert refused.value.sentence.startswith(f"{path}{where}")
+    assert refused.value.sentence.endswith(": save it as UTF-8")
 
 
 @pytest.mark.parametrize(("name", "reason"), [("missing.yml", "No such file or directory"), ("", "Is a directory")])
