@@ -158,7 +158,14 @@ def parse(path: Path) -> Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """Keeps scalars as text."""
+    """Keeps scalars as text, and takes the tabs that YAML allows: all but those that indent."""
+
+    def scan_to_next_token(self) -> None:
+        """Skip what stands before the next token, as YAML's reference implementation does; PyYAML knows no tabs."""
+        super().scan_to_next_token()
+        while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
+            self.forward()
+            super().scan_to_next_token()
 
 
 _Loader.yaml_implicit_resolvers = {

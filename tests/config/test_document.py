@@ -124,6 +124,25 @@ def test_a_file_that_is_no_config_is_one_sentence_with_its_line(write: Write, te
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "a:\tb\nc:\n  - d\n",
+        "a: \t b\t# a remark\t\nc:\t\n  - d\t\n",
+        "\"a\"\t:\t'b'\t\nc: [\td\t]\t\n",
+        '{\n\t"a": "b",\n\t"c": [\n\t\t"d"\n\t]\n}\n',
+    ],
+)
+def test_tabs_may_stand_wherever_they_do_not_indent(write: Write, text: str) -> None:
+    assert read(write(text)).data == {"a": "b", "c": ["d"]}
+
+
+@pytest.mark.parametrize("text", ["a:\n\tb: 1\n", "a:\n  b: 1\n\tc: 1\n", "\ta: 1\n", "a:\n-\tb: 1\n\tc: 1\n"])
+def test_a_tab_that_indents_is_refused(write: Write, text: str) -> None:
+    with pytest.raises(ConfigError, match="a tab stands where only spaces may"):
+        read(write(text))
+
+
+@pytest.mark.parametrize(
     ("text", "advice"),
     [
         ("", "it is empty; `backupman config example` shows how it looks"),
