@@ -41,7 +41,8 @@ _MEANINGS = {
 }
 """What an error of the system means to the user."""
 
-_PERMANENT = {errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+_DENIED = frozenset({errno.EACCES, errno.EPERM})
+_PERMANENT = _DENIED | {errno.EFBIG, errno.EROFS, errno.ENOTDIR}
 
 
 class Local(Drive):
@@ -122,7 +123,7 @@ class Local(Drive):
 
     def _unread(self, error: OSError) -> None:
         """A folder that may not be read is no fault where it cannot hold anything of ours."""
-        folder, denied = Path(error.filename), error.errno in (errno.EACCES, errno.EPERM)
+        folder, denied = Path(error.filename), error.errno in _DENIED
         if not denied or folder == self._root or is_folder(folder.name):
             raise error
 
@@ -227,7 +228,8 @@ class Local(Drive):
             yield
         except OSError as error:
             place = Path(str(error.filename or self._root))
-            away = place.is_symlink() and not place.exists()
+            # Not Path's, which raise where a folder may not be entered; what stands behind that, nobody knows.
+            away = error.errno not in _DENIED and os.path.islink(place) and not os.path.exists(place)  # noqa: PTH110, PTH114
             if ref is not None and error.errno in (errno.ENOENT, errno.ENOTDIR) and self._root.is_dir() and not away:
                 raise ObjectNotFound(f"{self.label}: there is no {ref} in {self._root}", permanent=True) from error
             if error.errno == errno.EEXIST and str(error.filename).endswith(PART):

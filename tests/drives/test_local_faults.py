@@ -156,6 +156,25 @@ def test_a_folder_that_may_not_be_written(use: str) -> None:
         folder.rmdir()
 
 
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_folder_that_may_not_be_entered(use: str, *, linked: bool) -> None:
+    around = Path(f"/var/tmp/backupman-{os.getpid()}")  # pytest's own folders are closed to other accounts
+    folder = around / "shut" / "drive"
+    try:
+        put(local(folder), NAME, b"body")
+        around.chmod(0o755)
+        (around / "link").symlink_to(folder)
+        (around / "shut").chmod(0o600)
+        with ordinary_account(), pytest.raises(DriveError, match=r"^a disk: the account may not write in") as raised:
+            USES[use](local(around / "link" if linked else folder))
+        assert not isinstance(raised.value, ObjectNotFound)
+        assert raised.value.permanent
+    finally:
+        (around / "shut").chmod(0o700)
+        shutil.rmtree(around)
+
+
 def test_a_disk_that_fails_while_it_is_read(drive: Local, folder: Path) -> None:
     (folder / "broken").symlink_to("/proc/self/mem")  # address 0 can be opened, and not read
     for size in (10, -1):
