@@ -116,8 +116,14 @@ def init(
                      --drive local --folder /srv/backups -c config.yml
     """
     path = call.config or Path(os.environ.get(CONFIG_VARIABLE) or CONFIG_PLACES[0])
-    if not os.path.isdir(path.parent):  # noqa: PTH112 - Path.is_dir raises where a folder may not be entered
-        raise ConfigError(f"{path} cannot be written: make the folder {path.parent} first, or name another file by -c")
+    try:
+        os.stat(f"{path.parent}/.")  # noqa: PTH116 - Path drops the dot, which only a folder has that may be entered
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(
+            f"{path} cannot be written: make the folder {path.parent} first, or name another file by -c"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
     if os.path.lexists(path) and not force:
         raise ConfigError(f"{path} is there already; name another with -c, or overwrite it with --force")
     variables = {

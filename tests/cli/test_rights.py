@@ -68,6 +68,13 @@ def test_where_a_file_would_go(dark: Path, tmp_path: Path) -> None:
     assert (ended.code, "cannot be used: Permission denied" in ended.err) == (1, True)
 
 
+def test_no_folder_is_to_be_made_where_only_the_rights_are_missing(dark: Path, tmp_path: Path) -> None:
+    words = ("--source", "sqlite", "--db-path", "app.db", "--drive", "local", "--folder", "drive")
+    (dark / "inner").mkdir() if ORDINARY else None
+    ended = run(tmp_path, "init", "-c", f"{dark}/inner/new.yml", *words)
+    assert (ended.code, ended.err) == (2, f"Error: {dark}/inner/new.yml cannot be written: Permission denied\n")
+
+
 def test_a_dump_that_cannot_be_written_there(dark: Path, tmp_path: Path, inside: Inside) -> None:
     with closing(sqlite3.connect(tmp_path / "app.db")) as database, database:
         database.execute("create table t (a)")
