@@ -79,6 +79,7 @@ class Daemon:
         self.live = Live(lambda: self.scheduler.soon(_DEADLINES))
         self.app = replace(App.from_config(config_file, self.live), own_holding=None)
         config, store = self.app.config, self.app.store
+        self._served = config.http.at_start()
         self._lock = daemon_lock(config.state_folder)
         self.own_files = OwnFiles("daemon", config.state_folder / "daemon.lock", store.file)
         self._store = store  # of the first config, which everything below goes on with
@@ -252,8 +253,9 @@ class Daemon:
             return
         self._retire(before)
         log.info("the config was read anew: %d jobs", len(fresh.plans))
-        served = before.config.http.at_start()
-        if changed := [f"http.{name}" for name, now in fresh.config.http.at_start().items() if now != served[name]]:
+        if changed := [
+            f"http.{name}" for name, now in fresh.config.http.at_start().items() if now != self._served[name]
+        ]:
             log.warning("%s: taken at the next start; until then it is served as before", ", ".join(changed))
 
     def _retire(self, before: App) -> None:

@@ -115,6 +115,22 @@ def test_what_is_taken_at_the_next_start_is_said(config_file: Path, caplog: pyte
         daemon.stop(daemon.app.config.shutdown_grace)
 
 
+def test_what_waits_for_the_next_start_is_said_until_it_is_as_it_was(
+    config_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, daemon = config_file.read_text(), Daemon(config_file)
+    warned = []
+    try:
+        for more in ("http: {port: 9000}", "http: {port: 9000}", ""):
+            caplog.clear()
+            config_file.write_text(f"{first}\n{more}\n")
+            daemon.reload()
+            warned.append([record.message.split(":")[0] for record in caplog.records if record.levelname == "WARNING"])
+    finally:
+        daemon.stop(daemon.app.config.shutdown_grace)
+    assert warned == [["http.port"], ["http.port"], []]
+
+
 def test_old_records_go_at_the_start(config_file: Path) -> None:
     with config_file.open("a") as config:
         config.write("history: {keep: 30d}\n")
