@@ -96,8 +96,7 @@ class Daemon:
         self._dispatcher = delivering(lambda: self.app.dispatcher, self._stopping, self.scheduler.waits)
         self._holding = self.app.holding  # what we claim, under every config that comes
         self._leads = False
-        self._half_way = False
-        """Whether it has begun to lead and not got through with that."""
+        self._half_way = False  # it has begun to lead and not got through with that
         self._closing = Event()
         self._stand_by = Thread(target=self._wait_for_lead, name="standing by", daemon=True)
 
@@ -253,9 +252,8 @@ class Daemon:
             return
         self._retire(before)
         log.info("the config was read anew: %d jobs", len(fresh.plans))
-        if changed := [
-            f"http.{name}" for name, now in fresh.config.http.at_start().items() if now != self._served[name]
-        ]:
+        wanted = fresh.config.http.at_start()
+        if changed := [f"http.{name}" for name in wanted if wanted[name] != self._served[name]]:
             log.warning("%s: taken at the next start; until then it is served as before", ", ".join(changed))
 
     def _retire(self, before: App) -> None:

@@ -190,7 +190,7 @@ class HttpEndpoint(ABC):
         return Answer(response.status_code, response.headers, body, f"{_named(response.status_code)} {said}".strip())
 
     def _failure(self, error: Exception, request: httpx.Request) -> NotifyError:
-        permanent = False
+        permanent = isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
         if isinstance(error, TimeoutError | httpx.TimeoutException):
             why = f"no answer within {self.settings.timeout.total_seconds():g} s"
         elif refused := refused_certificate(error):
@@ -200,8 +200,7 @@ class HttpEndpoint(ABC):
             )
         elif is_tls_failure(error):
             why = "no TLS was agreed on: check https:// and the port in url"
-        elif isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
-            permanent = True
+        elif permanent:
             why = "the request could not be written: check url and headers"
         elif isinstance(error, httpx.ProxyError):
             why = "the proxy did not let it through: check proxy"
@@ -212,9 +211,7 @@ class HttpEndpoint(ABC):
         return NotifyError(f"{self.name}: {self._redact(why, request)}", permanent=permanent)
 
     def _redact(self, text: str, request: httpx.Request) -> str:
-        """The text without secrets, also what stands in the address, and each word of a login: the other side may
-        repeat a token without the `Bearer` before it.
-        """
+        """The text without secrets, those of the address too, and each word of a login: a token may come back alone."""
         url, secrets = request.url, list(self.provider.secrets())
         whole = [str(url), url.raw_path.decode(), url.path, url.host, url.password]
         whole.append(base64.b64encode(f"{url.username}:{url.password}".encode()).decode())
