@@ -32,6 +32,8 @@ AGAIN_AFTER = timedelta(seconds=10)
 """After how long something that could not be begun is taken again, by whatever worker."""
 _STOPPED = "the worker was stopped"
 _PAUSE = 1.0
+_LEFT_EVERY = 10.0
+"""Seconds between two looks at what an earlier worker left, as long as something of it still runs."""
 
 
 @dataclass(frozen=True)
@@ -99,22 +101,42 @@ class Tasks:
     def go_on(self) -> None:
         """Settle what an earlier process of this state folder was doing; uploads go on from its spool.
 
-        Whether an assignment is done again says the control host, once its records are settled. It settles itself what
-        cannot be settled here: its task is gone, or this host has not what it takes any more.
+        Again and again, because a child that outlived its parent takes a while to end. Whether an assignment is done
+        again says the control host, once its records are settled. It settles itself what cannot be settled here: its
+        task is gone, or this host has not what it takes any more.
         """
+        left = self._left()
+        while left:
+            for dead in left:
+                self._go_on(dead)
+            left = [dead for dead in self._left() if self._unsettled(dead)]
+            for dead in left:
+                log.warning("%s: what an earlier worker has begun is not through here yet: we wait", dead.about)
+            if left and self._stopped.wait(_LEFT_EVERY):
+                return
+
+    def _left(self) -> list[Assignment]:
+        """What an earlier process of this state folder had under way, and nobody has seen to."""
         mine, assignments = self._holding.holder, self._store.assignments
-        for dead in self._surely(lambda: assignments.running(self._loaded.config.instance)):
-            if dead.home != mine.home or dead.holder == mine.id or dead.task_id is None:
-                continue
-            read = partial(assignments.within, partial(self._queue.excerpt_of, task_id=dead.task_id))
-            try:
-                if excerpt := self._surely(read):
-                    with self._working(dead, excerpt) as app:
-                        self._settle(app, dead, dead.records)
-                    continue
-            except BackupmanError as error:
-                log.error("%s, which an earlier worker had under way: %s", dead.about, error.sentence)
-            self._surely(partial(assignments.leave, dead.id, dead.holder))
+        running = self._surely(lambda: assignments.running(mine.instance))
+        own = [each for each in running if each.home == mine.home and each.task_id is not None]
+        return [each for each in own if each.holder not in (mine.id, None)]
+
+    def _unsettled(self, dead: Assignment) -> bool:
+        pending = self._surely(lambda: self._store.backups.pending(dead.instance))
+        return any((each.job, each.source, each.home) == (dead.job, dead.source, dead.home) for each in pending)
+
+    def _go_on(self, dead: Assignment) -> None:
+        assignments = self._store.assignments
+        read = partial(assignments.within, partial(self._queue.excerpt_of, task_id=dead.task_id or 0))
+        try:
+            if excerpt := self._surely(read):
+                with self._working(dead, excerpt) as app:
+                    self._settle(app, dead, dead.records)
+                return
+        except BackupmanError as error:
+            log.error("%s, which an earlier worker had under way: %s", dead.about, error.sentence)
+        self._surely(partial(assignments.leave, dead.id, dead.holder))
 
     def busy(self) -> bool:
         """Whether anything is under way."""

@@ -1,18 +1,21 @@
 """What a worker does with an assignment: takes it once, does it by its excerpt, and says what came of it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from backupman.engine.holding import Holding
+from backupman.engine.locks import source_lock
 from backupman.engine.restoring import RestoreOrder
 from backupman.engine.targets import Destination
 from backupman.errors import StoreError
 from backupman.fleet.tasks import Tasks
 from backupman.records import Assignment, Status, new_id, now
 from backupman.store.workers import worker_claim
+from tests.e2e.world import wait_for
 from tests.fleet.conftest import Bed
 from tests.store.conftest import a_backup
 
@@ -169,6 +172,21 @@ def test_what_an_earlier_process_of_the_same_folder_left_is_settled(bed: Bed, ho
     assert bed.get(assignment).state == "running", "whether it is done again says the control host"
     bed.reaper.check(bed.app)
     assert bed.get(assignment).state == "waiting"
+
+
+def test_what_a_child_of_an_earlier_process_still_does_is_settled_once_that_has_ended(
+    bed: Bed, holding: Holding, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("backupman.fleet.tasks._LEFT_EVERY", 0.1)
+    interrupted(bed, holding)
+    with ThreadPoolExecutor() as other:
+        with source_lock(bed.folder / "worker", "App", wait=False):
+            going_on = other.submit(bed.tasks_of(holding).go_on)
+            wait_for(lambda: going_on.done() or "is not through here yet" in caplog.text)
+            assert not going_on.done()
+            assert [each.status for each in bed.backups()] == [Status.PENDING]
+        going_on.result()
+    assert [each.status for each in bed.backups()] == [Status.FAILED]
 
 
 @pytest.mark.parametrize("why", ["its task is gone", "refused"])
