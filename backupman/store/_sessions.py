@@ -61,6 +61,8 @@ def translated(place: str) -> Iterator[None]:
 def _what_to_do(told: BaseException) -> str:
     if _is_damaged(told):
         return _ANEW
+    if _primary(told) == sqlite3.SQLITE_BUSY:
+        return "another process keeps it to itself for long: find it by `fuser -v` with the file's name, and let it end"
     room = "make room if its disk is full, or " if _may_be_full(told) else ""
     return f"{room}see `database` and `state_folder` in the config"
 
@@ -72,6 +74,11 @@ def _may_be_full(told: BaseException) -> bool:
 
 
 def _is_damaged(told: BaseException) -> bool:
-    """Whether it is a file that SQLite cannot read as a database: https://sqlite.org/rescode.html."""
-    primary = getattr(told, "sqlite_errorcode", 0) & 0xFF
-    return primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    """Whether it is a file that SQLite cannot read as a database."""
+    return _primary(told) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _primary(told: BaseException) -> int:
+    """SQLite's code without its details: https://sqlite.org/rescode.html."""
+    code: int = getattr(told, "sqlite_errorcode", 0)
+    return code & 0xFF

@@ -5,6 +5,7 @@ Nor for them to have ended, who lets go of the store.
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pymysql
 import pytest
 from sqlalchemy import text
 
+from backupman.errors import StoreError
 from backupman.records import Kind
 from backupman.store import Store
 from backupman.store.verifiable import Named
@@ -60,6 +62,20 @@ def test_opening_a_file_again_leaves_the_locks_of_who_has_it_open(tmp_path: Path
     assert (tmp_path / "records.db").stat().st_ino in {inode for _, inode in before}
     Store.open(address).close()
     assert posix_locks(os.getpid()) == before
+    store.close()
+
+
+def test_who_waits_in_vain_for_another_process_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backupman.store._engines._BUSY_SECONDS", 0)
+    store = Store.open(f"sqlite:///{tmp_path / 'records.db'}")
+    with closing(sqlite3.connect(tmp_path / "records.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match=r"database is locked; another process keeps it to itself .*`fuser -v`"):
+            store.check()
+        other.execute("ROLLBACK")
+    store.check()
     store.close()
 
 
