@@ -32,7 +32,7 @@ _LAST_TICK = 0.1
 _END_WITHIN = timedelta(minutes=1)
 """Behind `shutdown_grace`: for backups to abort their uploads, be recorded and reported."""
 _LOST_WITHIN = 15.0
-"""Seconds for the same where another host may have taken over: a call to a silent PostgreSQL may never come back."""
+"""Seconds for the same where another host may have taken over."""
 
 
 class Lasting(Protocol):
@@ -96,7 +96,8 @@ def next_signal(signals: Signals, within: float = _TICK) -> int | None:
 def stop(service: Lasting, grace: timedelta, signals: Signals, hurrying: Sequence[int]) -> None:
     """Stop in good order; one of the signals `hurrying` ends at once what is still under way.
 
-    What is lost gets no grace, and is left behind where it does not end at all.
+    What does not end at all is left behind: a call to records that hang may never come back. What is lost gets no
+    grace either.
     """
     from backupman.engine.systemd import notify
 
@@ -105,10 +106,10 @@ def stop(service: Lasting, grace: timedelta, signals: Signals, hurrying: Sequenc
     notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={(grace + _END_WITHIN) // timedelta(microseconds=1)}")
     stopping = Thread(target=service.stop, args=(grace,), name="stopping", daemon=True)
     stopping.start()
-    deadline = time.monotonic() + _LOST_WITHIN
+    deadline = time.monotonic() + (_LOST_WITHIN if lost else (grace + _END_WITHIN).total_seconds())
     while stopping.is_alive():
-        if lost and time.monotonic() > deadline:
-            log.critical("stopping: what still waits for the records is left behind")
+        if time.monotonic() > deadline:
+            log.critical("stopping: what does not end, as it waits for the records or a drive, is left behind")
             os._exit(ExitCode.FAILED)
         if next_signal(signals, _LAST_TICK) in hurrying:
             log.info("stopping: what is still running is ended now")
