@@ -74,7 +74,8 @@ class Handing:
                 assignment.queue = queue_of_home(backup.home)
                 if not self._store.workers.lives(self._instance, backup.home):
                     sentence = (
-                        f"{backup.label}: its dump waits in the spool of a host whose worker does not run: start it"
+                        f"{backup.label}: its dump waits in the spool of a host whose worker does not run: start it, "
+                        f"or back {backup.source} up anew where that spool is gone for good"
                     )
                     errors.append(BackupmanError(sentence, permanent=True))
                     continue

@@ -139,7 +139,8 @@ def test_a_retry_goes_to_where_the_dump_waits(bed: Bed) -> None:
         ("retry", "db7", {"backup": anew.id}),
     ]
     assert [error.sentence for error in handed.result().errors] == [
-        "App: its dump waits in the spool of a host whose worker does not run: start it",
+        "App: its dump waits in the spool of a host whose worker does not run: start it, or back App up anew where "
+        "that spool is gone for good",
         "App: its job 'weekly' or its source is not in the config any more",
     ]
 
