@@ -1,6 +1,6 @@
 """Where every series of backups stands: its last runs, its copies, its deadline, and one true sentence of all."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -90,7 +90,7 @@ def rows(daemon: Daemon, known: KnownSeries) -> list[Row]:
     own += [Series(label, "") for label in sources if label not in begun]
     told = sorted(known.ingested(), key=lambda each: (each.source, each.database))
     recent = statistics.recent([*own, *told], RUNS)
-    own = [each for each in own if _there(each, own, recent)]
+    own = _there(own, recent)
     series = [*own, *told]
     promises: dict[tuple[str, str, str | None], list[Promise]] = defaultdict(list)
     for promise in daemon.deadlines.promises():
@@ -98,7 +98,7 @@ def rows(daemon: Daemon, known: KnownSeries) -> list[Row]:
         promises[promise.of.source, database, promise.of.sender].append(promise)
     incidents = [each for each in app.store.jobs.open_incidents(app.config.instance) if each.kind in OF_PROMISES]
     upcoming = {plan.label: next(iter(daemon.upcoming(plan, 1)), None) for plan in app.plans}
-    many = {series.source for series in own if sum(each.source == series.source for each in own) > 1}
+    counts = Counter(each.source for each in own)
     found = [
         _row(
             each,
@@ -107,25 +107,30 @@ def rows(daemon: Daemon, known: KnownSeries) -> list[Row]:
             [incident for incident in incidents if _about(incident, each)],
             _jobs(app.plans, each),
             upcoming,
-            named=each.source in many,
+            named=counts[each.source] > 1,
         )
         for each in series
     ]
     return _explained(daemon, found)
 
 
-def _there(series: Series, own: Sequence[Series], recent: Mapping[Series, Sequence[Past]]) -> bool:
-    """Whether it still says something of its source, beside the source's other databases.
+def _there(own: Sequence[Series], recent: Mapping[Series, Sequence[Past]]) -> list[Series]:
+    """Those that still say something of their source, beside the source's other databases.
 
     What failed before any database was known does until one was backed up, and a database until it was missing in
     several runs: then it was dropped, or is left out.
     """
-    if not recent[series]:  # nothing was begun yet
-        return True
-    newest = recent[series][0].created_at
-    missing = _MISSING if series.database else 1
-    others = [recent[each] for each in own if each.source == series.source and each != series]
-    return not any(len(runs) >= missing and runs[missing - 1].created_at > newest for runs in others)
+    nth: dict[tuple[str, int], datetime] = {}  # since when a database of the source has had so many runs
+    for each in own:
+        for missing, past in enumerate(recent[each][:_MISSING], 1):
+            nth[each.source, missing] = max(past.created_at, nth.get((each.source, missing), past.created_at))
+    found = []
+    for each in own:
+        since = nth.get((each.source, _MISSING if each.database else 1))
+        # Its own runs are none since the newest of them.
+        if not recent[each] or since is None or since <= recent[each][0].created_at:
+            found.append(each)
+    return found
 
 
 def groups(found: Sequence[Row], instance: str) -> list[Group]:
