@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from backupman.errors import RestoreError
+from backupman.errors import BackupmanError, RestoreError, SourceError
 from backupman.sources._landlock import kept_to
 from backupman.sources._process import environment
 
 _START_SECONDS = 120.0
 _END_SECONDS = 60.0
+_DEATH_SECONDS = 1.0
 _LOOK_EVERY = 0.05
 _LONGEST = 80
 """Bytes of a folder that a socket still fits into: its whole path may have 107."""
@@ -37,6 +38,8 @@ _NOBODYS = range(1_879_048_192, 2**31)
 
 _ELSEWHERE = "backupman-scratch-"
 _LOG_SHOWN = 1500
+_KILLED = "was terminated by signal 9"
+"""What PostgreSQL's server says of a process of its own that somebody else has ended."""
 
 
 class Account(NamedTuple):
@@ -79,6 +82,7 @@ class Home:
 
         Raises:
             RestoreError: it does not start; the sentence holds the end of its log.
+            BackupmanError: it was killed meanwhile, so that what failed with it says nothing of the dump.
         """
         log = self.path / "log"
         with log.open("wb") as out, self._started(argv, out.fileno(), end) as process:
@@ -87,7 +91,17 @@ class Home:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise self._failed(argv, log.read_text(errors="replace"))
                 time.sleep(_LOOK_EVERY)
-            yield
+            try:
+                yield
+            except (SourceError, RestoreError) as error:
+                with suppress(subprocess.TimeoutExpired):  # its clients hear of its end a moment before we do
+                    process.wait(_DEATH_SECONDS)
+                if process.poll() != -signal.SIGKILL and _KILLED not in log.read_text(errors="replace"):
+                    raise
+                raise BackupmanError(
+                    f"{self.label}: {Path(argv[0]).name} of the throwaway server was killed, perhaps as the memory did "
+                    "not suffice: see the system's log"
+                ) from error
 
     @contextmanager
     def _started(

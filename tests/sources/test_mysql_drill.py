@@ -2,13 +2,15 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from backupman.errors import RestoreError
+from backupman.errors import BackupmanError, RestoreError, SourceError
 from backupman.manifest import TableRows
 from backupman.sources import GLOBALS, Origin, Target
 from backupman.sources.mariadb import Mariadb as MariadbSource
@@ -36,6 +38,17 @@ def shop(mariadb: Mariadb, mariadb_database: str) -> MariadbSource:
 
 OWNER = "bm_owner@`10.%`"
 END = "-- Dump completed\n"
+
+
+def test_a_server_that_is_killed_says_nothing_of_the_copy(shop: MariadbSource, tmp_path: Path) -> None:
+    [database] = shop.list_databases()
+    killed = pytest.raises(BackupmanError, match="of the throwaway server was killed, perhaps as the memory did not")
+    with killed as told, shop.scratch(tmp_path, Origin(database, ".sql")) as server:
+        [pid] = [int(process.split("=")[1]) for process in _servers()]
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+        server.count_rows(database)
+    assert not isinstance(told.value, RestoreError | SourceError)
 
 
 def test_a_drill_runs_no_events_and_knows_whom_views_belong_to(shop: MariadbSource, tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
+import psutil
 import pytest
 
-from backupman.errors import RestoreError
+from backupman.errors import BackupmanError, RestoreError, SourceError
 from backupman.sources import GLOBALS, Origin, Target
 from backupman.sources import _postgres_scratch as postgres_scratch
 from backupman.sources import _scratch as scratch
@@ -54,6 +55,19 @@ def test_what_a_dump_names_is_there_before_it(tmp_path: Path) -> None:
         assert server.scalar("postgres", "SHOW listen_addresses", 10) == ""
         assert server.list_databases() == ["postgres", "shop", "_globals"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("part", ["postmaster", "writer"])
+def test_a_server_that_is_killed_says_nothing_of_the_copy(tmp_path: Path, part: str) -> None:
+    killed = pytest.raises(BackupmanError, match="Shop: postgres of the throwaway server was killed, perhaps as the")
+    with killed as told, SOURCE.scratch(tmp_path, Origin("shop", ".sql")) as server:
+        assert isinstance(server, PostgresSource)
+        assert server.socket
+        postmaster = psutil.Process(int((server.socket / "data/postmaster.pid").read_text().split()[0]))
+        (postmaster if part == "postmaster" else postmaster.children()[0]).kill()
+        wait_for(lambda: postmaster.status() == psutil.STATUS_ZOMBIE)
+        server.count_rows("postgres")
+    assert not isinstance(told.value, RestoreError | SourceError)
 
 
 def test_a_database_that_subscribes_to_another_is_drilled_and_dropped(
