@@ -51,8 +51,16 @@ def _server(task: VerifyTask, folder: Path) -> Iterator[Source]:
     """The configured scratch server, or one that lives as long as the drill."""
     if task.scratch:
         server = source_of(task.scratch)
-        server.exists(server.target_of(task.database))  # or there is no server to restore anything into
-        yield server
+        database = server.target_of(task.database)
+        server.exists(database)  # or there is no server to restore anything into
+        try:
+            yield server
+        except (SourceError, RestoreError) as error:
+            try:
+                server.exists(database)
+            except (SourceError, RestoreError) as gone:  # what failed with it says nothing of the copy
+                raise BackupmanError(gone.sentence) from error
+            raise
         return
     place = folder / "server"
     place.mkdir(mode=0o700)

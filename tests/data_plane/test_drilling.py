@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backupman.drills import Assertion, DrillReport
-from backupman.errors import BackupmanError, CopyError
+from backupman.errors import BackupmanError, CopyError, RestoreError
 from backupman.manifest import Manifest, TableRows
 from backupman.pipeline import Pipeline
 from backupman.sources.command import Command
@@ -123,6 +123,24 @@ def test_a_copy_is_not_bad_because_there_is_no_server_to_restore_it_into(copy: S
     copy.place.write_bytes(copy.whole[:-1])
     with pytest.raises(CopyError):
         copy.verify("restore")
+
+
+def test_a_scratch_server_that_goes_away_says_nothing_of_the_copy(
+    copy: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise RestoreError("Drills: nothing listens there")
+
+    def goes(*_: object) -> None:
+        monkeypatch.setattr(Sqlite, "exists", gone)
+        raise RestoreError("Drills: the connection was lost")
+
+    monkeypatch.setattr(Sqlite, "restore", goes)
+    scratch = {"provider": "sqlite", "label": "Drills", "db_path": str(tmp_path / "drills.sqlite")}
+    with pytest.raises(BackupmanError, match="Drills: nothing listens there") as failed:
+        copy.verify("restore", scratch=scratch)
+    assert not isinstance(failed.value, CopyError)
+    assert not copy.task.folder.exists()
 
 
 def test_a_configured_scratch_server_is_left_as_it_was(copy: Stored, tmp_path: Path) -> None:
