@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from queue import Empty, SimpleQueue
 from subprocess import PIPE, Popen, TimeoutExpired
 
@@ -58,9 +59,9 @@ class Child:
             self._line.sendall(f"{line}\n".encode())
 
     def messages(self) -> Iterator[str]:
-        """The lines of its standard output, until it closes that."""
+        """The whole lines of its standard output, until it closes that, or dies in the middle of one."""
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
-        yield from self._process.stdout
+        yield from takewhile(lambda line: line.endswith("\n"), self._process.stdout)
 
     @property
     def alive(self) -> bool:

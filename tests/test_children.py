@@ -79,6 +79,13 @@ def test_a_child_that_dies_before_its_task_fails_it() -> None:
             DataPlane().run(DatabasesTask(source={"provider": "sqlite"}))
 
 
+def test_a_child_that_dies_in_the_middle_of_a_word_is_said_to_have_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    dying = 'import os; os.read(0, 1); os.write(1, b\'{"type": "databases", "na\'); os.kill(os.getpid(), 9)'
+    monkeypatch.setattr("backupman.children._PROGRAM", dying)
+    with pytest.raises(BackupmanError, match="was killed by signal 9 before it was done"):
+        DataPlane().run(DatabasesTask(source={}))
+
+
 def test_a_child_that_cannot_be_started_early_stops_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as without:
         without.setattr(sys, "executable", "/nonexistent/python")
