@@ -58,6 +58,8 @@ class Outcome:
             case Dumped():
                 self.on_dumped()
                 self._warnings += message.warnings
+                if manifest := message.manifest:  # first: what is on record as dumped can be gone on with after a crash
+                    self._surely(lambda: self._store.proofs.keep_manifest(self._backup.id, manifest))
                 self._note(
                     dump_status=Status.FINISHED,
                     dump_path=self._backup.spool_path,
@@ -67,8 +69,6 @@ class Outcome:
                     dump_seconds=message.seconds,
                     facts=message.facts,
                 )
-                if manifest := message.manifest:
-                    self._surely(lambda: self._store.proofs.keep_manifest(self._backup.id, manifest))
             case Uploaded():
                 if message.sidecar_error:
                     self._warnings.append(f"the manifest could not be stored: {message.sidecar_error}")

@@ -6,8 +6,10 @@ import pytest
 from sqlalchemy import text
 
 from backupman.app import Unobserved
-from backupman.data_plane.messages import Phase
+from backupman.data_plane.messages import Dumped, Phase
 from backupman.engine.outcome import Outcome
+from backupman.manifest import Manifest, TableRows
+from backupman.records import Status
 from backupman.store import Store
 from tests.e2e.world import wait_for
 from tests.store.conftest import a_backup
@@ -31,3 +33,16 @@ def test_what_is_said_while_the_store_is_away_is_entered_once_it_is_back(
     Outcome(store, backup, Unobserved()).take(Phase(phase="dumping"))
     back.join()
     assert store.backups.get(backup.id).phase == "dumping"
+
+
+def test_no_dump_is_on_record_without_its_manifest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(type(store.proofs), "keep_manifest", crash)
+    backup = store.backups.begin(a_backup("disk"), [])
+    manifest = Manifest(provider="sqlite", facts={}, tables=[TableRows(name="orders", rows=1)])
+    said = Dumped(size=1, stored_size=1, sha256="", seconds=1, warnings=[], facts={}, manifest=manifest)
+    with pytest.raises(SystemExit):
+        Outcome(store, backup, Unobserved()).take(said)
+    assert store.backups.get(backup.id).dump_status == Status.PENDING
