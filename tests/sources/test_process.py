@@ -36,14 +36,13 @@ def test_a_tool_that_may_not_be_ended_hides_no_error(monkeypatch: pytest.MonkeyP
     def refusing(_process: int, _sign: int) -> None:  # as the system does of `sudo`, which is root's by then
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr("backupman.sources._process._END_GRACE", 0.01)
     full = pytest.raises(NoRoom, match="the disk is full")
     with monkeypatch.context() as system, full, running("Shop", ["sh", "-c", "echo row; exec sleep 300"]) as tool:
         assert tool.stdout.read(100) == b"row\n"
+        system.setattr("backupman.sources._process._END_GRACE", 0.01)
         system.setattr(os, "kill", refusing)
         raise NoRoom("the disk is full")
-    tool._process.kill()
-    tool._process.wait()
+    tool.end()
 
 
 def test_an_account_that_may_have_no_large_pipes_has_tools_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
