@@ -42,6 +42,7 @@ class Outcome:
         self._timed_out = False
         self._patience = _PATIENCE
         self._warnings: list[str] = []
+        self._sha256 = backup.sha256
         self.output = ""
         self.begun: set[str] = set()
         self.ended: set[str] = set()
@@ -57,6 +58,7 @@ class Outcome:
                 self._note(message.label, session=message.session)
             case Dumped():
                 self.on_dumped()
+                self._sha256 = message.sha256
                 self._warnings += message.warnings
                 if manifest := message.manifest:  # first: what is on record as dumped can be gone on with after a crash
                     self._surely(lambda: self._store.proofs.keep_manifest(self._backup.id, manifest))
@@ -72,7 +74,8 @@ class Outcome:
             case Uploaded():
                 if message.sidecar_error:
                     self._warnings.append(f"the manifest could not be stored: {message.sidecar_error}")
-                self._enter_upload(message, Status.FINISHED, error=None, **_about(message))
+                held = {"size": message.size, "sha256": self._sha256, **_about(message)}
+                self._enter_upload(message, Status.FINISHED, error=None, **held)
             case UploadFailed():
                 self._enter_upload(message, Status.FAILED, error=message.error)
             case Retrying():
@@ -130,8 +133,6 @@ class Outcome:
             if file.status == Status.PENDING:
                 file.status, file.updated_at = Status.FAILED, now()
                 file.error = self._sentence or "the upload did not end"
-            if file.status == Status.FINISHED:
-                file.size, file.sha256 = backup.stored_size, backup.sha256
         backup.warnings = [*backup.warnings, *self._warnings]
         backup.seconds = time.monotonic() - self._started
         backup.timed_out = self._timed_out

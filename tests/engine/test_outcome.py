@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from backupman.app import Unobserved
-from backupman.data_plane.messages import Dumped, Phase
+from backupman.data_plane.messages import Dumped, Phase, Uploaded
 from backupman.engine.outcome import Outcome
 from backupman.manifest import Manifest, TableRows
 from backupman.records import Status
@@ -33,6 +33,15 @@ def test_what_is_said_while_the_store_is_away_is_entered_once_it_is_back(
     Outcome(store, backup, Unobserved()).take(Phase(phase="dumping"))
     back.join()
     assert store.backups.get(backup.id).phase == "dumping"
+
+
+def test_what_a_drive_holds_can_be_verified_while_another_one_still_takes_it(store: Store) -> None:
+    backup = store.backups.begin(a_backup("disk", "cloud"), [])
+    outcome = Outcome(store, backup, Unobserved())
+    outcome.take(Dumped(size=9, stored_size=7, sha256="5ha", seconds=1, warnings=[], facts={}))
+    outcome.take(Uploaded(label="disk", ref="/srv/shop", size=7, checksums={}))
+    files = {file.label: (file.status, file.size, file.sha256) for file in store.backups.get(backup.id).drive_files}
+    assert files == {"disk": (Status.FINISHED, 7, "5ha"), "cloud": (Status.PENDING, None, None)}
 
 
 def test_no_dump_is_on_record_without_its_manifest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
