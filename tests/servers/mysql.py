@@ -40,7 +40,8 @@ def mysql() -> Iterator[Mysql]:
 
         def started(port: int) -> list[str]:
             network = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={path}", "--mysqlx=OFF"]
-            return [*argv, *network, f"--pid-file={folder / 'pid'}", "--skip-name-resolve", "--skip-log-bin"]
+            quiet = ["--skip-name-resolve", "--skip-log-bin", "--event-scheduler=OFF"]  # the last as in MariaDB
+            return [*argv, *network, f"--pid-file={folder / 'pid'}", *quiet]
 
         def ready(_port: int) -> None:
             with socket.socket(socket.AF_UNIX) as probe:

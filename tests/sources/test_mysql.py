@@ -149,7 +149,7 @@ def accounts_of(server: Mysql, names: list[str]) -> dict[str, object]:
 
 def test_generated_columns_need_mysqls_own_tool(mysql: Mysql, shop: MysqlSource, tmp_path: Path) -> None:
     """For MySQL refuses what MariaDB's tool writes of them."""
-    other = shop.model_copy(update={"tool_path": fake_tool(tmp_path, "echo '-- Dump completed'")})
+    other = shop.model_copy(update={"tool_path": fake_tool(tmp_path, "printf '%99s\n-- Dump completed' t")})
     dump, _ = dumped(other, tmp_path)
     assert "install MySQL's own mysqldump" in dump.warnings[0]
     run_sql(mysql, "CREATE TABLE g (a INT, b INT AS (a * 2))", database=shop.db_name)
