@@ -42,7 +42,12 @@ _DUMP_OPTIONS = (
     "--default-character-set=utf8mb4",
     "--max-allowed-packet=1G",
 )
-_MYSQL_OPTIONS = ("--no-tablespaces", "--set-gtid-purged=OFF", "--column-statistics=0")
+_MYSQL_OPTIONS = (
+    "--no-tablespaces",
+    "--set-gtid-purged=OFF",
+    "--column-statistics=0",
+    "--skip-masking-policies",  # they are the server's, and not everybody may ask for them
+)
 _TABLES_ONLY = ("--skip-routines", "--skip-events")
 _SYSTEM_OPTIONS = ("--system=users,servers", "--insert-ignore", "--default-character-set=utf8mb4")
 _RESTORE_OPTIONS = (

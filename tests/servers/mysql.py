@@ -56,6 +56,14 @@ def mysql() -> Iterator[Mysql]:
             yield Mysql(port, path, programs=programs)
 
 
+@pytest.fixture
+def mysql_database(mysql: Mysql) -> Iterator[str]:
+    """The name of an empty database that is dropped after the test."""
+    name = mysql.create_database()
+    yield name
+    mysql.drop_database(name)
+
+
 def _program(name: str) -> str:
     """MySQL's own program of that name, for MariaDB has programs of the same names."""
     found = shutil.which(name, path=SEARCH_PATH)
