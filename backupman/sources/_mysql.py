@@ -11,7 +11,13 @@ from pydantic import AfterValidator, Field, model_validator
 from backupman.errors import DumpError, SourceError
 from backupman.manifest import Manifest, TableRows
 from backupman.sources import GLOBALS, Dump, Origin, Target
-from backupman.sources._mysql_accounts import Completed, accounts_script, left_out, must_show_accounts
+from backupman.sources._mysql_accounts import (
+    Completed,
+    accounts_facts,
+    accounts_script,
+    left_out,
+    must_show_accounts,
+)
 from backupman.sources._mysql_client import (
     ENVIRONMENT,
     Client,
@@ -125,9 +131,9 @@ class MysqlSource(MysqlServer):
             if database != GLOBALS:
                 opened = self._database(session, database, facts)
             elif session.flavour == "MariaDB":
-                opened = self._accounts(session, facts)
+                opened = self._accounts(session, facts | accounts_facts(session))
             else:
-                opened = self._script(session, facts)
+                opened = self._script(session, facts | accounts_facts(session))
             with opened as dump:
                 yield dump
 

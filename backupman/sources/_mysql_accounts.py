@@ -3,6 +3,7 @@ what MariaDB's tool leaves out.
 """
 
 import io
+import json
 import re
 from typing import BinaryIO
 
@@ -13,6 +14,10 @@ _OWN = ("mysql.infoschema", "mysql.session", "mysql.sys")
 _ACCOUNTS = "SELECT User, Host FROM mysql.user WHERE User NOT IN %s ORDER BY User, Host"
 _DEFAULT_ROLES = """
 SELECT User, Host, DEFAULT_ROLE_USER, DEFAULT_ROLE_HOST FROM mysql.default_roles ORDER BY 1, 2, 3, 4
+"""
+_PLUGINS = """
+SELECT PLUGIN_NAME, PLUGIN_LIBRARY FROM information_schema.PLUGINS
+WHERE PLUGIN_TYPE = 'AUTHENTICATION' AND PLUGIN_STATUS = 'ACTIVE' AND PLUGIN_LIBRARY IS NOT NULL ORDER BY PLUGIN_NAME
 """
 _NAME = r"`(?:[^`]|``)*`@`(?:[^`]|``)*`"
 _DEFAULT_ROLE = re.compile(rf" DEFAULT ROLE {_NAME}(?:,\s*{_NAME})*")
@@ -29,6 +34,10 @@ def accounts_script(session: Session) -> str:
         session.rows("SET SESSION print_identified_with_as_hex = ON")
     accounts = [_account(*row) for row in session.rows(_ACCOUNTS, _OWN)]
     lines = [f"-- Accounts and grants of MySQL {session.version}, without databases", "SET NAMES utf8mb4;"]
+    if revokes_partially(session):
+        lines.insert(
+            1, "-- Some of them mean more where partial_revokes is OFF: SET GLOBAL partial_revokes = ON there first"
+        )
     for account in accounts:
         made = _DEFAULT_ROLE.sub("", session.column(f"SHOW CREATE USER {account}")[0], count=1)
         lines.append(f"{made.replace('CREATE USER', 'CREATE USER IF NOT EXISTS', 1)};")
@@ -40,6 +49,21 @@ def accounts_script(session: Session) -> str:
             roles.setdefault(_account(user, host), []).append(_account(role, role_host))
         lines += [f"SET DEFAULT ROLE {', '.join(names)} TO {account};" for account, names in roles.items()]
     return "\n".join([*lines, "-- Dump completed", ""])
+
+
+def accounts_facts(session: Session) -> dict[str, str]:
+    """What a server must have to take the accounts: the plugins that they log in by, and a way to read their grants."""
+    plugins = {str(name): str(library) for name, library in session.rows(_PLUGINS)}
+    return ({"plugins": json.dumps(plugins)} if plugins else {}) | (
+        {"partial_revokes": "ON"} if revokes_partially(session) else {}
+    )
+
+
+def revokes_partially(session: Session) -> bool:
+    """Whether single databases are taken out of grants on all, and names of databases in grants are no patterns."""
+    if session.flavour == "MariaDB" or session.number < (8, 0, 16):
+        return False
+    return session.column("SELECT @@GLOBAL.partial_revokes") == ["1"]
 
 
 _SHOWN = "SELECT CONCAT(QUOTE(User), '@', QUOTE(Host)) FROM mysql.user WHERE is_role = 'N'"

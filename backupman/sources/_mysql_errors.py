@@ -115,6 +115,7 @@ _ADVICE = {
     "log_bin_trust_function_creators there; ",
     1418: "the server writes a binary log: restore with an administrator's account, or set "
     "log_bin_trust_function_creators there; ",
+    1049: _ELSEWHERE,
     1146: _ELSEWHERE,
     1305: _ELSEWHERE,
     1153: "a row is larger than the server's max_allowed_packet: raise it; ",
@@ -124,6 +125,7 @@ _ADVICE = {
     1021: "the server's disk is full: make room there; ",
     1115: "the server does not know a character set of the dump: restore into a server of the same make; ",
     1273: "the server does not know a collation of the dump: restore into a server of the same make and version; ",
+    1524: "the server lacks a plugin that an account of the dump logs in by: INSTALL PLUGIN it there; ",
     1286: "the server lacks a storage engine of the dump: install it there; ",
 }
 """What to do when a restore ends with it."""

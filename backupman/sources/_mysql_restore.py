@@ -15,6 +15,7 @@ import pymysql
 
 from backupman.errors import DumpError, RestoreError, SourceError
 from backupman.sources import GLOBALS, Dump, Origin, Target
+from backupman.sources._mysql_accounts import revokes_partially
 from backupman.sources._mysql_client import ENVIRONMENT, Client, find_shell, login, restore_arguments
 from backupman.sources._mysql_errors import restore_advice
 from backupman.sources._mysql_grants import Grants, quoted
@@ -65,7 +66,9 @@ class Restoration:
                 client = find_shell(self.source, self.tool_path, session)
                 warnings = self._about_versions(session)
                 there = set(session.column("SELECT User FROM mysql.user")) if accounts else set()
-                if not accounts:
+                if accounts:
+                    self._must_grant_no_more(session)
+                else:
                     self._make(session, made)
             statements = self._run(client, dump)
             if accounts:
@@ -129,6 +132,13 @@ class Restoration:
             raise self._refusal(
                 f"parts of the dump belong to other accounts ({', '.join(sorted(others))}), which {whom} may not "
                 f"restore: use an administrator's account, or {under}"
+            )
+
+    def _must_grant_no_more(self, session: Session) -> None:
+        if self.origin.facts.get("partial_revokes") == "ON" and not revokes_partially(session):
+            raise self._refusal(
+                "the accounts come from a server with partial_revokes, and would get more rights on this one: run SET "
+                "GLOBAL partial_revokes = ON there (MySQL 8.0.16 or newer), and restore them again"
             )
 
     def _run(self, client: Client, dump: BinaryIO) -> Statements:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from backupman.errors import RestoreError
 from backupman.sources import Origin
-from backupman.sources._mysql_grants import account
+from backupman.sources._mysql_grants import account, quoted
 from backupman.sources._mysql_restore import as_restore_error
 from backupman.sources._mysql_server import Flavour, MysqlServer
 from backupman.sources._process import output
@@ -43,7 +43,7 @@ _ONLY: dict[Flavour, tuple[str, ...]] = {
         "--innodb-log-file-size=64M",
         "--skip-symbolic-links",  # DATA DIRECTORY of a table is a folder of another server
     ),
-    "MySQL": ("--mysqlx=OFF",),
+    "MySQL": ("--mysqlx=OFF", "--loose-mysql-native-password=ON"),  # which 8.4 has, and asks to be told to use
 }
 
 
@@ -84,8 +84,15 @@ def scratch_server(label: str, tool_path: Path | None, folder: Path, origin: Ori
 
 
 def prepare(server: MysqlServer, origin: Origin) -> None:
-    """Give the server the accounts that the dump's views and routines run as, or they could not be read."""
+    """Give the server the accounts that the dump's views and routines run as, or they could not be read, and what the
+    accounts of the dump need.
+    """
     with as_restore_error(), server.session() as session:
+        for plugin, library in json.loads(origin.facts.get("plugins", "{}")).items():
+            with suppress(session.connection.Error):  # it is there already, or an account that needs it will say so
+                session.rows(f"INSTALL PLUGIN {quoted(plugin)} SONAME %s", library)
+        if origin.facts.get("partial_revokes") == "ON":
+            session.rows("SET GLOBAL partial_revokes = ON")
         for name in json.loads(origin.facts.get("definers", "[]")):
             session.rows(f"CREATE USER IF NOT EXISTS {account(name)}")
             session.rows(f"GRANT ALL ON *.* TO {account(name)}")

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from backupman.errors import PipelineError
+from backupman.errors import PipelineError, RestoreError
 from backupman.sources import Origin, Source, Target
 from backupman.sources.mariadb import Mariadb as MariadbSource
 from backupman.sources.mysql import Mysql as MysqlSource
@@ -143,3 +143,16 @@ class TestRestoreOfMysql(TestRestore):
         name = f"it's `{uuid4().hex[:8]}`%"
         yield name
         mysql.drop_database(name)
+
+
+def test_a_view_over_a_database_that_is_not_there(mysql: Mysql, mysql_database: str, tmp_path: Path) -> None:
+    """Of which MySQL says something else than MariaDB."""
+    other, target = mysql.create_database(), f"back_{uuid4().hex[:8]}"
+    run_sql(
+        mysql, f"CREATE TABLE {other}.t (a INT)", f"CREATE VIEW v AS SELECT a FROM {other}.t", database=mysql_database
+    )
+    source = source_of(MysqlSource, mysql, db_name=mysql_database, tool_path=mysql.programs)
+    _, data = dumped(source, tmp_path)
+    mysql.drop_database(other)
+    with pytest.raises(RestoreError, match="it reads what is not in it: if that is in another database, restore that"):
+        source.restore(reader(data), Origin(mysql_database, ".sql"), Target(target), tmp_path)
