@@ -49,6 +49,15 @@ class Grants:
             for grant in self._that_count(grantee, database, table)
         )
 
+    def scope(self, whom: str, database: str) -> str:
+        """All tables of the database as a GRANT to the account has to name them, lest it lose what it has there.
+
+        Of an account's grants whose pattern matches, the server obeys the closest alone: so more goes to that one.
+        """
+        own = [grant for grant in self._given if grant.grantee.replace("'", "`") == whom and grant.table is None]
+        matching = [grant.database for grant in own if grant.database and _matches(grant.database, database)]
+        return f"{quoted(max(matching, key=_closeness))}.*" if matching else scope(database)
+
     def _that_count(self, grantee: str, database: str, table: str | None) -> list[Grant]:
         own = [grant for grant in self._given if grant.grantee == grantee and grant.database is not None]
         exact = [

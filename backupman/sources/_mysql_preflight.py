@@ -8,7 +8,7 @@ import pymysql
 from backupman.errors import DumpError
 from backupman.sources._mysql_client import Client, is_skipped
 from backupman.sources._mysql_errors import BROKEN_VIEW, number_of, text_of
-from backupman.sources._mysql_grants import Grants, account, quoted, scope
+from backupman.sources._mysql_grants import Grants, account, quoted
 from backupman.sources._mysql_server import Session
 
 _TABLES = """
@@ -76,12 +76,13 @@ class Preflight:
             for privilege, what in wanted.items()
             if not all(grants.has(privilege, self.database, table) for table in (self.tables or (None,)))
         ]
-        statements = [f"GRANT {', '.join(wanted)} ON {scope(self.database)}"] if missing else []
+        whom = account(self.session.column("SELECT CURRENT_USER()")[0])
+        where = grants.scope(whom, self.database)
+        statements = [f"GRANT {', '.join(wanted)} ON {where}"] if missing else []
         if not self.tables and not is_skipped("routines", self.options) and (gap := self._routines_gap(grants)):
             missing.append(gap)
-            statements.append(f"GRANT {_routines_grant(self.session, self.database)}")
+            statements.append(f"GRANT {_routines_grant(self.session, where)}")
         if missing:
-            whom = account(self.session.column("SELECT CURRENT_USER()")[0])
             cure = " ".join(f"{statement} TO {whom};" for statement in statements)
             raise self._refusal(
                 f"the dump of {self.database} would lack its {' and '.join(missing)}, for the account may not read "
@@ -175,9 +176,9 @@ def _routines_readers(session: Session, database: str) -> list[tuple[str, ...]]:
     return [("SELECT", "mysql", "proc")]
 
 
-def _routines_grant(session: Session, database: str) -> str:
+def _routines_grant(session: Session, where: str) -> str:
     if session.flavour == "MariaDB" and session.number >= (11, 3):
-        return f"SHOW CREATE ROUTINE ON {scope(database)}"
+        return f"SHOW CREATE ROUTINE ON {where}"
     if session.flavour == "MySQL" and session.number >= (8, 0, 20):
         return "SHOW_ROUTINE ON *.*"
     return "SELECT ON *.*" if session.flavour == "MySQL" and session.number >= (8,) else "SELECT ON mysql.proc"

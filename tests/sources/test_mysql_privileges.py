@@ -104,6 +104,16 @@ def test_a_view_that_calls_a_function(mariadb: Mariadb, mariadb_database: str, t
         assert dumped(source, tmp_path)[0].warnings == [f"Shop: there is no table in the dump of {mariadb_database}"]
 
 
+def test_a_grant_that_is_missing_takes_no_other_away(mariadb: Mariadb, mariadb_database: str, tmp_path: Path) -> None:
+    """The account has its own for the name as a pattern, of which the server forgets all once there is a closer one."""
+    called = "CREATE FUNCTION one() RETURNS INT RETURN 1", "CREATE VIEW v AS SELECT one() AS a"
+    run_sql(mariadb, *called, database=mariadb_database)
+    with account(mariadb, mariadb_database, "SELECT", "SHOW VIEW", "TRIGGER", "EXECUTE") as login:
+        source = source_of(MariadbSource, mariadb, db_name=mariadb_database, **login)
+        obey(mariadb, refusal(source, tmp_path))
+        assert b"FUNCTION `one`" in dumped(source, tmp_path)[1]
+
+
 def test_privileges_by_a_role(mariadb: Mariadb, everything: str, tmp_path: Path) -> None:
     with account(mariadb, everything) as login:
         user, role = login["user"], f"r_{everything}"
@@ -190,6 +200,21 @@ def test_a_grant_for_one_table() -> None:
 
 def test_the_name_of_a_database_is_no_pattern_in_our_grants() -> None:
     assert scope("a_b%c\\d`e") == r"`a\_b\%c\\d``e`.*"
+
+
+@pytest.mark.parametrize(
+    ("lines", "where"),
+    [
+        ((), r"`my\_db`.*"),
+        ((r"GRANT SELECT ON `my_db`.* TO `u`@`%`",), "`my_db`.*"),
+        ((r"GRANT SELECT ON `my_db`.* TO 'u'@'%'",), "`my_db`.*"),
+        ((r"GRANT SELECT ON `my%`.* TO `u`@`%`", r"GRANT SELECT ON `my\_d%`.* TO `u`@`%`"), r"`my\_d%`.*"),
+        ((r"GRANT SELECT ON `my_db`.* TO `role`", r"GRANT SELECT ON `other`.* TO `u`@`%`"), r"`my\_db`.*"),
+        ((r"GRANT SELECT ON *.* TO `u`@`%`", r"GRANT SELECT ON `my_db`.`t` TO `u`@`%`"), r"`my\_db`.*"),
+    ],
+)
+def test_the_grant_that_more_is_added_to(lines: tuple[str, ...], where: str) -> None:
+    assert Grants(lines).scope("`u`@`%`", "my_db") == where
 
 
 def test_a_server_that_quotes_no_names(mariadb: Mariadb, everything: str, tmp_path: Path) -> None:
