@@ -117,6 +117,9 @@ _ADVICE = {
     "log_bin_trust_function_creators there; ",
     1049: _ELSEWHERE,
     1146: _ELSEWHERE,
+    1356: "a view reads what is not in it, or what the account that it belongs to (DEFINER) may not read: restore "
+    "that first, or GRANT SELECT on the new database to that account; ",
+    1449: "an account that a view belongs to (DEFINER) is not on the server: make it, or restore _globals first; ",
     1305: _ELSEWHERE,
     1153: "a row is larger than the server's max_allowed_packet: raise it; ",
     2006: "the connection was lost: look into the server's log, and raise its max_allowed_packet; ",

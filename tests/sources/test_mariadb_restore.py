@@ -156,3 +156,27 @@ def test_a_view_over_a_database_that_is_not_there(mysql: Mysql, mysql_database: 
     mysql.drop_database(other)
     with pytest.raises(RestoreError, match="it reads what is not in it: if that is in another database, restore that"):
         source.restore(reader(data), Origin(mysql_database, ".sql"), Target(target), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("gone", "advice"),
+    [
+        ("DROP USER bm_viewer@localhost", r"is not on the server: make it, .*1449"),
+        ("SELECT 1", r"GRANT SELECT on the new database to that account.*1356"),
+    ],
+)
+def test_a_view_over_one_whose_owner_may_not(mariadb: Mariadb, tmp_path: Path, gone: str, advice: str) -> None:
+    database, target = mariadb.create_database(), f"back_{uuid4().hex[:8]}"
+    rights = ("CREATE USER bm_viewer@localhost", f"GRANT SELECT ON `{database}`.* TO bm_viewer@localhost")
+    below = "CREATE DEFINER = bm_viewer@localhost SQL SECURITY DEFINER VIEW below AS SELECT a FROM t"
+    above = "CREATE SQL SECURITY INVOKER VIEW upon AS SELECT a FROM below"
+    try:
+        run_sql(mariadb, *rights, "CREATE TABLE t (a INT)", below, above, database=database)
+        source = source_of(MariadbSource, mariadb, db_name=database)
+        _, data = dumped(source, tmp_path)
+        run_sql(mariadb, gone)
+        with pytest.raises(RestoreError, match=advice):
+            source.restore(reader(data), Origin(database, ".sql"), Target(target), tmp_path)
+    finally:
+        run_sql(mariadb, "DROP USER IF EXISTS bm_viewer@localhost")
+        mariadb.drop_database(database)
