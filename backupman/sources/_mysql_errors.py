@@ -36,6 +36,7 @@ _PLUGIN = Meaning("the client cannot log in as {user}: install the client of the
 _BUSY = Meaning("the server has no connection left: raise its max_connections, or end idle ones", permanent=False)
 
 _TLS_FAILED = 2026
+_PLUGIN_FAILED = 2059
 
 _MEANINGS = {
     1040: _BUSY,
@@ -60,7 +61,7 @@ _MEANINGS = {
     1129: Meaning("the server blocks this host after many failed logins: run FLUSH HOSTS there"),
     1194: _DAMAGED,
     1195: _DAMAGED,
-    145: _DAMAGED,
+    **dict.fromkeys((126, 127, 144, 145, 1034), _DAMAGED),  # the first four are those of MyISAM and Aria
     1205: _LOCKED,
     1356: _BROKEN_VIEW,
     1449: _BROKEN_VIEW,
@@ -79,7 +80,7 @@ _MEANINGS = {
     2020: Meaning("a row is larger than the server's max_allowed_packet: raise it"),
     _TLS_FAILED: _TLS,
     3159: Meaning("the server demands TLS: set tls"),
-    2059: _PLUGIN,
+    _PLUGIN_FAILED: _PLUGIN,
     2061: _PLUGIN,
 }
 """By the error's number (https://mariadb.com/kb/en/mariadb-error-codes/; shared with MySQL up to 1899)."""
@@ -133,6 +134,7 @@ _ADVICE = {
 }
 """What to do when a restore ends with it."""
 
+_NO_PLUGIN = re.compile(r"\bPlugin \S+ could not be loaded\b")
 _NUMBER = re.compile(r"\berror:? (\d{3,4})\b|\((\d{3,4})\)(?:\s|$)", re.IGNORECASE)
 
 
@@ -142,6 +144,8 @@ def number_of(said: str | pymysql.Error) -> int:
         if isinstance(getattr(said, "original_exception", None), ssl.SSLError):
             return _TLS_FAILED  # which PyMySQL calls a server that is not there
         return next((argument for argument in said.args if isinstance(argument, int)), 0)
+    if _NO_PLUGIN.search(said):
+        return _PLUGIN_FAILED  # for which MariaDB's programs give the number of a wrong password
     found = _NUMBER.search(said)
     return int(found[1] or found[2]) if found else 0
 

@@ -113,6 +113,14 @@ def silent_server() -> Iterator[int]:
         ("echo 'INSERT'; kill -9 $$", "mariadb-dump was ended by signal 9"),
         (f"{WHOLE}; echo 'Lost connection to server during query (2013)' >&2; exit 2", "the connection to"),
         ("echo 'mariadb-dump: Error 2020: Got packet bigger' >&2; exit 2", "raise it"),
+        (
+            "echo 'Got error: 1045: \"Plugin caching_sha2_password could not be loaded: /nowhere\"' >&2; exit 2",
+            "the client cannot log in as tester: install",
+        ),
+        (
+            "echo 'Table t is marked as crashed and last repair failed (144)' >&2; exit 2",
+            "a table is damaged: repair it",
+        ),
         ("echo 'mariadb-dump: Got error: 1412: \"Table definition has changed\"' >&2; exit 2", "back up again"),
     ],
 )
