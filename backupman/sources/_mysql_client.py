@@ -42,8 +42,8 @@ _DUMP_OPTIONS = (
     "--default-character-set=utf8mb4",
     "--max-allowed-packet=1G",
 )
+_TABLESPACES = "--no-tablespaces"  # which take a right of their own on a server of MySQL
 _MYSQL_OPTIONS = (
-    "--no-tablespaces",
     "--set-gtid-purged=OFF",
     "--column-statistics=0",
     "--skip-masking-policies",  # they are the server's, and not everybody may ask for them
@@ -150,9 +150,8 @@ def dump_arguments(
     client: Client, database: str, tables: Sequence[str], exclude_tables: Sequence[str], options: Sequence[str]
 ) -> list[str]:
     """What follows the login in the program's arguments, to dump one database without CREATE DATABASE and USE."""
-    arguments = [*_DUMP_OPTIONS]
-    if client.flavour == "MySQL":
-        arguments += [option for option in _MYSQL_OPTIONS if client.knows(option)]
+    own = (_TABLESPACES, *(_MYSQL_OPTIONS if client.flavour == "MySQL" else ()))
+    arguments = [*_DUMP_OPTIONS, *(option for option in own if client.knows(option))]
     if tables:
         arguments += _TABLES_ONLY
     arguments += [f"--ignore-table={database}.{table}" for table in exclude_tables]

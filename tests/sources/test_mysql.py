@@ -130,7 +130,7 @@ MARIADB = Client(Path("mariadb-dump"), "MariaDB", "10.11.19", "--no-tablespaces\
     [
         (NEW, ["--no-tablespaces", "--set-gtid-purged=OFF", "--column-statistics=0", "--skip-masking-policies"]),
         (OLD, ["--no-tablespaces", "--set-gtid-purged=OFF"]),
-        (MARIADB, []),
+        (MARIADB, ["--no-tablespaces"]),
     ],
 )
 def test_each_client_is_told_what_it_knows(client: Client, own: list[str]) -> None:
