@@ -9,6 +9,7 @@ import yaml
 from tests.e2e.world import World
 from tests.pages import ROOT, Block, Page
 from tests.servers.mariadb import Mariadb
+from tests.servers.mysql import Mysql
 from tests.servers.postgres import Postgres
 
 PAGE = Page(ROOT / "docs/grants.md")
@@ -73,18 +74,27 @@ def test_a_whole_postgres_server(world: World, shop: Postgres) -> None:
 
 @pytest.fixture
 def blog(mariadb: Mariadb) -> Iterator[Mariadb]:
+    yield from filled(mariadb)
+
+
+@pytest.fixture
+def forum(mysql: Mysql) -> Iterator[Mariadb]:
+    yield from filled(mysql)
+
+
+def filled(server: Mariadb) -> Iterator[Mariadb]:
     """A database with one of everything that hides from weak accounts; it goes with the account of the page."""
-    mariadb.client("mysql", "CREATE DATABASE shop; USE shop; CREATE TABLE orders (id int PRIMARY KEY)")
-    mariadb.client(
+    server.client("mysql", "CREATE DATABASE shop; USE shop; CREATE TABLE orders (id int PRIMARY KEY)")
+    server.client(
         "shop",
         "CREATE VIEW newest AS SELECT max(id) FROM orders;"
         "CREATE TRIGGER stamp BEFORE INSERT ON orders FOR EACH ROW SET NEW.id = NEW.id;"
         "CREATE PROCEDURE tidy() DELETE FROM orders;"
         "CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY DO DELETE FROM orders",
     )
-    yield mariadb
-    mariadb.drop_database("shop")
-    mariadb.client("mysql", "DROP USER backup@'%'")
+    yield server
+    server.drop_database("shop")
+    server.client("mysql", "DROP USER backup@'%'")
 
 
 @pytest.mark.service("mariadb")
@@ -98,3 +108,27 @@ def test_a_whole_mariadb_server(world: World, blog: Mariadb) -> None:
     blog.client("mysql", under("MariaDB", "The whole server", "sql"))
     whole = source(under("MariaDB", "The whole server", "yaml"), blog.host, blog.port)
     assert {"shop", "_globals"} <= {*dump(world, whole | {"exclude": LEFT_OUT})}
+
+
+def on_mysql(server: Mariadb, **databases: object) -> dict[str, Any]:
+    login = {"host": server.host, "port": server.port, "user": "backup", "password": "change-me"}
+    assert isinstance(server, Mysql)
+    return {"provider": "mysql", "label": "Forum", "tool_path": str(server.programs), **login, **databases}
+
+
+MYSQL = next(block.text for block in PAGE.blocks("sql") if block.text in PAGE.section("MySQL"))
+
+
+@pytest.mark.service("mysql")
+def test_one_mysql_database(world: World, forum: Mariadb) -> None:
+    forum.client("mysql", MYSQL)
+    assert dump(world, on_mysql(forum, db_name="shop")) == ["shop"]
+
+
+@pytest.mark.service("mysql")
+def test_a_whole_mysql_server(world: World, forum: Mariadb) -> None:
+    """With the second line on everything, as the page says."""
+    line = "SELECT, SHOW VIEW, TRIGGER, EVENT ON shop.*"
+    assert line in MYSQL
+    forum.client("mysql", MYSQL.replace(line, "SELECT, SHOW VIEW, TRIGGER, EVENT, SHOW DATABASES ON *.*"))
+    assert {"shop", "_globals"} <= {*dump(world, on_mysql(forum, databases="all", exclude=LEFT_OUT))}
