@@ -142,9 +142,10 @@ class Preflight:
                 f"system-versioned tables {', '.join(names)} of {self.database}: remove that from the server's "
                 "settings and its init_connect, and run SET GLOBAL system_versioning_asof = DEFAULT"
             )
+        newer = "" if self.client.knows("--dump-history") else "take mariadb-dump 10.11 or newer, and "
         return (
             f"the dump of {self.database} holds the present rows only, without the history, of the system-versioned "
-            f"tables {', '.join(names)}; add --dump-history to options to have it"
+            f"tables {', '.join(names)}; {newer}add --dump-history to options to have it"
         )
 
     def _about_the_client(self, dumped: Sequence[Table]) -> str | None:

@@ -138,6 +138,15 @@ def test_a_tool_that_is_whole(shop: MariadbSource, tmp_path: Path) -> None:
     assert dump.facts["tool_version"] == "MariaDB 10.11.19"
 
 
+def test_a_tool_that_cannot_dump_history(mariadb: Mariadb, shop: MariadbSource, tmp_path: Path) -> None:
+    """As that of MariaDB 10.6, which ends with an error when it is told to."""
+    run_sql(mariadb, "CREATE TABLE versions (a INT) WITH SYSTEM VERSIONING", database=shop.db_name)
+    for usage, advice in (("--help", "; take mariadb-dump 10.11 or newer, and add"), ("--dump-history", "; add")):
+        tool = fake_tool(tmp_path, "printf '%99s\n-- Dump completed' t", usage=usage)
+        dump, _ = dumped(shop.model_copy(update={"tool_path": tool}), tmp_path)
+        assert f"versions{advice} --dump-history to options" in dump.warnings[0]
+
+
 def test_a_tool_that_is_something_else(shop: MariadbSource, tmp_path: Path) -> None:
     source = shop.model_copy(update={"tool_path": fake_tool(tmp_path, WHOLE, version="true (GNU coreutils) 9.1")})
     assert "is no dump program of MySQL or MariaDB" in str(refusal(source, tmp_path))
