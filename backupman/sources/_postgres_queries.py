@@ -16,6 +16,9 @@ Also one that allows no connections, so that its dump fails, and is not left out
 
 TABLESPACES = r"SELECT spcname FROM pg_tablespace WHERE spcname NOT LIKE 'pg\_%' ORDER BY 1"
 
+FIRST_SUPERUSER = "SELECT rolname FROM pg_roles WHERE oid = 10"
+"""The one that initdb has made, whatever its name is now; it passes for the grantor of what any superuser grants."""
+
 MAY_READ_PASSWORDS = "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
 
 _RELATIONS = r"""

@@ -50,6 +50,11 @@ _ADVICE = (
     (r"unrecognized configuration parameter", "the dump was made by a pg_dump that is newer than the server"),
     (r"unsupported version", "it was made by a newer pg_dump: install a newer postgresql-client"),
     (r"No space left on device", "the server's disk is full: make room there"),
+    (
+        r"permission denied to grant privileges as role",
+        "from PostgreSQL 16 on only a server's first superuser stands for what superusers have granted, and this "
+        "server's has another name: make one by initdb --username with that name, or GRANT by hand what is missing",
+    ),
     (r"permission denied|must be (?:owner|superuser|member)", "restore as a superuser, or as the owner"),
     (
         r"server closed the connection|terminating connection|connection to server was lost|no connection to",

@@ -16,7 +16,7 @@ from backupman.sources._scratch import Home, home
 _USER = "backupman_drill"
 """No role that a dump of all roles is likely to take superuser's rights from."""
 _ALWAYS = "postgres"
-"""The role that no dump tells of (see the manifest)."""
+"""The role that no dump tells of (see the manifest), and the first superuser where it tells of no other."""
 _PORT = 5432
 _SETTINGS = {
     "listen_addresses": "",
@@ -44,10 +44,12 @@ def scratch_server(label: str, folder: Path, origin: Origin) -> Iterator[dict[st
         RestoreError: its programs are missing or too old, it does not start, or an extension is missing.
     """
     programs = _programs(label, origin)
+    # From PostgreSQL 16 on `GRANT … GRANTED BY` takes nobody else for what superusers have granted.
+    first = origin.facts.get("superuser", _ALWAYS)
     with home(label, folder, (_ALWAYS, "nobody")) as place:
         data = place.path / "data"
         place.run(
-            *(programs / "initdb", "--no-sync", f"--pgdata={data}", f"--username={_USER}"),
+            *(programs / "initdb", "--no-sync", f"--pgdata={data}", f"--username={first}"),
             *("--auth=trust", "--encoding=UTF8", "--locale=C"),  # its socket is in a folder that is its own
         )
         settings = {**_SETTINGS, "unix_socket_directories": place.path}
@@ -59,7 +61,7 @@ def scratch_server(label: str, folder: Path, origin: Origin) -> Iterator[dict[st
         ]
         with place.serving(argv, lambda: _is_ready(data), signal.SIGQUIT):
             tools = {"tool_path": programs} if (programs / "psql").exists() else {}
-            _prepare(label, place, tools.get("tool_path"), origin)
+            _prepare(label, place, tools.get("tool_path"), origin, first)
             yield {"socket": place.path, "port": _PORT, "user": _USER, "databases": "all", **tools}
 
 
@@ -98,9 +100,9 @@ def _is_ready(data: Path) -> bool:
         return False
 
 
-def _prepare(label: str, place: Home, tool_path: Path | None, origin: Origin) -> None:
+def _prepare(label: str, place: Home, tool_path: Path | None, origin: Origin, first: str) -> None:
     """Give the server the roles and tablespaces that the dump names, and see whether it has the extensions."""
-    where = {"host": place.path, "port": _PORT, "user": _USER}
+    where = {"host": place.path, "port": _PORT, "user": first}
     server = Server(label, "postgres", tool_path, lambda database: logged_in({**where, "dbname": database}, ""))
     roles, spaces, extensions = (_listed(origin, fact) for fact in ("roles", "tablespaces", "extensions"))
     try:
@@ -111,7 +113,8 @@ def _prepare(label: str, place: Home, tool_path: Path | None, origin: Origin) ->
                 "their packages, or name a server in scratch_server",
                 permanent=True,
             )
-        script = [f"CREATE ROLE {name(role)} SUPERUSER;" for role in {_ALWAYS, *roles} - {_USER}]
+        script = [] if first == _USER else [f"CREATE ROLE {name(_USER)} SUPERUSER LOGIN;"]
+        script += [f"CREATE ROLE {name(role)} SUPERUSER;" for role in {_ALWAYS, *roles} - {_USER, first}]
         for number, space in enumerate(spaces):
             location = place.folder(f"tablespace_{number}")
             script.append(f"CREATE TABLESPACE {name(space)} LOCATION {literal(str(location))};")

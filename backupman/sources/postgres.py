@@ -27,6 +27,7 @@ from backupman.sources._postgres_options import (
 from backupman.sources._postgres_queries import (
     CLOSED_OBJECTS,
     DATABASES,
+    FIRST_SUPERUSER,
     HIDDEN,
     LEFT_OUT_ON_A_STANDBY,
     MAY_READ_PASSWORDS,
@@ -131,6 +132,7 @@ class Postgres(PostgresBack):
                 # A drill's server has to have them before, or it would make them where they are on this one.
                 spaces = ask(self.label, login, TABLESPACES, self.tool_path)
                 facts = self._tool_facts(argv) | ({"tablespaces": json.dumps(spaces)} if spaces else {})
+                facts["superuser"] = ask(self.label, login, FIRST_SUPERUSER, self.tool_path)[0]
                 with self._streamed(argv, login, plain=True) as dump:
                     dump.facts |= facts
                     yield dump

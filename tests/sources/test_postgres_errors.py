@@ -4,6 +4,7 @@ import pytest
 
 from backupman.errors import DumpError
 from backupman.sources._postgres_errors import explained
+from backupman.sources._postgres_said import Said
 
 FACTS: dict[str, object] = {"user": "backup", "where": "db:5432", "lock_timeout": 60.0}
 
@@ -56,3 +57,14 @@ def test_what_is_said_and_what_it_means(said: str, meant: str) -> None:
 def test_what_is_not_known_is_passed_on() -> None:
     error = DumpError("Shop: pg_dump failed with exit code 1: Festplatte voller {Kekse}")
     assert explained(error, "Shop", FACTS) is error
+
+
+def test_a_grantor_that_a_newer_server_does_not_take_is_explained() -> None:
+    said = Said("Shop")
+    said.hear(
+        b'psql:<stdin>:44: ERROR:  42501: permission denied to grant privileges as role "postgres"\n'
+        b'DETAIL:  The grantor must have the ADMIN option on role "grp".\n'
+        b"LOCATION:  check_role_grantor, user.c:2209\n"
+        b"STATEMENT:  GRANT grp TO admin1 WITH ADMIN OPTION, INHERIT TRUE GRANTED BY postgres;\n"
+    )
+    assert "make one by initdb --username with that name" in str(said.error(DumpError("")))

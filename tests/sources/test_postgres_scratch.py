@@ -98,19 +98,33 @@ def test_roles_and_tablespaces_are_drilled_away_from_those_of_the_server(postgre
     space.mkdir()
     shutil.chown(space, postgres.socket_dir.owner())
     postgres.psql("postgres", f"CREATE TABLESPACE bm_space LOCATION '{space}'")
-    postgres.psql("postgres", "CREATE ROLE postgres LOGIN; CREATE ROLE zz_bm_last")
+    postgres.psql("postgres", "CREATE ROLE postgres LOGIN; CREATE ROLE zz_bm_last; GRANT postgres TO zz_bm_last")
     source = source_of(postgres, databases="all")
     try:
         dump, data = dumped(source, tmp_path, GLOBALS)
         origin = Origin(GLOBALS, ".sql", dump.facts)
         with source.scratch(tmp_path, origin) as server:
+            first = server.scalar("postgres", "SELECT rolname FROM pg_roles WHERE oid = 10", 10)
+            assert first == postgres.user, "or PostgreSQL 16 and newer would refuse what is granted by that role"
             server.restore(reader(data), origin, Target(GLOBALS), tmp_path)
             assert server.scalar("postgres", "SELECT rolsuper FROM pg_roles WHERE rolname = 'postgres'", 10) == "f"
             assert server.scalar("postgres", "SELECT count(*) FROM pg_roles WHERE rolname = 'zz_bm_last'", 10) == "1"
+            member = "SELECT pg_has_role('zz_bm_last', 'postgres', 'MEMBER')"
+            assert server.scalar("postgres", member, 10) == "t"
             place = "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'bm_space'"
             assert server.scalar("postgres", place, 10) not in (None, str(space))
     finally:
         postgres.psql("postgres", "DROP ROLE postgres, zz_bm_last; DROP TABLESPACE bm_space")
+
+
+def test_roles_of_a_dump_that_does_not_name_the_first_superuser_are_drilled(tmp_path: Path) -> None:
+    granted = b"CREATE ROLE postgres;\nCREATE ROLE one;\nCREATE ROLE two;\nGRANT one TO two GRANTED BY postgres;\n"
+    origin = Origin(GLOBALS, ".sql", {})
+    with SOURCE.scratch(tmp_path, origin) as server:
+        end = b"-- PostgreSQL database cluster dump complete\n"
+        [warning] = server.restore(reader(HEAD + granted + end), origin, Target(GLOBALS), tmp_path)
+        assert 'role "postgres" already exists' in warning
+        assert server.scalar("postgres", "SELECT rolname FROM pg_roles WHERE oid = 10", 10) == "postgres"
 
 
 @pytest.mark.parametrize(
