@@ -8,15 +8,17 @@ from typing import BinaryIO
 from backupman.errors import DumpError, RestoreError
 from backupman.sources import Dump, Target
 from backupman.sources._postgres_archive import CUSTOM_END
-from backupman.sources._postgres_client import Login
+from backupman.sources._postgres_client import Login, major, version_of
 from backupman.sources._postgres_directory import unpack
 from backupman.sources._postgres_said import Said
+from backupman.sources._postgres_script import KNOWS_ITS_SET, must_know_restrict, run_script
 from backupman.sources._postgres_server import Server, name
 from backupman.sources._process import environment, running
 
 CHUNK = 2**18
 DIRECTORY = ".tar"
 
+_ENDING_SECONDS = 5.0
 _NAME = r'(?:"(?:[^"]|"")+"|[^".]+)'
 _TABLE = re.compile(rf"(?:(?P<schema>{_NAME})\.)?(?P<table>{_NAME})")
 _PARTITIONED = "SELECT oid::regclass FROM pg_class WHERE relkind = 'p' ORDER BY 1"
@@ -27,7 +29,8 @@ def restore_archive(
 ) -> list[str]:
     """Fill an empty database with an archive; the warnings of it.
 
-    It is one transaction, unless several `jobs` share the work.
+    It is one transaction, unless several `jobs` share the work. Where the server is too old for what pg_restore says
+    first, it is read as plain SQL, one table after the other.
 
     Raises:
         RestoreError: `target.tables` cannot be picked out.
@@ -36,8 +39,12 @@ def restore_archive(
     said = Said(server.label)
     warnings = []
     jobs = target.jobs or 1
-    argv = [str(server.program("pg_restore")), "--no-password", "--exit-on-error"]
-    argv += ["--single-transaction"] if jobs == 1 else [f"--jobs={jobs}"]
+    pg_restore = server.program("pg_restore")
+    as_script = server.major() < KNOWS_ITS_SET <= major(version_of(server.label, pg_restore))
+    argv = [str(pg_restore)]
+    if not as_script:
+        argv += ["--no-password", "--exit-on-error"]
+        argv += ["--single-transaction"] if jobs == 1 else [f"--jobs={jobs}"]
     if target.tables:
         schema, chosen = selection(server.label, target.tables)
         argv += ["--strict-names", *chosen]
@@ -46,9 +53,12 @@ def restore_archive(
         )
         if schema:
             server.psql(f"CREATE SCHEMA IF NOT EXISTS {name(schema)};", database)
-    place = _on_disk(server.label, dump, suffix, jobs, folder)
-    with server.login(database) as login:
-        _run(server.label, [*argv, f"--dbname={login.conninfo}"], dump, place, login, said)
+    place = _on_disk(server.label, dump, suffix, 2 if as_script else jobs, folder)
+    if as_script:
+        warnings += _run_as_script(server, database, [*argv, "--file=-", str(place)], said)
+    else:
+        with server.login(database) as login:
+            _run(server.label, [*argv, f"--dbname={login.conninfo}"], dump, place, login, said)
     if target.tables and (empty := server.ask(_PARTITIONED, database)):
         warnings.append(
             f"{server.label}: {', '.join(empty)} came without rows, which are in the partitions: restore those too, "
@@ -126,6 +136,19 @@ def _run(label: str, argv: list[str], dump: BinaryIO, place: Path | None, login:
                     wanted = False
             _must_be_whole(label, seen)
             pg_restore.end_of_input()
+    except DumpError as error:
+        raise said.error(error) from error
+
+
+def _run_as_script(server: Server, database: str, argv: list[str], said: Said) -> list[str]:
+    must_know_restrict(server)
+    try:
+        with running(server.label, argv, env=environment({"LC_ALL": "C"}), heard=said.hear) as pg_restore:
+            try:
+                return run_script(server, database, pg_restore.stdout)
+            except DumpError:
+                pg_restore.ended(_ENDING_SECONDS)  # where it was cut off because pg_restore has failed, that is why
+                raise
     except DumpError as error:
         raise said.error(error) from error
 

@@ -47,7 +47,11 @@ _ADVICE = (
         "a materialized view reads another one by a function, which no dump knows of, and is filled first: try "
         "--jobs 1, or have it read the other one itself, and back up again",
     ),
-    (r"unrecognized configuration parameter", "the dump was made by a pg_dump that is newer than the server"),
+    (
+        r"unrecognized (?:configuration|subscription) parameter",
+        "the dump was made by a pg_dump that is newer than the server: restore into a server of that version, or set "
+        "tool_path to the programs of the server's own, and back up again",
+    ),
     (r"unsupported version", "it was made by a newer pg_dump: install a newer postgresql-client"),
     (r"No space left on device", "the server's disk is full: make room there"),
     (

@@ -26,11 +26,19 @@ _UNRESTRICT = re.compile(rb"^\\unrestrict [A-Za-z0-9]+\r?\n((?:--[^\n]*+\n|\s++)
 """pg_dump writes it behind its trailer, pg_dumpall before."""
 
 
+_SET = re.compile(rb"\A((?:--[^\n]*+\n|\r?\n|SET [^\n]*+\n)*?)SET transaction_timeout = 0;\r?\n")
+KNOWS_ITS_SET = 17
+"""Programs of this version and newer begin so, with whatever server; an older one would refuse it."""
+
+
 def run_script(server: Server, database: str, dump: BinaryIO) -> list[str]:
     """Fill an empty database with a plain dump as one transaction; the warnings of it."""
     said = Said(server.label)
+    pieces = statements(server, dump, DATABASE_END)
+    if server.major() < KNOWS_ITS_SET:
+        pieces = _without_set(pieces)
     options = ("--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", "--echo-errors", "--single-transaction")
-    _feed(server, database, statements(server, dump, DATABASE_END), said, *options)
+    _feed(server, database, pieces, said, *options)
     return said.warnings()
 
 
@@ -79,6 +87,13 @@ def _feed(server: Server, database: str, statements: Iterator[bytes], said: Said
                     raise DumpError(f"{server.label}: psql ended before the dump did")
         except DumpError as error:
             raise said.error(error) from error
+
+
+def _without_set(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    yield next(pieces)  # our own
+    for head in pieces:
+        yield _SET.sub(rb"\1", head, count=1)
+        yield from pieces
 
 
 def statements(server: Server, dump: BinaryIO, end: bytes) -> Iterator[bytes]:

@@ -1,0 +1,104 @@
+"""PostgreSQL in several versions: dumps by newer programs than the server they go into, and programs that are older."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backupman.errors import RestoreError
+from backupman.sources import Origin, Target
+from backupman.sources._postgres_server import Server
+from backupman.sources.postgres import Postgres as PostgresSource
+from tests.contracts._children import children
+from tests.contracts.restore import reader
+from tests.contracts.source import dumped
+from tests.servers.postgres import Postgres
+from tests.sources.test_postgres import source_of
+from tests.sources.test_postgres_restore_faults import END, HEAD, TABLE
+
+# What pg_dump and pg_restore of PostgreSQL 17 and newer say first, whatever server it is for.
+TIMEOUT = "SET transaction_timeout = 0;"
+REFUSED = (
+    'pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter "transaction_timeout"'
+)
+NEWER = f"""#!/bin/sh
+case "$*" in
+    --version) echo "pg_restore (PostgreSQL) 17.6" ;;
+    *--file=-*) "{{real}}" "$@" | sed 's/^SET lock_timeout = 0;/{TIMEOUT}/' ;;
+    *) echo '{REFUSED}
+Command was: {TIMEOUT}' >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def target(postgres: Postgres) -> Iterator[str]:
+    yield "brought_back"
+    postgres.drop_database("brought_back")
+
+
+@pytest.fixture
+def newer(
+    postgres: Postgres, postgres_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> PostgresSource:
+    """A source with a pg_restore of PostgreSQL 17, on a server that is older."""
+    postgres.psql(
+        postgres_database,
+        "CREATE TABLE t AS SELECT generate_series(1, 10) AS x; CREATE TABLE u (x text);SELECT lo_from_bytea(4711, 'x')",
+    )
+    place = tmp_path / "bin"
+    place.mkdir()
+    for name in ("psql", "pg_dump"):
+        (place / name).symlink_to(postgres.bin / name)
+    (place / "pg_restore").write_text(NEWER.format(real=postgres.bin / "pg_restore"))
+    (place / "pg_restore").chmod(0o755)
+    monkeypatch.setattr(Server, "major", lambda server: 15)
+    return source_of(postgres, db_name=postgres_database, format="custom").model_copy(update={"tool_path": place})
+
+
+def of_the_same(source: PostgresSource, postgres: Postgres, folder: Path) -> bytes:
+    """The dump of a source by the programs that are there."""
+    _, data = dumped(source.model_copy(update={"tool_path": postgres.bin}), folder)
+    return data
+
+
+def test_a_plain_dump_of_newer_programs_comes_back(postgres: Postgres, target: str, tmp_path: Path) -> None:
+    source = source_of(postgres, databases="all")
+    script = HEAD + f"SET lock_timeout = 0;\n{TIMEOUT}\n".encode() + TABLE + END
+    assert source.restore(reader(script), Origin("shop", ".sql"), Target(target), tmp_path) == []
+    assert source.scalar(target, "SELECT count(*) FROM t", 10) == "1"
+
+
+def test_only_what_a_dump_begins_with_is_left_out(postgres: Postgres, target: str, tmp_path: Path) -> None:
+    source = source_of(postgres, databases="all")
+    script = HEAD + f"CREATE TABLE t (x text);\nCOPY t FROM stdin;\n{TIMEOUT}\n\\.\n".encode() + END
+    assert source.restore(reader(script), Origin("shop", ".sql"), Target(target), tmp_path) == []
+    assert source.scalar(target, "SELECT x FROM t", 10) == TIMEOUT
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_archive_of_newer_programs_comes_back(
+    newer: PostgresSource, postgres: Postgres, target: str, tmp_path: Path, jobs: int
+) -> None:
+    data = of_the_same(newer, postgres, tmp_path)
+    origin = Origin(newer.db_name or "", ".dump")
+    assert newer.restore(reader(data), origin, Target(target, jobs=jobs), tmp_path) == []
+    assert {table.name: table.rows for table in newer.count_rows(target)} == {"public.t": 10, "public.u": 0}
+    assert newer.scalar(target, "SELECT lo_get(4711)", 10) == "\\x78"
+
+
+def test_single_tables_of_such_an_archive_come_back(
+    newer: PostgresSource, postgres: Postgres, target: str, tmp_path: Path
+) -> None:
+    data = of_the_same(newer, postgres, tmp_path)
+    [warning] = newer.restore(reader(data), Origin("shop", ".dump"), Target(target, tables=["public.t"]), tmp_path)
+    assert "no index, key, trigger or right" in warning
+    assert {table.name: table.rows for table in newer.count_rows(target)} == {"public.t": 10}
+
+
+def test_such_an_archive_that_cannot_be_read_is_explained(newer: PostgresSource, target: str, tmp_path: Path) -> None:
+    data = b"PGDMP" + b"\x63" * 40 + b"\0" * 5
+    with pytest.raises(RestoreError, match=r"made by a newer pg_dump: .* unsupported version"):
+        newer.restore(reader(data), Origin("shop", ".dump"), Target(target), tmp_path)
+    assert not newer.exists(target)
+    assert children() == []
