@@ -3,10 +3,12 @@
 A new database is dropped again unless all went well; one that is replaced stays as it is until the new one is whole.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from backupman.errors import RestoreError
+from backupman.errors import BackupmanError, DumpError, RestoreError
 from backupman.sources import GLOBALS, Origin, Target
 from backupman.sources._postgres_client import major, version_of
 from backupman.sources._postgres_pg_restore import inspect_archive, restore_archive, selection
@@ -38,9 +40,11 @@ def restore(server: Server, dump: BinaryIO, origin: Origin, target: Target, fold
             raise _refused(
                 server, f"roles and tablespaces go with the whole server: {GLOBALS} is restored as {GLOBALS}"
             )
-        must_know_restrict(server)
+        with _of_the_machine(target):
+            must_know_restrict(server)
         return run_globals(server, dump)
-    _must_fit(server, origin, target)
+    with _of_the_machine(target):
+        _must_fit(server, origin, target)
     there = server.exists(target.database)
     if there and not target.overwrite:
         raise _refused(server, f"the database {target.database} is there already, and nothing was changed")
@@ -61,17 +65,34 @@ def restore(server: Server, dump: BinaryIO, origin: Origin, target: Target, fold
     return warnings
 
 
+@contextmanager
+def _of_the_machine(target: Target) -> Iterator[None]:
+    """What is too old here for a dump says nothing of the dump: no drill may call its copy bad for that."""
+    try:
+        yield
+    except (DumpError, RestoreError) as error:
+        if target.drill:
+            raise BackupmanError(error.sentence, permanent=error.permanent) from error
+        raise
+
+
 def inspect(server: Server, dump: BinaryIO, origin: Origin, folder: Path) -> None:
     """Read a stored dump to its end: whether pg_restore can read all of it, or whether plain SQL has its end.
 
     Raises:
         DumpError: it is not whole, or pg_restore is missing.
+        BackupmanError: pg_restore is too old for it, which says nothing of the dump.
     """
     if origin.suffix == PLAIN:
         for _ in statements(server, dump, GLOBALS_END if origin.database == GLOBALS else DATABASE_END):
             pass
-    else:
+        return
+    try:
         inspect_archive(server, dump, origin.suffix, folder)
+    except RestoreError as error:
+        if too_old := _too_old(server, origin):
+            raise BackupmanError(f"{server.label}: {too_old}", permanent=True) from error
+        raise
 
 
 def _fill(server: Server, database: str, dump: BinaryIO, origin: Origin, target: Target, folder: Path) -> list[str]:
@@ -95,11 +116,16 @@ def _must_fit(server: Server, origin: Origin, target: Target) -> None:
         must_know_restrict(server)
         return
     selection(server.label, target.tables)
+    if too_old := _too_old(server, origin):
+        raise _refused(server, too_old)
+
+
+def _too_old(server: Server, origin: Origin) -> str:
+    """What to say where pg_restore is older than the pg_dump of an archive; nothing where it is not."""
     by, client = major(origin.facts.get("tool_version", "")), version_of(server.label, server.program("pg_restore"))
-    if by > major(client):
-        raise _refused(
-            server, f"pg_dump {by} made the dump, and pg_restore is {client}: install postgresql-client-{by}"
-        )
+    if by <= major(client):
+        return ""
+    return f"pg_dump {by} made the dump, and pg_restore is {client}: install postgresql-client-{by}"
 
 
 def _refused(server: Server, why: str) -> RestoreError:

@@ -60,7 +60,7 @@ def scratch_server(label: str, folder: Path, origin: Origin) -> Iterator[dict[st
             *(f"--{key}={value}" for key, value in settings.items()),
         ]
         with place.serving(argv, lambda: _is_ready(data), signal.SIGQUIT):
-            tools = {"tool_path": programs} if (programs / "psql").exists() else {}
+            tools = {"tool_path": programs} if _reads(label, programs, origin) else {}  # else the newest installed
             _prepare(label, place, tools.get("tool_path"), origin, first)
             yield {"socket": place.path, "port": _PORT, "user": _USER, "databases": "all", **tools}
 
@@ -90,6 +90,13 @@ def _programs(label: str, origin: Origin) -> Path:
             permanent=True,
         )
     return newest
+
+
+def _reads(label: str, programs: Path, origin: Origin) -> bool:
+    """Whether the programs beside a server's are new enough for the pg_dump that made a dump."""
+    with suppress(SourceError):
+        return major(version_of(label, programs / "psql")) >= major(origin.facts.get("tool_version", ""))
+    return False
 
 
 def _is_ready(data: Path) -> bool:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from backupman.errors import RestoreError
-from backupman.sources import Origin, Target
+from backupman.errors import BackupmanError, RestoreError, SourceError
+from backupman.sources import GLOBALS, Origin, Target
 from backupman.sources._postgres_server import Server
 from backupman.sources.postgres import Postgres as PostgresSource
 from tests.contracts._children import children
@@ -102,3 +102,54 @@ def test_such_an_archive_that_cannot_be_read_is_explained(newer: PostgresSource,
         newer.restore(reader(data), Origin("shop", ".dump"), Target(target), tmp_path)
     assert not newer.exists(target)
     assert children() == []
+
+
+@pytest.mark.parametrize(
+    ("suffix", "facts", "said"),
+    [
+        (".sql", {"server_version": "99.1"}, r"the dump is of PostgreSQL 99, and the server is"),
+        (".dump", {"tool_version": "99devel"}, r"pg_dump 99 made the dump, and pg_restore is .*install"),
+    ],
+)
+def test_what_is_too_old_here_says_nothing_of_the_copy_that_is_drilled(
+    postgres: Postgres, target: str, tmp_path: Path, suffix: str, facts: dict[str, str], said: str
+) -> None:
+    source = source_of(postgres, databases="all")
+    with pytest.raises(BackupmanError, match=said) as raised:
+        source.restore(reader(b""), Origin("shop", suffix, facts), Target(target, drill=True), tmp_path)
+    assert not isinstance(raised.value, RestoreError | SourceError)
+
+
+@pytest.mark.parametrize("database", ["shop", GLOBALS])
+def test_a_psql_that_is_too_old_says_nothing_of_the_copy_that_is_drilled(
+    postgres: Postgres, target: str, tmp_path: Path, database: str
+) -> None:
+    old = tmp_path / "psql"
+    old.write_text(f"""#!/bin/sh
+exec {postgres.bin}/psql "$@" <<end
+$(sed 's/^.restrict/\\\\old&/')
+end
+""")
+    old.chmod(0o755)
+    source = source_of(postgres, databases="all").model_copy(update={"tool_path": tmp_path})
+    to = GLOBALS if database == GLOBALS else target
+    with pytest.raises(BackupmanError, match=r"update postgresql-client to") as raised:
+        source.restore(reader(HEAD + END), Origin(database, ".sql"), Target(to, drill=True), tmp_path)
+    assert not isinstance(raised.value, RestoreError | SourceError)
+
+
+def test_an_archive_that_is_too_new_to_be_looked_at_is_not_called_bad(postgres: Postgres, tmp_path: Path) -> None:
+    source, data = source_of(postgres, databases="all"), b"PGDMP" + b"\x63" * 40 + b"\0" * 5
+    with pytest.raises(BackupmanError, match="pg_dump 99 made the dump") as raised:
+        source.inspect(reader(data), Origin("shop", ".dump", {"tool_version": "99.1"}), tmp_path)
+    assert not isinstance(raised.value, RestoreError | SourceError)
+    with pytest.raises(RestoreError, match="unsupported version"):
+        source.inspect(reader(data), Origin("shop", ".dump", {"tool_version": "9.6"}), tmp_path)
+
+
+def test_a_drill_takes_programs_that_are_new_enough_for_the_dump(postgres: Postgres, tmp_path: Path) -> None:
+    source = source_of(postgres, databases="all")
+    for made, there in (("9.6.1", True), ("99.1", False)):
+        with source.scratch(tmp_path, Origin("shop", ".dump", {"tool_version": made})) as server:
+            assert isinstance(server, PostgresSource)
+            assert (server.tool_path is not None) is there
