@@ -67,6 +67,11 @@ MEANINGS = (
         "{user} may not read the {kind} {name}: GRANT SELECT on it TO {user}, " + _READ_ALL,
     ),
     Meaning(
+        r'failed to get data for sequence "(?P<name>.*)"; user may lack SELECT',
+        "{user} may not read the sequence {name}, if it was not dropped meanwhile: GRANT SELECT on it TO {user}, "
+        + _READ_ALL,
+    ),
+    Meaning(
         r"permission denied for schema (?P<name>.*)",
         "{user} may not use the schema {name}: GRANT USAGE ON SCHEMA {name} TO {user}, " + _READ_ALL,
     ),
