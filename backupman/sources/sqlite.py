@@ -33,15 +33,19 @@ from backupman.sources._sqlite_restore import NotWhole, Restored, removed
 _STEP_BYTES = 2**25
 _BUSY_SECONDS = 0.5
 
+_NO_RIGHTS = (
+    "{path} cannot be opened: give the account the right to read it and, as it may be in WAL mode, "
+    "to write in its folder {path.parent}, or keep its own program running meanwhile"
+)
 _MEANINGS = {
     "SQLITE_NOTADB": "{path} is no SQLite database, or an encrypted one, which only its own program can read",
     "SQLITE_CORRUPT": "{path} is damaged ({said}): look at it with `PRAGMA integrity_check`, restore an earlier dump",
     "SQLITE_BUSY": "{path} stayed locked by another program for {lock_timeout:g} s: end its long transaction, "
     "or raise lock_timeout",
+    "SQLITE_CANTOPEN": _NO_RIGHTS,
+    "SQLITE_READONLY_DIRECTORY": _NO_RIGHTS,
     "SQLITE_READONLY": "a program that wrote to {path} has died in a transaction, which SQLite rolls back only where "
     "it may write: open the file once with its own program, or with `sqlite3 {path} .tables`",
-    "SQLITE_CANTOPEN": "{path} cannot be opened: give the account the right to read it and, as it may be in WAL mode, "
-    "to write in its folder {path.parent}, or keep its own program running meanwhile",
     "SQLITE_FULL": "the disk of {folder} became full while {path} was copied: make room there, or set tmp_folder",
     "SQLITE_IOERR": "{path} or its copy in {folder} cannot be read or written ({said}): look at the disks",
 }

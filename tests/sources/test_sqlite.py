@@ -274,6 +274,14 @@ def test_a_file_that_may_not_be_read(path: Path) -> None:
     assert bound_by_rights(DUMPER, path).startswith(f"Files: the account may not read {path}")
 
 
+def test_a_folder_that_may_not_be_written_to(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = wal")
+    path.parent.chmod(0o500)
+    told = bound_by_rights(DUMPER, path)
+    assert f"to write in its folder {path.parent}" in told
+
+
 def test_a_log_of_a_dead_writer_is_part_of_the_dump(path: Path, folder: Path, tmp_path: Path) -> None:
     crashed(path, "PRAGMA journal_mode = wal; CREATE TABLE late (x); INSERT INTO late VALUES (42)")
     _, data = dumped(sqlite(path), folder)
