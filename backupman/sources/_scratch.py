@@ -7,6 +7,7 @@ It stays in the session of the process that starts it, and the kernel ends it wi
 outlives a drill that was killed.
 """
 
+import ctypes
 import fcntl
 import os
 import pwd
@@ -38,6 +39,8 @@ _NOBODYS = range(1_879_048_192, 2**31)
 
 _ELSEWHERE = "backupman-scratch-"
 _LOG_SHOWN = 1500
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 _KILLED = "was terminated by signal 9"
 """What PostgreSQL's server says of a process of its own that somebody else has ended."""
 
@@ -107,15 +110,19 @@ class Home:
     def _started(
         self, argv: Sequence[str | Path], out: int, end: signal.Signals = signal.SIGKILL
     ) -> Iterator[subprocess.Popen[bytes]]:
-        setpriv = shutil.which("setpriv")
-        bound: list[str | Path] = []
-        if setpriv and Path(setpriv).resolve().name == "setpriv":  # BusyBox has one that cannot do it
-            bound = [setpriv, f"--pdeathsig={end.name.removeprefix('SIG')}", "--"]
         user = self.account
+        # Parted first: what parts it would undo the binding.
+        bound = _binding(end) if user.apart else ()
         try:
             with kept_to(self.path, *(Path(words[0]) for words in (user.apart, bound, argv) if words)) as restrict:
+
+                def prepare() -> None:
+                    # By ourselves where we can: setpriv(1) ends where capset(2) is forbidden, as in our units.
+                    _LIBC.prctl(_PR_SET_PDEATHSIG, end, 0, 0, 0)
+                    if restrict:
+                        restrict()
+
                 process = subprocess.Popen(
-                    # Parted first: what parts it would undo the binding.
                     [*user.apart, *bound, *argv],
                     stdin=subprocess.DEVNULL,
                     stdout=out,
@@ -125,7 +132,7 @@ class Home:
                     user=user.uid,
                     group=user.gid,
                     extra_groups=None if user.uid is None else [],
-                    preexec_fn=restrict,
+                    preexec_fn=prepare,
                 )
         except (OSError, subprocess.SubprocessError) as error:
             why = (isinstance(error, OSError) and error.strerror) or error
@@ -164,7 +171,7 @@ def _apart(uid: int | None, *mapped: str) -> tuple[str, ...]:
     argv = (shutil.which("unshare") or "", "--user", *mapped, "--net", "--")
     try:
         done = subprocess.run(
-            [*argv, "true"],
+            [*argv, *_binding(signal.SIGKILL), "true"],
             user=uid,
             group=uid,
             extra_groups=None if uid is None else [],
@@ -176,6 +183,14 @@ def _apart(uid: int | None, *mapped: str) -> tuple[str, ...]:
     except (OSError, subprocess.SubprocessError):
         return ()
     return argv if done.returncode == 0 else ()
+
+
+def _binding(end: signal.Signals) -> tuple[str, ...]:
+    """What binds a program to the process that starts it; empty where there is none."""
+    setpriv = shutil.which("setpriv")
+    if setpriv and Path(setpriv).resolve().name == "setpriv":  # BusyBox has one that cannot do it
+        return (setpriv, f"--pdeathsig={end.name.removeprefix('SIG')}", "--")
+    return ()
 
 
 def _end(process: subprocess.Popen[bytes], end: signal.Signals) -> None:

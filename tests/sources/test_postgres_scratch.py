@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
 
@@ -41,6 +41,18 @@ with source.scratch(Path(sys.argv[1]), Origin("shop", ".sql")) as server:
 @pytest.fixture(autouse=True)
 def _installed(postgres: Postgres) -> None:
     """The server's programs are there, or the tests are skipped as all of PostgreSQL's are."""
+
+
+@pytest.fixture
+def refused() -> Iterator[Path]:
+    """Programs that say what they say in our units, where neither namespaces nor capset(2) are allowed."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)  # the server's account calls them
+        for name, said in (("unshare", "unshare failed"), ("setpriv", "activate capabilities")):
+            program = Path(place) / name
+            program.write_text(f"#!/bin/sh\necho '{name}: {said}: Operation not permitted' >&2\nexit 127\n")
+            program.chmod(0o755)
+        yield Path(place)
 
 
 def test_what_a_dump_names_is_there_before_it(tmp_path: Path) -> None:
@@ -173,8 +185,13 @@ def test_without_the_programs_the_package_is_named(tmp_path: Path, monkeypatch: 
         pass
 
 
+@pytest.mark.parametrize("boxed", [False, True], ids=["free", "in a unit of systemd"])
 @pytest.mark.parametrize("kill", [os.kill, os.killpg], ids=["the process alone", "its whole session"])
-def test_nothing_is_left_running_when_it_is_killed(tmp_path: Path, kill: Callable[[int, int], None]) -> None:
+def test_nothing_is_left_running_when_it_is_killed(
+    tmp_path: Path, kill: Callable[[int, int], None], boxed: bool, refused: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if boxed:
+        monkeypatch.setenv("PATH", f"{refused}:{os.environ['PATH']}")
     argv = [sys.executable, "-c", _KEEP, str(tmp_path)]
     child = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert child.stdout
