@@ -129,7 +129,8 @@ _ADVICE = {
     1021: "the server's disk is full: make room there; ",
     1115: "the server does not know a character set of the dump: restore into a server of the same make; ",
     1273: "the server does not know a collation of the dump: restore into a server of the same make and version; ",
-    1524: "the server lacks a plugin that an account of the dump logs in by: INSTALL PLUGIN it there; ",
+    1524: "the server lacks a plugin that an account of the dump logs in by: INSTALL PLUGIN it there, or for that of "
+    "mysql_native_password start MySQL 8.4 with mysql_native_password = ON; ",
     1286: "the server lacks a storage engine of the dump: install it there; ",
 }
 """What to do when a restore ends with it."""
