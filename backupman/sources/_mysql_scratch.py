@@ -43,7 +43,10 @@ _ONLY: dict[Flavour, tuple[str, ...]] = {
         "--innodb-log-file-size=64M",
         "--skip-symbolic-links",  # DATA DIRECTORY of a table is a folder of another server
     ),
-    "MySQL": ("--mysqlx=OFF", "--loose-mysql-native-password=ON"),  # which 8.4 has, and asks to be told to use
+    "MySQL": (
+        "--loose-mysqlx=OFF",  # which 5.7 does not know
+        "--loose-mysql-native-password=ON",  # which 8.4 has, and asks to be told to use
+    ),
 }
 
 

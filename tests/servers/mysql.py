@@ -39,7 +39,7 @@ def mysql() -> Iterator[Mysql]:
         account.run(*argv, "--initialize-insecure")
 
         def started(port: int) -> list[str]:
-            network = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={path}", "--mysqlx=OFF"]
+            network = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={path}", "--loose-mysqlx=OFF"]
             quiet = ["--skip-name-resolve", "--skip-log-bin", "--event-scheduler=OFF"]  # the last as in MariaDB
             return [*argv, *network, f"--pid-file={folder / 'pid'}", *quiet]
 

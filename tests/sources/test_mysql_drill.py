@@ -14,9 +14,11 @@ from backupman.errors import BackupmanError, RestoreError, SourceError
 from backupman.manifest import TableRows
 from backupman.sources import GLOBALS, Origin, Target
 from backupman.sources.mariadb import Mariadb as MariadbSource
+from backupman.sources.mysql import Mysql as MysqlSource
 from tests.contracts.restore import processes_of, reader
 from tests.contracts.source import dumped
 from tests.e2e.world import wait_for
+from tests.servers._process import Account
 from tests.servers.mariadb import Mariadb
 from tests.sources._mysql_setup import NOTHING_MISSING, account, run_sql, source_of
 
@@ -122,6 +124,24 @@ def test_a_drill_keeps_tables_with_a_folder_of_their_own_in_its_own(
     with shop.scratch(tmp_path, origin) as server:
         server.restore(reader(data), origin, Target("drilled"), tmp_path)
         assert [table.name for table in server.count_rows("drilled")] == ["aria", "innodb", "myisam", "parts", "t"]
+
+
+def test_a_server_of_mysql_that_has_no_x_protocol(tmp_path: Path) -> None:
+    """As that of 5.7, which does not start with an option that it does not know."""
+    script = """case "$*" in
+    *--version*) echo "mysqld  Ver 5.7.44 for Linux on x86_64";;
+    *--initialize-insecure*) ;;
+    *" --mysqlx"*) echo "unknown variable 'mysqlx=OFF'" >&2; exit 7;;
+    *) echo "all is known" >&2; exit 7;;
+    esac"""
+    with Account("mysql").folder() as folder:
+        path = folder / "mysqld"
+        path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        path.chmod(0o755)
+        source = MysqlSource(provider="mysql", label="Shop", user="backup", db_name="shop", tool_path=folder)
+        origin = Origin("shop", ".sql", {"server": "MySQL"})
+        with pytest.raises(BackupmanError, match="all is known"), source.scratch(tmp_path, origin):
+            pass
 
 
 def _servers() -> list[str]:
