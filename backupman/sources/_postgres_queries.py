@@ -42,10 +42,12 @@ HIDDEN = f"{_RELATIONS} AND c.relkind = 'r' AND row_security_active(c.oid) ORDER
 
 
 CLOSED_OBJECTS = """SELECT oid FROM pg_largeobject_metadata WHERE NOT pg_has_role(lomowner, 'USAGE')
-    AND current_setting('server_version_num')::int < 180000 AND current_setting('lo_compat_privileges') = 'off'
+    AND current_setting('lo_compat_privileges') = 'off'
+    AND NOT (current_setting('server_version_num')::int >= 190000 AND EXISTS (SELECT FROM pg_roles
+        WHERE rolname = 'pg_read_all_data' AND pg_has_role(oid, 'USAGE')))
     AND NOT EXISTS (SELECT FROM aclexplode(lomacl) WHERE privilege_type = 'SELECT'
         AND (grantee = 0 OR pg_has_role(grantee, 'USAGE'))) ORDER BY oid LIMIT 1"""
-"""The first large object that the role may not read; of newer servers we do not know whom pg_read_all_data helps."""
+"""The first large object that the role may not read; pg_read_all_data helps with PostgreSQL 19 and newer."""
 
 
 def ask(label: str, login: Login, query: str, tool_path: Path | None) -> list[str]:

@@ -16,8 +16,8 @@ SAID = [
         "pg_dump 15 cannot dump from PostgreSQL 17: install postgresql-client-17 (or newer), or set tool_path",
     ),
     (
-        'pg_dump: error: failed to get data for sequence "hidden"; user may lack SELECT privilege on the sequence or the '
-        "sequence may have been concurrently dropped",
+        'pg_dump: error: failed to get data for sequence "hidden"; user may lack SELECT privilege on the sequence or '
+        "the sequence may have been concurrently dropped",
         "backup may not read the sequence hidden, if it was not dropped meanwhile: GRANT SELECT on it TO backup, or",
     ),
     (
