@@ -48,7 +48,8 @@ _CATALOGS = {
     "statistics": "SELECT pg_get_statisticsobjdef(oid) FROM pg_statistic_ext",
     "operators": "SELECT oid::regoperator::text, oprcode::text FROM pg_operator WHERE oid >= 16384",
     "casts": "SELECT castsource::regtype, casttarget::regtype, castcontext, castmethod FROM pg_cast WHERE oid >= 16384",
-    "collations": "SELECT collname, collprovider, colliculocale FROM pg_collation WHERE oid >= 16384",
+    "collations": """SELECT collname, collprovider, coalesce(row->>'colllocale', row->>'colliculocale')
+        FROM pg_collation, to_jsonb(pg_collation) row WHERE oid >= 16384""",
     "text search": "SELECT cfgname, cfgparser FROM pg_ts_config WHERE oid >= 16384",
     "publications": "SELECT pubname, puballtables FROM pg_publication",
     "default privileges": f"""SELECT defaclnamespace::regnamespace, defaclobjtype, {_acl("defaclacl")}

@@ -113,7 +113,8 @@ def test_a_database_of_icu_comes_back_as_one(
     source.restore(reader(HEAD + TABLE + END), Origin("shop", ".sql", facts), Target(target), tmp_path)
     with postgres.connect(target) as connection:
         [found] = connection.execute(
-            "SELECT datlocprovider, daticulocale, datctype FROM pg_database WHERE datname = current_database()"
+            "SELECT datlocprovider, coalesce(row->>'datlocale', row->>'daticulocale'), datctype "
+            "FROM pg_database, to_jsonb(pg_database) row WHERE datname = current_database()"
         ).fetchall()
     assert found == ("i", "de", "C")
 
@@ -199,7 +200,10 @@ def test_what_leans_on_the_search_path_is_named(
     with postgres.connect(name) as connection:
         connection.execute("CREATE TABLE t (x integer)")
         connection.execute("CREATE FUNCTION many() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM t'")
-        connection.execute("CREATE MATERIALIZED VIEW v AS SELECT many()")
+        if connection.info.server_version < 170000:
+            connection.execute("CREATE MATERIALIZED VIEW v AS SELECT many()")
+        else:  # which fills one with an empty search_path from the start
+            connection.execute("CREATE TABLE v (x integer CHECK (many() >= 0)); INSERT INTO v VALUES (1)")
     made = source.model_copy(update={"format": form})
     _, data = dumped(made, tmp_path, name)
     postgres.drop_database(name)
