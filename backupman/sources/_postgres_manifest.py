@@ -190,6 +190,7 @@ class Census:
             "ctype": database["datctype"],
             "locale_provider": _PROVIDERS.get(database.get("datlocprovider", "c")),
             "locale": database.get("datlocale") or database.get("daticulocale"),
+            "icu_rules": database.get("daticurules"),
         }
         # A throwaway server has to have them before the dump is restored.
         for name, expected in _ALWAYS.items():

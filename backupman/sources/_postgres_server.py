@@ -117,6 +117,8 @@ class Server:
         if provider := facts.get("locale_provider"):  # quoted like all that comes from a drive: psql runs commands
             locale = literal(facts.get("locale", ""))
             words.append(f"LOCALE_PROVIDER {name(provider)} {name(f'{provider}_locale')} {locale}")
+            if rules := facts.get("icu_rules"):
+                words.append(f"ICU_RULES {literal(rules)}")
         try:
             self._create(database, " ".join(words))
         except SourceError as error:

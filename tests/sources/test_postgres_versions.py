@@ -1,17 +1,20 @@
 """PostgreSQL in several versions: dumps by newer programs than the server they go into, and programs that are older."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from backupman.errors import BackupmanError, RestoreError, SourceError
 from backupman.sources import GLOBALS, Origin, Target
+from backupman.sources._postgres_client import Login
 from backupman.sources._postgres_server import Server
 from backupman.sources.postgres import Postgres as PostgresSource
 from tests.contracts._children import children
 from tests.contracts.restore import reader
 from tests.contracts.source import dumped
+from tests.servers import unavailable
 from tests.servers.postgres import Postgres
 from tests.sources.test_postgres import source_of
 from tests.sources.test_postgres_restore_faults import END, HEAD, TABLE
@@ -74,6 +77,32 @@ def test_only_what_a_dump_begins_with_is_left_out(postgres: Postgres, target: st
     script = HEAD + f"CREATE TABLE t (x text);\nCOPY t FROM stdin;\n{TIMEOUT}\n\\.\n".encode() + END
     assert source.restore(reader(script), Origin("shop", ".sql"), Target(target), tmp_path) == []
     assert source.scalar(target, "SELECT x FROM t", 10) == TIMEOUT
+
+
+def test_the_rules_of_icu_come_back(postgres: Postgres, target: str, tmp_path: Path) -> None:
+    with postgres.connect() as connection:
+        if connection.info.server_version < 160000:
+            unavailable("postgres", "ICU_RULES are of PostgreSQL 16")
+        made = (
+            "CREATE DATABASE ruled TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'und'"
+        )
+        connection.execute(f"{made} ICU_RULES '&a < ''g'''")
+    source = source_of(postgres, db_name="ruled")
+    rules = "SELECT daticurules FROM pg_database WHERE datname = current_database()"
+    try:
+        dump, data = dumped(source, tmp_path)
+        source.restore(reader(data), Origin("ruled", ".sql", dump.facts), Target(target), tmp_path)
+        assert source.scalar(target, rules, 10) == "&a < 'g'"
+    finally:
+        postgres.drop_database("ruled")
+
+
+def test_the_rules_of_icu_are_asked_of_the_new_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Server, "psql", lambda server, script: said.append(script))
+    facts = {"encoding": "UTF8", "collate": "C", "locale_provider": "icu", "locale": "und", "icu_rules": "&a < 'g'"}
+    Server("Shop", "postgres", None, lambda database: nullcontext(Login("", {}, ()))).create("shop", facts)
+    assert said[0].endswith("\"icu_locale\" E'und' ICU_RULES E'&a < ''g''';")
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
