@@ -36,12 +36,14 @@ _SHORT_WITH_VALUE = frozenset("eEnNStT") | frozenset("fFjZdhpU")
 
 _FEWER_TABLES = (
     *("schema", "exclude-schema", "table", "exclude-table", "table-and-children", "exclude-table-and-children"),
-    *("extension", "exclude-extension", "filter", "section", "data-only"),
+    *("extension", "exclude-extension", "filter", "section", "data-only", "no-schema"),
 )
 _FEWER_ROWS = (
     *("schema-only", "exclude-table-data", "exclude-table-data-and-children", "no-unlogged-table-data"),
     *("section", "filter", "no-data"),
 )
+_WHOLE = ("schema", "exclude-table")
+"""Names that are no abbreviations of longer ones."""
 
 
 def must_be_harmless(options: list[str]) -> list[str]:
@@ -92,9 +94,11 @@ def leave_out_rows(options: list[str]) -> bool:
     return any(_may_be(option, _FEWER_ROWS, "s") for option in options)
 
 
-def leave_out_definitions(options: list[str]) -> bool:
-    """Whether the dump holds the rows of tables, and nothing that makes these."""
-    return any(_may_be(option, ("data-only",), "a") for option in options)
+def leave_out_definitions(options: list[str]) -> str:
+    """The option by which the dump holds the rows of tables, and nothing that makes these; empty where none does."""
+    if any(_may_be(option, ("data-only",), "a") for option in options):
+        return "--data-only"
+    return "--no-schema" if any(_may_be(option, ("no-schema",), "") for option in options) else ""
 
 
 def leave_out_objects(options: list[str]) -> bool:
@@ -110,5 +114,5 @@ def drop_before(options: list[str]) -> bool:
 def _may_be(option: str, names: tuple[str, ...], letters: str) -> bool:
     if option.startswith("--"):
         word = option[2:].split("=", 1)[0]
-        return any(name.startswith(word) for name in names)
+        return word in names if word in _WHOLE else any(name.startswith(word) for name in names)
     return not set(letters).isdisjoint(_letters(option))

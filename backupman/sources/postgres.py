@@ -282,10 +282,9 @@ class Postgres(PostgresBack):
         return [said] if tables else []
 
     def _rows_alone(self, database: str) -> list[str]:
-        said = (
-            f"the dump of {database} holds rows and no tables (--data-only), so that neither a restore nor a drill can"
-        )
-        return [f"{self.label}: {said} make a database of it"] if leave_out_definitions(self.options) else []
+        option = leave_out_definitions(self.options)
+        said = f"the dump of {database} holds rows and no tables ({option}), so that neither a restore nor a drill can"
+        return [f"{self.label}: {said} make a database of it"] if option else []
 
     def _warnings(self, tool: Tool) -> list[str]:
         said = (line.partition(": warning: ")[2] for line in tool.stderr().splitlines())

@@ -9,6 +9,7 @@ import pytest
 from backupman.errors import BackupmanError, RestoreError, SourceError
 from backupman.sources import GLOBALS, Origin, Target
 from backupman.sources._postgres_client import Login
+from backupman.sources._postgres_options import leave_out_definitions, leave_out_rows, leave_out_tables
 from backupman.sources._postgres_server import Server
 from backupman.sources.postgres import Postgres as PostgresSource
 from tests.contracts._children import children
@@ -180,3 +181,18 @@ def test_a_drill_takes_programs_that_are_new_enough_for_the_dump(postgres: Postg
         with source.scratch(tmp_path, Origin("shop", ".dump", {"tool_version": made})) as server:
             assert isinstance(server, PostgresSource)
             assert (server.tool_path is not None) is there
+
+
+def test_what_options_leave_out_by_any_version() -> None:
+    assert leave_out_definitions(["--no-schema"]) == "--no-schema"
+    assert leave_out_definitions(["--no-sync", "--schema=public"]) == ""
+    assert leave_out_tables(["--no-schema"])
+    assert not leave_out_rows(["--no-schema"])
+
+
+def test_the_rows_of_a_chosen_schema_are_counted(postgres: Postgres, postgres_database: str, tmp_path: Path) -> None:
+    postgres.psql(postgres_database, "CREATE TABLE t AS SELECT generate_series(1, 10) AS x; CREATE TABLE u (x text)")
+    source = source_of(postgres, db_name=postgres_database, options=["--schema=public", "--exclude-table=u"])
+    dump, _ = dumped(source, tmp_path)
+    assert dump.manifest is not None
+    assert [(table.name, table.rows, table.exact) for table in dump.manifest.tables] == [("public.t", 10, True)]
