@@ -196,3 +196,19 @@ def test_the_rows_of_a_chosen_schema_are_counted(postgres: Postgres, postgres_da
     dump, _ = dumped(source, tmp_path)
     assert dump.manifest is not None
     assert [(table.name, table.rows, table.exact) for table in dump.manifest.tables] == [("public.t", 10, True)]
+
+
+def test_who_asks_in_a_drill_is_noted_by_no_trigger_of_the_dump(postgres: Postgres, tmp_path: Path) -> None:
+    with postgres.connect() as connection:
+        event = "login" if connection.info.server_version >= 170000 else "ddl_command_end"
+    body = f"""CREATE TABLE logins (at timestamptz);
+CREATE FUNCTION noted() RETURNS event_trigger LANGUAGE plpgsql
+    AS 'BEGIN INSERT INTO public.logins VALUES (now()); END';
+CREATE EVENT TRIGGER noted ON {event} EXECUTE FUNCTION noted();
+ALTER EVENT TRIGGER noted ENABLE ALWAYS;
+"""
+    origin = Origin("shop", ".sql")
+    with source_of(postgres, db_name="shop").scratch(tmp_path, origin) as server:
+        server.restore(reader(HEAD + body.encode() + END), origin, Target("shop", drill=True), tmp_path)
+        assert [(table.name, table.rows) for table in server.count_rows("shop")] == [("public.logins", 0)]
+        assert server.scalar("shop", "SELECT count(*) FROM logins", 10) == "0"
