@@ -19,7 +19,7 @@ from sqlmodel import Session
 
 from backupman.errors import StoreError
 from backupman.records import Assignment, AssignmentKind, AssignmentState
-from backupman.store import KEPT_ALIVE
+from backupman.store import AS_TEXT, KEPT_ALIVE
 from backupman.store.assignments import Place
 from backupman.text import first_line
 
@@ -138,7 +138,7 @@ class Queue:
     def plain_conninfo(self) -> str:
         """How to connect, for psycopg."""
         settings = self._url.translate_connect_args(username="user", database="dbname") | dict(self._url.query)
-        return make_conninfo("", **KEPT_ALIVE | settings)
+        return make_conninfo("", **KEPT_ALIVE | AS_TEXT | settings)
 
     @property
     def channel(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from backupman.errors import BackupmanError
-from backupman.store._engines import KEPT_ALIVE, close, engine, sqlite_file
+from backupman.store._engines import AS_TEXT, KEPT_ALIVE, close, engine, sqlite_file
 from backupman.store._sessions import Sessions, translated
 from backupman.store.assignments import Assignments
 from backupman.store.backups import Backups
@@ -32,7 +32,7 @@ from backupman.store.transfer import Copied, copy
 from backupman.store.verifiable import Verifiable
 from backupman.store.workers import Workers
 
-__all__ = ["KEPT_ALIVE", "Announcement", "Store"]
+__all__ = ["AS_TEXT", "KEPT_ALIVE", "Announcement", "Store"]
 
 _ROOM = 2**18
 """Bytes: what a few transactions add."""

@@ -11,6 +11,8 @@ READS = "reads"
 """The option of a connection by which nothing is written."""
 KEPT_ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 """libpq's: that a server has gone without a word is noticed within a minute, and not after two hours."""
+AS_TEXT = {"client_encoding": "utf8"}
+"""libpq's: of a database without an encoding (`SQL_ASCII`, of a server made in the locale C) psycopg gives bytes."""
 _CONNECT_SECONDS = 10
 _BUSY_SECONDS = 30
 _FROZEN_SECONDS = 20
@@ -29,7 +31,7 @@ def engine(url: URL) -> Engine:
             arguments["password"] = str(url.password).encode()
         url = url.difference_update_query(["tls"])
     if backend == "postgresql":
-        arguments |= {name: value for name, value in KEPT_ALIVE.items() if name not in url.query}
+        arguments |= {name: value for name, value in (KEPT_ALIVE | AS_TEXT).items() if name not in url.query}
     made = create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=5, max_overflow=5)
     if backend == "postgresql":
         event.listen(made, "connect", _let_go_of_the_frozen)

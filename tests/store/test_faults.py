@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 import yaml
 from sqlalchemy import URL
@@ -17,9 +18,11 @@ from sqlalchemy.exc import OperationalError
 
 from backupman.config import load
 from backupman.errors import StoreError
+from backupman.fleet.queue import Queue
 from backupman.store import Store
 from backupman.store._sessions import translated
 from tests.config.conftest import WHOLE
+from tests.fleet.conftest import address_of
 from tests.servers._process import free_port
 from tests.servers.disk import mounted_disk
 from tests.servers.mariadb import Mariadb
@@ -97,6 +100,20 @@ def test_a_database_that_nobody_can_speak_to(address: str) -> None:
     with pytest.raises(StoreError) as error:
         Store(address)
     assert "S3cret" not in error.value.sentence
+
+
+def test_a_database_without_an_encoding(postgres: Postgres) -> None:
+    name = "t_no_encoding"
+    postgres.psql("postgres", f"CREATE DATABASE {name} TEMPLATE template0 ENCODING SQL_ASCII LOCALE 'C'")
+    try:
+        store = Store.open(address_of(postgres, name))
+        begun = store.backups.begin(a_backup(label="Läden"), [])
+        assert store.backups.get(begun.id).label == "Läden"
+        store.close()
+        with psycopg.connect(Queue(address_of(postgres, name), "shop").conninfo) as connection:
+            assert connection.execute("SELECT 'Läden'").fetchall() == [("Läden",)]
+    finally:
+        postgres.drop_database(name)
 
 
 def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path: Path) -> None:
