@@ -37,6 +37,13 @@ def test_units_name_each_other() -> None:
     assert {f"{path.stem}.service" for path in (ROOT / "systemd").glob("*.timer")} <= names
 
 
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if "@" not in unit.name], ids=lambda unit: unit.name)
+def test_who_tells_of_failures_is_not_forgotten_by_systemd(unit: Path) -> None:
+    """What no unit depends on is unloaded once it has ended, and with it goes how often it was started this hour."""
+    text = unit.read_text(encoding="utf-8")
+    assert "OnFailure=backupman-failed@%n.service" in text[: text.index("[Service]")].splitlines()
+
+
 def test_the_image_calls_what_exists() -> None:
     *before, program = words_of("ENTRYPOINT")
     assert (before, program) == (["tini", "--"], "backupman")
