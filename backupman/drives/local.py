@@ -32,7 +32,8 @@ _MEANINGS = {
     errno.EFBIG: "the disk of {folder} takes no files of that size: use another file system, or raise the limit",
     errno.EACCES: "the account may not write in {folder}: give it the right to (chown or chmod), or set another folder",
     errno.EPERM: "the account may not write in {folder}: give it the right to (chown or chmod), or set another folder",
-    errno.EROFS: "the disk of {folder} is mounted read-only: mount it for writing",
+    errno.EROFS: "the disk of {folder} is mounted read-only: mount it for writing, or, where the unit for systemd "
+    "keeps it closed, call `backupman install-service`, and start the service anew",
     errno.ENOTDIR: "{folder}, or something on the way to it, is a file and not a folder: set another folder",
     errno.ENOENT: "{folder} is not there: mount its disk, or make the folder",
     errno.ENOTCONN: "the disk of {folder} is not connected any more: mount it again",

@@ -116,7 +116,9 @@ def test_a_disk_that_is_read_only(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     drive = local(disk)
     for use in ("check", "delete"):
-        with pytest.raises(DriveError, match=r"^a disk: the disk of .* is mounted read-only") as raised:
+        with pytest.raises(
+            DriveError, match=r"^a disk: the disk of .* is mounted read-only: .*`backupman inst"
+        ) as raised:
             USES[use](drive)
         assert raised.value.permanent
     with pytest.raises(DriveError, match="read-only"):
