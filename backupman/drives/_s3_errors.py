@@ -44,7 +44,9 @@ _NO_BUCKET = Meaning("there is no bucket {bucket} at {endpoint}: make it, or cor
 _UNREACHABLE = Meaning("{endpoint} cannot be reached: look at endpoint and at the network ({said})", permanent=False)
 
 _UNSUPPORTED = Meaning(
-    "{endpoint} does not know all that was asked for: try `checksum: md5` ({said})", kind=Unsupported
+    "{endpoint} does not know all that was asked for: try `checksum: md5`, or leave out what it names, as tags, sse or "
+    "storage_class ({said})",
+    kind=Unsupported,
 )
 
 _NO_LOCKS = Meaning("bucket {bucket} has no Object Lock: make it anew with one, or leave object_lock out ({said})")

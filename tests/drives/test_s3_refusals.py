@@ -31,7 +31,10 @@ SENTENCES = {
     (404, "NoSuchBucket"): "there is no bucket .* at .*: make it, or correct bucket, region and endpoint",
     (400, "AuthorizationHeaderMalformed"): "bucket .* is in another region than us-east-1: set region",
     (301, "PermanentRedirect"): "bucket .* is in another region than us-east-1: set region",
-    (501, "NotImplemented"): "does not know all that was asked for: try `checksum: md5`",
+    (
+        501,
+        "NotImplemented",
+    ): "does not know all that was asked for: try `checksum: md5`, or leave out what it names, as tags",
     (400, "InvalidStorageClass"): r"refused the call \(InvalidStorageClass said so\)",
     (500, "InternalError"): r"cannot answer now \(InternalError said so\)",
     (503, "SlowDown"): "asks for fewer requests: lower concurrency",
