@@ -154,6 +154,8 @@ class S3(Drive):
         """Begin an upload and abort it: that needs the right to put objects and no other, and stores nothing."""
         sender = self._sender(self.path(f"backupman-check-{uuid.uuid4().hex}"), {})
         sender.begin_and_abort()
+        if self.object_lock:
+            self._refuse_without_locks()
 
     def abort(self, name: str, session: str | None) -> None:
         sender = self._sender(self.path(name), {})
@@ -222,6 +224,25 @@ class S3(Drive):
         if until and until > datetime.now(UTC):
             return f"is locked until {minute(until)}"
         return "is locked by a legal hold" if about.get("ObjectLockLegalHoldStatus") == "ON" else None
+
+    def _refuse_without_locks(self) -> None:
+        """Raise DriveError if the bucket locks nothing: servers without locks may take the headers and drop them."""
+        cause = None
+        try:
+            about = self._door.call(lambda: self._client.get_object_lock_configuration(Bucket=self.bucket))
+            if about.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled":
+                return
+        except Forbidden:  # not ours to ask
+            return
+        except DriveError as error:
+            if not error.permanent:
+                raise
+            cause = error
+        raise DriveError(
+            f"{self.label}: bucket {self.bucket} has no Object Lock, and nothing in it would be locked: make it anew "
+            "with one, at a server that has locks, or leave object_lock out",
+            permanent=True,
+        ) from cause
 
     def _head(self, key: str) -> Stat:
         with self._door.explained(key):

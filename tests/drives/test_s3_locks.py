@@ -125,6 +125,43 @@ def test_a_bucket_without_locks_is_said(drive: S3, in_front: Proxy) -> None:
     assert raised.value.permanent
 
 
+UNKNOWN = {
+    "not found": error(404, "ObjectLockConfigurationNotFoundError", "does not exist for this bucket"),  # Swift
+    "not implemented": error(501, "NotImplemented", "implies functionality that is not implemented"),
+    "nothing": Answer(200, b"<ObjectLockConfiguration></ObjectLockConfiguration>"),  # rclone
+}
+
+
+def asked_for_locks(answer: Answer) -> Callable[[Request, Forward], Answer]:
+    """A server that takes the headers of a lock, and answers so when it is asked for the bucket's."""
+    return lambda request, forward: answer if "object-lock" in request.query else forward()
+
+
+@pytest.mark.parametrize("answer", UNKNOWN.values(), ids=UNKNOWN.keys())
+def test_a_server_that_drops_locks_is_said(
+    s3: Server, locking: str, drive: S3, in_front: Proxy, answer: Answer
+) -> None:
+    in_front.rule = asked_for_locks(answer)
+    with pytest.raises(
+        DriveError, match=f"^a bucket: bucket {locking} has no Object Lock, and nothing in it"
+    ) as raised:
+        s3_of(drive, object_lock={"mode": "governance", "retain": "1d"}).check()
+    assert raised.value.permanent
+    drive.check()
+
+
+def test_a_key_that_may_not_ask_for_the_buckets_locks(drive: S3, in_front: Proxy) -> None:
+    in_front.rule = asked_for_locks(error(403, "AccessDenied"))
+    s3_of(drive, object_lock={"mode": "governance", "retain": "1d"}).check()
+
+
+def test_a_server_that_cannot_say_now_whether_it_locks(drive: S3, in_front: Proxy) -> None:
+    in_front.rule = asked_for_locks(error(503, "ServiceUnavailable"))
+    with pytest.raises(DriveError, match="cannot answer now") as raised:
+        s3_of(drive, object_lock={"mode": "governance", "retain": "1d"}).check()
+    assert not raised.value.permanent
+
+
 @pytest.mark.parametrize("lock", [{"mode": "governance"}, {"retain": "1d"}, {"mode": "forever", "retain": "1d"}])
 def test_half_a_lock_is_refused(drive: S3, lock: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match="object_lock"):
