@@ -59,24 +59,32 @@ class RemoteObject(ObjectStream):
     def _body(self) -> Iterator[bytes]:
         """The bytes from the position on."""
         if self._answer is None:
-            # Compressed on the way it could not be measured, nor asked for from its middle.
-            headers = {"Accept-Encoding": "identity", "Range": f"bytes={self._position}-"}
-            if not self._position:
-                del headers["Range"]
-            with self._server.explained():
-                request = self._client.build_request("GET", self._server.url(self._path), headers=headers)
-                self._answer = self._client.send(request, stream=True)
-            self._server.judge(self._answer)
-            skipped = self._position if self._answer.status_code != httpx.codes.PARTIAL_CONTENT else 0
-            length = int(self._answer.headers.get("content-length", 0)) + self._position - skipped
-            known = (length, self._answer.headers.get("etag"))
-            if self._known not in (None, known):
-                raise DriveError(f"{self._server.label}: {self._path} was replaced while it was read", permanent=True)
-            self._known = known
-            self._chunks = self._answer.iter_raw(2**18)
-            with self._server.explained():
-                self._skip(skipped)
+            try:
+                self._ask()
+            except BaseException:
+                self._drop()  # else the next try would take the answer that was refused
+                raise
         return self._chunks
+
+    def _ask(self) -> None:
+        """Ask for them."""
+        # Compressed on the way it could not be measured, nor asked for from its middle.
+        headers = {"Accept-Encoding": "identity", "Range": f"bytes={self._position}-"}
+        if not self._position:
+            del headers["Range"]
+        with self._server.explained():
+            request = self._client.build_request("GET", self._server.url(self._path), headers=headers)
+            self._answer = self._client.send(request, stream=True)
+        self._server.judge(self._answer)
+        skipped = self._position if self._answer.status_code != httpx.codes.PARTIAL_CONTENT else 0
+        length = int(self._answer.headers.get("content-length", 0)) + self._position - skipped
+        known = (length, self._answer.headers.get("etag"))
+        if self._known not in (None, known):
+            raise DriveError(f"{self._server.label}: {self._path} was replaced while it was read", permanent=True)
+        self._known = known
+        self._chunks = self._answer.iter_raw(2**18)
+        with self._server.explained():
+            self._skip(skipped)
 
     def _skip(self, count: int) -> None:
         """Read past what a server sends that knows no ranges."""

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from backupman.drives.webdav import Webdav
-from backupman.errors import DriveError
+from backupman.errors import DriveError, ObjectNotFound
 from backupman.retry import RetryPolicy
 from tests.contracts.objects import NAME, content, put
 from tests.drives._proxy import Answer, Forward, Proxy, Request, proxy
@@ -112,6 +112,28 @@ def test_reading_goes_on_at_a_server_without_ranges(behind: Webdav, in_front: Pr
     with behind.open(ref) as stream:
         stream.seek(MIB + 5)
         assert stream.read() == data[MIB + 5 :]
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_a_refused_read_is_tried_again(behind: Webdav, in_front: Proxy, status: int) -> None:
+    left = [1]
+
+    def once(request: Request, forward: Forward) -> Answer:
+        if request.method == "GET" and left[0]:
+            left[0] -= 1
+            return Answer(status)
+        return forward()
+
+    ref = put(behind, NAME, b"body").ref
+    in_front.rule = once
+    assert content(behind, ref) == b"body"
+    assert left == [0]
+
+
+def test_what_is_not_there_cannot_be_read(behind: Webdav) -> None:
+    put(behind, NAME, b"body")
+    with pytest.raises(ObjectNotFound, match=rf"^a cloud: there is no {NAME}2 in http"):
+        behind.open(f"{NAME}2")
 
 
 def test_an_object_that_was_replaced_while_it_was_read_is_noticed(drive: Webdav, folder: Path, way: Way) -> None:
