@@ -25,6 +25,11 @@ _ASKED = (
 )
 
 
+def as_folder(path: str) -> str:
+    """The path of a folder as requests name it: nginx refuses one without the slash, Apache sends elsewhere."""
+    return f"{path}/" if path else ""
+
+
 class Missing(DriveError):
     """There is nothing of that name, or no folder to put it into."""
 
@@ -69,6 +74,11 @@ class Entry:
 
     path: str
     size: int | None
+
+    @property
+    def location(self) -> str:
+        """The path as requests name it."""
+        return self.path if self.size is not None else as_folder(self.path)
 
 
 @dataclass(frozen=True, repr=False)
@@ -143,7 +153,7 @@ class Server:
     def is_folder(self, client: httpx.Client, path: str) -> bool:
         """Whether there is a folder of that path."""
         with suppress(Missing):
-            return any(entry.size is None for entry in self._entries(client, path, "0"))
+            return any(entry.size is None for entry in self._entries(client, as_folder(path), "0"))
         return False
 
     def walk(self, client: httpx.Client, folder: str) -> Iterator[Entry]:
@@ -151,7 +161,7 @@ class Server:
 
         A folder inside that vanishes meanwhile is left out, or that may not be read and cannot hold anything of ours.
         """
-        entries = self._entries(client, folder, "1")
+        entries = self._entries(client, as_folder(folder), "1")
         for entry in sorted(entries, key=lambda entry: entry.path):
             if entry.size is not None:
                 yield entry
@@ -162,7 +172,7 @@ class Server:
     def children(self, client: httpx.Client, folder: str) -> list[Entry]:
         """What stands in a folder itself; nothing when it is not there."""
         with suppress(Missing):
-            return [entry for entry in self._entries(client, folder, "1") if entry.path != folder]
+            return [entry for entry in self._entries(client, as_folder(folder), "1") if entry.path != folder]
         return []
 
     def make_folders(self, client: httpx.Client, folder: str) -> None:
@@ -172,13 +182,13 @@ class Server:
         if folder:
             self.make_folders(client, folder.rpartition("/")[0])
         try:
-            self.call(client, "MKCOL", folder)
+            self.call(client, "MKCOL", as_folder(folder))
         except DriveError:
             if not self.is_folder(client, folder):  # else another upload was faster
                 raise
 
     def remove(self, client: httpx.Client, path: str) -> None:
-        """Remove an object; one that is not there is fine."""
+        """Remove an object or a folder, which ends in a slash; what is not there is fine."""
         with suppress(Missing):
             self.call(client, "DELETE", path)
 

@@ -18,7 +18,7 @@ import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from backupman.drives import PART, Capabilities, Drive, Opened, Stat, Stored, valid_name
-from backupman.drives._webdav_client import Missing, Server, Taken
+from backupman.drives._webdav_client import Missing, Server, Taken, as_folder
 from backupman.drives._webdav_read import RemoteObject
 from backupman.errors import DriveError, ObjectNotFound
 from backupman.registry import Duration
@@ -161,7 +161,7 @@ class Webdav(Drive):
         def remove(client: httpx.Client) -> None:
             for entry in self._server.children(client, final.rpartition("/")[0]):
                 if ours.fullmatch(entry.path):
-                    self._server.remove(client, entry.path)
+                    self._server.remove(client, entry.location)
 
         self._do(remove)
 
@@ -212,13 +212,13 @@ class Webdav(Drive):
         Servers look whether a name is free and then move, which two uploads can do at once: making a folder is what
         only one of them can do.
         """
-        lock = f"{name}{_LOCK}"
+        lock = as_folder(f"{name}{_LOCK}")
         try:
             self._server.call(client, "MKCOL", lock)
         except Taken as error:
             raise DriveError(f"{self.label}: another upload of {name} is ending just now, or has died") from error
         except DriveError:
-            self._withdraw(f"{lock}/")  # perhaps only the answer got lost
+            self._withdraw(lock)  # perhaps only the answer got lost
             raise
         try:
             there = self._server.size_of(client, name)
@@ -233,7 +233,7 @@ class Webdav(Drive):
         except Taken as error:
             raise self._taken(name) from error
         finally:
-            self._withdraw(f"{lock}/")
+            self._withdraw(lock)
 
     def _withdraw(self, path: str) -> None:
         """Remove what is unfinished, over a connection of its own.
