@@ -18,6 +18,7 @@ _LONG = 10
 """So many times the timeout a server may be busy with a whole object: some copy it, or look for viruses, at its end."""
 _ODD = re.compile("[%?#;]")
 """Signs that some servers trip over in the destination of a MOVE: on the server they stand percent-encoded."""
+_CODE = re.compile(r"^HTTP/\S+ (\d{3})")
 _DAV = "{DAV:}"
 _ASKED = (
     b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/></prop>'
@@ -164,6 +165,8 @@ class Server:
         entries = self._entries(client, as_folder(folder), "1")
         for entry in sorted(entries, key=lambda entry: entry.path):
             if entry.size is not None:
+                if entry.path == folder:
+                    raise self._error(_STATUS[404], "it is a file")
                 yield entry
             elif entry.path != folder and entry.path.startswith(f"{folder}/" if folder else ""):
                 with suppress(Missing) if is_folder(entry.path.rpartition("/")[2]) else suppress(Missing, Denied):
@@ -200,7 +203,19 @@ class Server:
             found = ElementTree.fromstring(answer.content)  # noqa: S314
         except ElementTree.ParseError as error:
             raise self._error(_REFUSED, f"{answer.status_code}, and no XML") from error
-        return [entry for response in found.iter(f"{_DAV}response") if (entry := self._entry(response))]
+        entries = []
+        for response in found.iter(f"{_DAV}response"):
+            if entry := self._entry(response):
+                if entry.path == path.strip("/"):
+                    self._judge_inside(response)
+                entries.append(entry)
+        return entries
+
+    def _judge_inside(self, response: ElementTree.Element) -> None:
+        """Raise what is refused inside an answer of 207, as lighttpd does: else a folder would look like a file."""
+        codes = [int(found[1]) for told in response.iter(f"{_DAV}status") if (found := _CODE.search(told.text or ""))]
+        if codes and not any(httpx.codes.is_success(code) for code in codes):
+            self.judge(httpx.Response(codes[0]))
 
     def _entry(self, response: ElementTree.Element) -> Entry | None:
         base = unquote(urlsplit(self.base).path)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -134,29 +134,6 @@ def test_what_is_not_there_cannot_be_read(behind: Webdav) -> None:
     put(behind, NAME, b"body")
     with pytest.raises(ObjectNotFound, match=rf"^a cloud: there is no {NAME}2 in http"):
         behind.open(f"{NAME}2")
-
-
-def test_a_folder_is_named_with_a_slash(behind: Webdav, webdav: Server, folder: Path, in_front: Proxy) -> None:
-    """As nginx wants it, and as Apache with mod_dir does."""
-    name = f"shop/db+1/{NAME}"
-
-    def strict(request: Request, forward: Forward) -> Answer:
-        if not request.target.endswith("/"):
-            if request.method == "MKCOL":
-                return Answer(409, close=True)
-            if (webdav.folder / unquote(request.target).lstrip("/")).is_dir():
-                return Answer(301, b"", {"location": f"{request.target}/"}, close=True)
-        return forward()
-
-    in_front.rule = strict
-    behind.check()
-    assert content(behind, put(behind, name, b"body").ref) == b"body"
-    assert list(behind.list()) == [name]
-    (folder / f"{name}.lock.part").mkdir()
-    behind.abort(name, None)
-    assert unfinished(folder) == []
-    behind.delete(name)
-    assert behind.find(name) is None
 
 
 def test_an_object_that_was_replaced_while_it_was_read_is_noticed(drive: Webdav, folder: Path, way: Way) -> None:
