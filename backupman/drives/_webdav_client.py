@@ -61,8 +61,19 @@ _STATUS: Mapping[int, _Meaning] = {
         "{server} takes no object of that size: raise its limit (nginx: client_max_body_size, Apache: LimitRequestBody)"
     ),
     423: _Meaning("somebody has locked it in {folder} ({said})", permanent=False),
+    500: _Meaning(
+        "{server} cannot answer now ({said}): its log says why, such as no right to write in {folder}, or a full disk",
+        permanent=False,
+    ),
     501: _Meaning("{server} speaks no WebDAV: correct url ({said})"),
     507: _Meaning("the disk or the quota of {folder} is full: make room, or let the retention remove more", False),
+}
+_SENT: Mapping[int, _Meaning] = {
+    **_STATUS,
+    # What speaks WebDAV takes objects: servers in Go, such as rclone, say this of any failure to store one.
+    405: _Meaning(
+        "{server} did not store the object ({said}): its log says why, such as a full disk, or no right to PUT", False
+    ),
 }
 _MOVED = _Meaning("{server} sends us elsewhere: set url to the address that it names ({said})")
 _BUSY = _Meaning("{server} cannot answer now ({said})", permanent=False)
@@ -111,14 +122,14 @@ class Server:
             )
         with self.explained():
             answer = client.request(method, self.url(path), **more)
-        self.judge(answer)
+        self.judge(answer, _SENT if method == "PUT" else _STATUS)
         return answer
 
-    def judge(self, answer: httpx.Response) -> None:
+    def judge(self, answer: httpx.Response, meanings: Mapping[int, _Meaning] = _STATUS) -> None:
         """Raise what a status means that is not 2xx."""
         if answer.is_success:
             return
-        meaning = _STATUS.get(answer.status_code)
+        meaning = meanings.get(answer.status_code)
         if answer.has_redirect_location:
             meaning, said = _MOVED, f"{answer.status_code}, {answer.headers['location']}"
         else:
